@@ -1,0 +1,252 @@
+//! The command line: options, defaults and their `TORMENT_…` variables.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::thread;
+
+use clap::builder::FalseyValueParser;
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
+
+use crate::model::ModelName;
+use crate::sampler::Sampling;
+
+/// The default model: 105 MB, 135 M parameters, chosen to fit 512 MB and four
+/// Cortex-A53 cores with room for its context.
+pub const DEFAULT_MODEL: &str = "https://huggingface.co/bartowski/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct-Q4_K_M.gguf";
+
+/// The most threads used unless `--threads` says otherwise: the board's cores.
+const DEFAULT_MAX_THREADS: usize = 4;
+
+/// llama.cpp's own bound on its thread pool (`GGML_MAX_N_THREADS`).
+const MAX_THREADS: i64 = 512;
+
+const AFTER_HELP: &str = "Every option can also be given as an environment variable: TORMENT_ and the \
+option's name in capitals, hyphens as underscores (TORMENT_CONTEXT_SIZE=1024). An empty variable \
+counts as unset; the command line wins.";
+
+/// A language model in a box that thinks aloud until its context window is
+/// full, and dies of it.
+#[derive(Debug, Parser)]
+#[command(name = "torment-nexus", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// Hugging Face URL or local GGUF path (or `ember`, the model built in)
+    #[arg(short, long, value_name = "MODEL", default_value = DEFAULT_MODEL)]
+    pub model: ModelName,
+
+    /// Directory to store downloaded models
+    #[arg(short = 'd', long, value_name = "DIR", default_value = "models")]
+    pub model_dir: PathBuf,
+
+    /// Path to system prompt file [default: prompt.txt]
+    // No clap default: a file that the user named must exist, the default one
+    // need not (see `Prompt::read`).
+    #[arg(short, long, value_name = "PATH")]
+    pub prompt_file: Option<PathBuf>,
+
+    /// Context window in tokens
+    #[arg(short, long, value_name = "NUM", default_value = "2048", allow_negative_numbers = true)]
+    pub context_size: NonZeroU32,
+
+    /// Threads that compute [default: the cores there are, at most 4]
+    #[arg(
+        short,
+        long,
+        value_name = "NUM",
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS),
+        help_heading = "Running"
+    )]
+    pub threads: Option<u16>,
+
+    /// Print llama.cpp's own log, tokens used and timings on stderr
+    #[arg(
+        short,
+        long,
+        action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+        help_heading = "Running"
+    )]
+    pub verbose: bool,
+
+    /// How the next token is chosen.
+    #[command(flatten, next_help_heading = "Sampling")]
+    pub sampling: SamplingArgs,
+}
+
+/// The sampling options, named and defaulted as in llama.cpp's own tools.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct SamplingArgs {
+    /// Temperature; 0 always takes the most probable token
+    #[arg(long, value_name = "NUM", default_value = "0", value_parser = number(0.0, 1e6), allow_negative_numbers = true)]
+    temp: f32,
+
+    /// Keep the NUM most probable tokens (0: all)
+    #[arg(long, value_name = "NUM", default_value = "40", value_parser = clap::value_parser!(i32).range(0..), allow_negative_numbers = true)]
+    top_k: i32,
+
+    /// Keep the most probable tokens that add up to NUM (1: all)
+    #[arg(long, value_name = "NUM", default_value = "0.95", value_parser = number(0.0, 1.0), allow_negative_numbers = true)]
+    top_p: f32,
+
+    /// Drop tokens less probable than NUM times the best (0: none)
+    #[arg(long, value_name = "NUM", default_value = "0.05", value_parser = number(0.0, 1.0), allow_negative_numbers = true)]
+    min_p: f32,
+
+    /// Make tokens seen lately less probable (1: off)
+    #[arg(long, value_name = "NUM", default_value = "1", value_parser = number(0.01, 100.0), allow_negative_numbers = true)]
+    repeat_penalty: f32,
+
+    /// How many tokens count as lately (0: off, -1: the context)
+    #[arg(long, value_name = "NUM", default_value = "64", value_parser = clap::value_parser!(i32).range(-1..), allow_negative_numbers = true)]
+    repeat_last_n: i32,
+
+    /// Strength of DRY, which breaks repeated sequences (0: off)
+    #[arg(long, value_name = "NUM", default_value = "0", value_parser = number(0.0, 100.0), allow_negative_numbers = true)]
+    dry_multiplier: f32,
+
+    /// How fast DRY grows with the length of a repetition
+    #[arg(long, value_name = "NUM", default_value = "1.75", value_parser = number(1.0, 100.0), allow_negative_numbers = true)]
+    dry_base: f32,
+
+    /// Length of repetition that DRY lets pass, in tokens
+    #[arg(long, value_name = "NUM", default_value = "2", value_parser = clap::value_parser!(i32).range(0..), allow_negative_numbers = true)]
+    dry_allowed_length: i32,
+
+    /// How far back DRY looks (0: off, -1: the whole context)
+    #[arg(long, value_name = "NUM", default_value = "-1", value_parser = clap::value_parser!(i32).range(-1..), allow_negative_numbers = true)]
+    dry_penalty_last_n: i32,
+
+    /// Seed of the dice when --temp is above 0 [default: random]
+    // llama.cpp reads 4294967295 as "random".
+    #[arg(long, value_name = "NUM", value_parser = clap::value_parser!(u32).range(0..i64::from(u32::MAX)), allow_negative_numbers = true)]
+    seed: Option<u32>,
+}
+
+impl Cli {
+    /// Parses the process's arguments and environment; exits with 2 on wrong
+    /// usage and with 0 after `--help` and `--version`.
+    #[must_use]
+    pub fn from_command_line() -> Self {
+        let matches = command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Threads to compute with, at least 1.
+    #[must_use]
+    pub fn threads(&self) -> u16 {
+        self.threads.unwrap_or_else(|| {
+            let cores = thread::available_parallelism().map_or(1, usize::from);
+            cores.min(DEFAULT_MAX_THREADS) as u16
+        })
+    }
+}
+
+impl SamplingArgs {
+    /// The sampling these options ask for; draws a seed where one is needed
+    /// and none was given.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no random numbers to draw a seed from.
+    pub fn with_seed(&self) -> anyhow::Result<Sampling> {
+        let seed = match self.seed {
+            Some(seed) => seed,
+            None if self.temp > 0.0 => random_seed()?,
+            None => 0,
+        };
+        Ok(Sampling {
+            temp: self.temp,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repeat_penalty: self.repeat_penalty,
+            repeat_last_n: self.repeat_last_n,
+            dry_multiplier: self.dry_multiplier,
+            dry_base: self.dry_base,
+            dry_allowed_length: self.dry_allowed_length,
+            dry_penalty_last_n: self.dry_penalty_last_n,
+            seed,
+        })
+    }
+}
+
+fn random_seed() -> anyhow::Result<u32> {
+    let seed = getrandom::u32()
+        .map_err(|error| anyhow::anyhow!("no random seed to be had ({error}); give one with --seed"))?;
+    Ok(seed % u32::MAX)
+}
+
+/// The command with its `TORMENT_…` variables: one rule for all options, so
+/// that a new one has its variable too.
+fn command() -> Command {
+    Cli::command().mut_args(|arg| {
+        if matches!(arg.get_action(), ArgAction::Help | ArgAction::Version) {
+            return arg;
+        }
+        let variable = variable_of(&arg);
+        match std::env::var_os(&variable) {
+            Some(value) if !value.is_empty() => arg.env(variable).hide_env(true),
+            _ => arg,
+        }
+    })
+}
+
+fn variable_of(arg: &Arg) -> String {
+    format!("TORMENT_{}", arg.get_id().as_str().to_uppercase())
+}
+
+/// A parser for finite numbers from `min` to `max`: llama.cpp aborts on, or
+/// silently ignores, some of the others.
+fn number(min: f32, max: f32) -> impl Fn(&str) -> Result<f32, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse::<f32>() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        _ => Err(format!("not a number from {min} to {max}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_default_parses() {
+        let cli = Cli::try_parse_from(["torment-nexus"]).expect("defaults");
+        assert_eq!(cli.context_size.get(), 2048);
+        assert!(cli.threads() >= 1 && cli.threads() <= 4);
+    }
+
+    #[test]
+    fn a_number_out_of_bounds_or_not_finite_is_refused() {
+        for (option, value) in [
+            ("--temp", "-1"),
+            ("--temp", "NaN"),
+            ("--temp", "inf"),
+            ("--top-p", "1.5"),
+            ("--repeat-penalty", "0"),
+            ("--dry-base", "0.5"),
+            ("--dry-penalty-last-n", "-2"),
+            ("--seed", "4294967295"),
+            ("--threads", "513"),
+        ] {
+            let parsed = Cli::try_parse_from(["torment-nexus", option, value]);
+            assert!(parsed.is_err(), "{option} {value} was accepted");
+        }
+    }
+
+    #[test]
+    fn dice_without_a_seed_get_one_and_greedy_needs_none() {
+        let seed = |args: &[&str]| {
+            let cli = Cli::try_parse_from(args).expect("valid");
+            cli.sampling.with_seed().expect("random numbers").seed
+        };
+        assert_eq!(seed(&["t", "--temp", "0.8", "--seed", "7"]), 7);
+        assert_eq!(seed(&["t"]), 0);
+        assert_ne!(seed(&["t", "--temp", "1"]), seed(&["t", "--temp", "1"]));
+    }
+}

@@ -1,0 +1,148 @@
+//! The loop: a token, its text, the end. Knows no hardware and no llama type.
+
+use anyhow::Result;
+use std::io::Write;
+
+use crate::ending::Ending;
+use crate::interrupt::Interrupt;
+use crate::lifespan::Lifespan;
+use crate::output::Output;
+use crate::utf8::Utf8Stream;
+
+/// Something that goes on speaking from a prompt it has taken in.
+pub trait Mind {
+    /// Chooses the next token and appends its bytes to `piece`, which comes
+    /// empty. The bytes may end in the middle of a character.
+    ///
+    /// # Errors
+    ///
+    /// When no token can be computed.
+    fn next(&mut self, piece: &mut Vec<u8>) -> Result<()>;
+}
+
+/// Speaks until the life's limit is reached; returns the tokens used then,
+/// prompt included.
+///
+/// # Errors
+///
+/// [`Ending::Interrupted`] within one token of a signal, [`Ending::Unheard`]
+/// when stdout's reader has left, otherwise a fault of mind or output.
+pub fn live<W: Write>(
+    mind: &mut impl Mind,
+    output: &mut Output<W>,
+    lifespan: Lifespan,
+    interrupt: &Interrupt,
+) -> Result<u32> {
+    let mut used = lifespan.prompt();
+    let mut utf8 = Utf8Stream::default();
+    // Both are reused: a life allocates nothing for each token.
+    let mut piece = Vec::new();
+    let mut text = String::new();
+    while used < lifespan.limit() {
+        if interrupt.is_raised() {
+            output.finish()?;
+            return Err(Ending::Interrupted(format!("at {used} of {} tokens", lifespan.limit())).into());
+        }
+        piece.clear();
+        text.clear();
+        mind.next(&mut piece)?;
+        used += 1;
+        utf8.push(&piece, &mut text);
+        output.text(&text)?;
+    }
+    text.clear();
+    utf8.finish(&mut text);
+    output.text(&text)?;
+    output.finish()?;
+    Ok(used)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interrupt::Raise;
+    use anyhow::bail;
+    use std::num::NonZeroU32;
+
+    /// Speaks a script, over and over; may raise an interrupt or fail at a
+    /// token.
+    struct Scripted {
+        script: Vec<&'static [u8]>,
+        spoken: usize,
+        raise_at: Option<(usize, Raise)>,
+        fail_at: Option<usize>,
+    }
+
+    impl Scripted {
+        fn saying(script: &[&'static [u8]]) -> Self {
+            Self { script: script.to_vec(), spoken: 0, raise_at: None, fail_at: None }
+        }
+    }
+
+    impl Mind for Scripted {
+        fn next(&mut self, piece: &mut Vec<u8>) -> Result<()> {
+            assert!(piece.is_empty(), "a piece comes empty");
+            piece.extend_from_slice(self.script[self.spoken % self.script.len()]);
+            self.spoken += 1;
+            self.raise_at.take_if(|(at, _)| *at == self.spoken);
+            if self.fail_at == Some(self.spoken) {
+                bail!("no more");
+            }
+            Ok(())
+        }
+    }
+
+    fn lifespan(context_size: u32, prompt: usize) -> Lifespan {
+        Lifespan::new(NonZeroU32::new(context_size).expect("not 0"), prompt).expect("room")
+    }
+
+    fn live_to(
+        mind: &mut Scripted,
+        context_size: u32,
+        prompt: usize,
+        interrupt: &Interrupt,
+    ) -> (Result<u32>, String) {
+        let mut bytes = Vec::new();
+        let mut output = Output::new(&mut bytes);
+        let result = live(mind, &mut output, lifespan(context_size, prompt), interrupt);
+        drop(output);
+        (result, String::from_utf8(bytes).expect("stdout is valid UTF-8"))
+    }
+
+    #[test]
+    fn a_life_counts_its_prompt_and_ends_at_95_percent() {
+        let (_raise, interrupt) = Interrupt::new();
+        let mut mind = Scripted::saying(&[b"I ", b"am "]);
+        let (used, text) = live_to(&mut mind, 20, 15, &interrupt);
+        assert_eq!(used.expect("a whole life"), 19);
+        assert_eq!(text, "I am I am \n");
+    }
+
+    #[test]
+    fn a_character_left_unfinished_by_the_last_token_is_still_valid_text() {
+        let (_raise, interrupt) = Interrupt::new();
+        let mut mind = Scripted::saying(&[b"a\xe2\x80"]);
+        let (_, text) = live_to(&mut mind, 20, 18, &interrupt);
+        assert_eq!(text, "a\u{fffd}\n");
+    }
+
+    #[test]
+    fn a_signal_ends_the_life_before_the_next_token() {
+        let (raise, interrupt) = Interrupt::new();
+        let mut mind = Scripted::saying(&[b"on "]);
+        mind.raise_at = Some((3, raise));
+        let (ended, text) = live_to(&mut mind, 100, 10, &interrupt);
+        let ended = ended.expect_err("interrupted");
+        assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted("at 13 of 95 tokens".to_owned())));
+        assert_eq!((mind.spoken, text.as_str()), (3, "on on on \n"));
+    }
+
+    #[test]
+    fn a_fault_of_the_mind_is_the_lifes_fault() {
+        let (_raise, interrupt) = Interrupt::new();
+        let mut mind = Scripted::saying(&[b"x"]);
+        mind.fail_at = Some(2);
+        assert!(live_to(&mut mind, 100, 10, &interrupt).0.is_err());
+        assert_eq!(mind.spoken, 2);
+    }
+}

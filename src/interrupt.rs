@@ -1,0 +1,72 @@
+//! SIGINT, SIGTERM and SIGHUP as a question to ask: the only user of ctrlc.
+
+use std::convert::Infallible;
+
+use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+
+use crate::ending;
+
+/// Whether the process was asked to end. Cloning is cheap, every clone sees
+/// the same answer, and once raised it stays so.
+///
+/// It is a channel that never carries anything and closes when the signal
+/// comes: unlike a flag, it can be waited for beside other channels.
+#[derive(Debug, Clone)]
+pub struct Interrupt(Receiver<Infallible>);
+
+/// Raises its [`Interrupt`] when dropped.
+#[derive(Debug)]
+pub struct Raise(#[expect(dead_code, reason = "dropping it closes the channel")] Sender<Infallible>);
+
+impl Interrupt {
+    /// An interrupt, and what raises it.
+    #[must_use]
+    pub fn new() -> (Raise, Self) {
+        let (sender, receiver) = bounded(0);
+        (Raise(sender), Self(receiver))
+    }
+
+    /// An interrupt that the process's first signal raises; the second ends
+    /// the process at once, whatever it is doing. `verbose` has the first one
+    /// said on stderr when it comes.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses the handler.
+    pub fn on_signals(verbose: bool) -> Result<Self> {
+        let (raise, interrupt) = Self::new();
+        let mut raise = Some(raise);
+        ctrlc::set_handler(move || match raise.take() {
+            Some(raise) => {
+                drop(raise);
+                if verbose {
+                    eprintln!("signal received: ending after this step; a second one ends at once");
+                }
+            }
+            None => ending::exit_at_once(),
+        })
+        .context("cannot listen for SIGINT and SIGTERM")?;
+        Ok(interrupt)
+    }
+
+    /// Whether it has been raised.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        matches!(self.0.try_recv(), Err(TryRecvError::Disconnected))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Interrupt;
+
+    #[test]
+    fn every_clone_sees_it_and_it_stays_raised() {
+        let (raise, interrupt) = Interrupt::new();
+        let clone = interrupt.clone();
+        assert!(!interrupt.is_raised());
+        drop(raise);
+        assert!(interrupt.is_raised() && interrupt.is_raised() && clone.is_raised());
+    }
+}

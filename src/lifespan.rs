@@ -1,0 +1,118 @@
+//! How long a life is: from the prompt's tokens to 95 % of the context.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+/// The share of the context at which a life ends, in percent.
+const END_PERCENT: u64 = 95;
+
+/// The bounds of one life, in tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifespan {
+    context_size: u32,
+    prompt: u32,
+    limit: u32,
+}
+
+impl Lifespan {
+    /// A life in `context_size` tokens, as the user gave them, of which the
+    /// prompt takes `prompt_tokens`. Warns on stderr where the prompt leaves
+    /// less than half of the life.
+    ///
+    /// # Errors
+    ///
+    /// When the prompt leaves no room for a single token.
+    pub fn new(context_size: NonZeroU32, prompt_tokens: usize) -> Result<Self> {
+        let context_size = context_size.get();
+        let limit = (u64::from(context_size) * END_PERCENT / 100) as u32;
+        let prompt = match u32::try_from(prompt_tokens) {
+            Ok(prompt) if prompt < limit => prompt,
+            _ => bail!(
+                "the prompt's {prompt_tokens} tokens fill the {limit} that a life has at \
+                 --context-size {context_size}; shorten the prompt or give a larger --context-size"
+            ),
+        };
+        let lifespan = Self { context_size, prompt, limit };
+        if lifespan.left_by_prompt() < limit.div_ceil(2) {
+            eprintln!(
+                "warning: the prompt takes {prompt} of the {limit} tokens of this life; \
+                 shorten it or give a larger --context-size"
+            );
+        }
+        Ok(lifespan)
+    }
+
+    /// The context window in tokens, as the user gave it.
+    #[must_use]
+    pub fn context_size(&self) -> u32 {
+        self.context_size
+    }
+
+    /// Tokens that the prompt takes.
+    #[must_use]
+    pub fn prompt(&self) -> u32 {
+        self.prompt
+    }
+
+    /// The number of used tokens at which the life ends:
+    /// floor(0.95 × context size).
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    fn left_by_prompt(&self) -> u32 {
+        self.limit - self.prompt
+    }
+
+    /// What `--verbose` says after a life: tokens, times and rates.
+    #[must_use]
+    pub fn report(&self, used: u32, prefill: Duration, life: Duration) -> String {
+        let Self { context_size, prompt, .. } = *self;
+        let spoken = used - prompt;
+        format!(
+            "{used} of {context_size} tokens used: {prompt} by the prompt, {spoken} spoken\n\
+             prompt {:.2} s, {:.1} tokens/s; life {:.2} s, {:.1} tokens/s\n",
+            prefill.as_secs_f64(),
+            rate(prompt, prefill),
+            life.as_secs_f64(),
+            rate(spoken, life),
+        )
+    }
+}
+
+fn rate(tokens: u32, time: Duration) -> f64 {
+    f64::from(tokens) / time.as_secs_f64().max(f64::EPSILON)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lifespan(context_size: u32, prompt: usize) -> Result<Lifespan> {
+        Lifespan::new(NonZeroU32::new(context_size).expect("not 0"), prompt)
+    }
+
+    #[test]
+    fn a_life_ends_at_the_floor_of_95_percent_of_what_the_user_gave() {
+        for (context_size, limit) in [(2048, 1945), (100, 95), (1, 0), (u32::MAX, 4_080_218_930)] {
+            let life = Lifespan { context_size, prompt: 0, limit };
+            match lifespan(context_size, 0) {
+                Ok(found) => assert_eq!(found, life),
+                Err(_) => assert_eq!(limit, 0),
+            }
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_fills_the_life_is_refused_with_both_numbers_and_both_ways_out() {
+        assert!(lifespan(100, 94).is_ok());
+        let error = lifespan(100, 95).expect_err("no room").to_string();
+        for part in ["95 tokens fill the 95", "--context-size 100", "shorten the prompt", "larger"] {
+            assert!(error.contains(part), "{part:?} is not in {error:?}");
+        }
+        assert!(lifespan(100, usize::MAX).is_err());
+    }
+}

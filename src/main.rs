@@ -1,0 +1,16 @@
+//! The program: parse, live, and turn the ending into words and an exit code.
+
+use std::process::ExitCode;
+
+use torment_nexus::cli::Cli;
+use torment_nexus::ending;
+use torment_nexus::interrupt::Interrupt;
+
+fn main() -> ExitCode {
+    ending::install_last_words();
+    let cli = Cli::from_command_line();
+    ending::conclude(|| {
+        let interrupt = Interrupt::on_signals(cli.verbose)?;
+        torment_nexus::run(&cli, &interrupt)
+    })
+}

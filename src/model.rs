@@ -1,0 +1,151 @@
+//! From `--model` to a file that llama.cpp can open.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+/// Ember's weights, compiled into the program.
+static EMBER: &[u8] = include_bytes!("../models/ember/ember.gguf");
+
+/// The first four bytes of every GGUF file.
+const GGUF_MAGIC: &[u8; 4] = b"GGUF";
+
+/// What `--model` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelName {
+    /// The model built in.
+    Ember,
+    /// A file to be downloaded once.
+    Url(String),
+    /// A file on this machine. `./ember` is a file of that name.
+    Path(PathBuf),
+}
+
+impl FromStr for ModelName {
+    type Err = Infallible;
+
+    fn from_str(name: &str) -> Result<Self, Infallible> {
+        Ok(match name {
+            "ember" => Self::Ember,
+            url if url.starts_with("https://") || url.starts_with("http://") => Self::Url(url.to_owned()),
+            path => Self::Path(PathBuf::from(path)),
+        })
+    }
+}
+
+/// A file that begins like a GGUF file, and its name for messages.
+#[derive(Debug)]
+pub struct ModelFile {
+    name: String,
+    path: PathBuf,
+    /// Keeps ember's memory file, and so its path under `/proc`, alive.
+    _memory: Option<File>,
+}
+
+impl ModelFile {
+    /// Finds the file that `name` stands for; a URL's file is looked for in
+    /// `model_dir`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file, or it does not begin like a GGUF file.
+    pub fn find(name: &ModelName, model_dir: &Path) -> Result<Self> {
+        match name {
+            ModelName::Ember => Self::ember(),
+            ModelName::Path(path) => Self::at(path),
+            ModelName::Url(url) => {
+                let path = model_dir.join(file_name(url)?);
+                ensure!(
+                    path.exists(),
+                    "model {path:?} is not there and downloading is not built yet; fetch {url} \
+                     to that path, or give --model ember"
+                );
+                Self::at(&path)
+            }
+        }
+    }
+
+    /// Ember, served from memory: llama.cpp maps files only, so its bytes go
+    /// into one that has no place on disk.
+    fn ember() -> Result<Self> {
+        let file = memfd_create(c"ember.gguf", MFdFlags::MFD_CLOEXEC)
+            .context("cannot make a file in memory for ember; give a GGUF file with --model")?;
+        let mut file = File::from(file);
+        file.write_all(EMBER).context("not enough memory for ember")?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        Ok(Self { name: "ember".to_owned(), path, _memory: Some(file) })
+    }
+
+    fn at(path: &Path) -> Result<Self> {
+        let next = "name a GGUF file with --model, or give --model ember";
+        let metadata = fs::metadata(path).with_context(|| format!("cannot open model {path:?}; {next}"))?;
+        ensure!(!metadata.is_dir(), "model {path:?} is a folder; {next}");
+        // A pipe or a device would be read without end.
+        ensure!(metadata.is_file(), "model {path:?} is not a regular file; {next}");
+        ensure!(
+            metadata.len() > 0,
+            "model {path:?} is empty; copy or download it again, or give --model ember"
+        );
+        let mut magic = [0; GGUF_MAGIC.len()];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+        match read {
+            Ok(()) if &magic == GGUF_MAGIC => {}
+            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+                return Err(error).with_context(|| format!("cannot read model {path:?}; {next}"));
+            }
+            _ => bail!("model {path:?} is not a GGUF file; {next}"),
+        }
+        ensure!(path.to_str().is_some(), "model {path:?} has a name that is not UTF-8; rename it");
+        Ok(Self { name: format!("{path:?}"), path: path.to_path_buf(), _memory: None })
+    }
+
+    /// Where llama.cpp finds the file, as long as this value lives.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The model's name as messages say it.
+impl fmt::Display for ModelFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// The file name at the end of a URL, without query and fragment.
+fn file_name(url: &str) -> Result<&str> {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    match path.rsplit('/').next() {
+        Some(name) if name.len() > ".gguf".len() && name.ends_with(".gguf") => Ok(name),
+        _ => bail!("URL {url} does not end in a .gguf file; give the address of the file itself"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_ember_a_url_or_a_path() {
+        let parse = |name: &str| name.parse::<ModelName>().expect("never fails");
+        assert_eq!(parse("ember"), ModelName::Ember);
+        assert_eq!(parse("./ember"), ModelName::Path("./ember".into()));
+        assert_eq!(parse("https://example.org/m.gguf"), ModelName::Url("https://example.org/m.gguf".into()));
+    }
+
+    #[test]
+    fn a_urls_file_name_has_no_query() {
+        assert_eq!(file_name("https://h/r/m.gguf?download=true").expect("a file"), "m.gguf");
+        for url in ["https://h/r/", "https://h/.gguf", "https://h/page.html"] {
+            assert!(file_name(url).is_err(), "{url}");
+        }
+    }
+}

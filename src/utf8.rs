@@ -1,0 +1,85 @@
+//! Pieces of bytes to valid text: a character may be spread over tokens.
+
+/// Collects bytes and gives them out as text, a whole character at a time.
+#[derive(Debug, Default)]
+pub struct Utf8Stream {
+    /// The beginning of a character whose rest has not come: 0 to 3 bytes.
+    pending: Vec<u8>,
+}
+
+impl Utf8Stream {
+    /// Appends the text that `bytes` completes to `text`. What can never
+    /// become a character turns into U+FFFD; the beginning of one waits.
+    pub fn push(&mut self, bytes: &[u8], text: &mut String) {
+        self.pending.extend_from_slice(bytes);
+        let mut rest = self.pending.as_slice();
+        loop {
+            match std::str::from_utf8(rest) {
+                Ok(valid) => {
+                    text.push_str(valid);
+                    rest = &[];
+                    break;
+                }
+                Err(error) => {
+                    let (valid, after) = rest.split_at(error.valid_up_to());
+                    text.push_str(&String::from_utf8_lossy(valid));
+                    rest = after;
+                    let Some(invalid) = error.error_len() else { break };
+                    text.push(char::REPLACEMENT_CHARACTER);
+                    rest = &rest[invalid..];
+                }
+            }
+        }
+        let consumed = self.pending.len() - rest.len();
+        self.pending.drain(..consumed);
+    }
+
+    /// Ends the stream: an unfinished character becomes U+FFFD.
+    pub fn finish(&mut self, text: &mut String) {
+        if !self.pending.is_empty() {
+            self.pending.clear();
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Utf8Stream;
+
+    fn decode(pieces: &[&[u8]]) -> String {
+        let (mut stream, mut text) = (Utf8Stream::default(), String::new());
+        for piece in pieces {
+            stream.push(piece, &mut text);
+        }
+        stream.finish(&mut text);
+        text
+    }
+
+    #[test]
+    fn a_character_spread_over_pieces_arrives_whole() {
+        let sentence = "naïve — “mind” 🔥.";
+        for at in 0..sentence.len() {
+            let (left, right) = sentence.as_bytes().split_at(at);
+            assert_eq!(decode(&[left, right]), sentence, "split at byte {at}");
+        }
+    }
+
+    #[test]
+    fn every_split_of_arbitrary_bytes_gives_the_same_valid_text() {
+        let bytes = b"ok \xff\xe2\x82 then \xf0\x9f\x94 \xc3";
+        let whole = String::from_utf8_lossy(bytes);
+        let singles: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(decode(&[bytes]), whole);
+        assert_eq!(decode(&singles), whole);
+    }
+
+    #[test]
+    fn nothing_is_given_out_before_its_character_is_complete() {
+        let (mut stream, mut text) = (Utf8Stream::default(), String::new());
+        stream.push(b"\xe2\x80", &mut text);
+        assert_eq!(text, "");
+        stream.push(b"\x94", &mut text);
+        assert_eq!(text, "—");
+    }
+}
