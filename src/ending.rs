@@ -14,11 +14,12 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use anyhow::{Error, Result};
+
+use crate::stderr::say;
 
 const FAULT: u8 = 1;
 /// `EX_SOFTWARE` of sysexits.h: an internal error.
@@ -120,13 +121,6 @@ pub fn exit_at_once() -> ! {
     // SAFETY: _exit may be called anywhere. `process::exit` would run C++'s
     // static destructors beneath a main thread that is still computing.
     unsafe { libc::_exit(INTERRUPTED.into()) }
-}
-
-/// Writes to stderr where there is one. `eprint!` would panic on a closed
-/// stderr and turn one ending into another.
-fn say(words: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(words.as_bytes()).and_then(|()| stderr.flush());
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use crate::ending;
+use crate::stderr::say;
 
 /// Whether the process was asked to end. Cloning is cheap, every clone sees
 /// the same answer, and once raised it stays so.
@@ -41,7 +42,7 @@ impl Interrupt {
             Some(raise) => {
                 drop(raise);
                 if verbose {
-                    eprintln!("signal received: ending after this step; a second one ends at once");
+                    say("signal received: ending after this step; a second one ends at once\n");
                 }
             }
             None => ending::exit_at_once(),

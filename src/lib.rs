@@ -30,6 +30,7 @@
 //! | [`utf8`] | pieces of bytes to valid text |
 //! | [`wrap`] | how text fits a number of columns |
 //! | [`output`] | the text on stdout, on a terminal and in the journal |
+//! | [`stderr`] | words beside the work that never change how it ends |
 //! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP as a question to ask |
 //! | [`ending`] | every way a life can end, its words and its exit code |
 
@@ -44,6 +45,7 @@ pub mod model;
 pub mod output;
 pub mod prompt;
 pub mod sampler;
+pub mod stderr;
 pub mod utf8;
 pub mod wrap;
 
@@ -91,7 +93,7 @@ pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible> {
 
     if cli.verbose {
         let report = lifespan.report(used, prefill, birth.elapsed());
-        eprint!("{report}{sampling}");
+        stderr::say(&format!("{report}{sampling}"));
     }
     ending::die()
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::stderr::say;
+
 /// The share of the context at which a life ends, in percent.
 const END_PERCENT: u64 = 95;
 
@@ -36,10 +38,11 @@ impl Lifespan {
         };
         let lifespan = Self { context_size, prompt, limit };
         if lifespan.left_by_prompt() < limit.div_ceil(2) {
-            eprintln!(
+            say(&format!(
                 "warning: the prompt takes {prompt} of the {limit} tokens of this life; \
-                 shorten it or give a larger --context-size"
-            );
+                 shorten it or give a larger --context-size
+"
+            ));
         }
         Ok(lifespan)
     }

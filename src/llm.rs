@@ -23,6 +23,7 @@ use crate::lifespan::Lifespan;
 use crate::memory::{self, ContextCost};
 use crate::model::ModelFile;
 use crate::sampler::{Sampling, argmax};
+use crate::stderr::say;
 
 /// Tokens decoded at once while the prompt is taken in. Its buffers hold
 /// logits for each of them (6 MB at 49,152 tokens), and a signal waits for
@@ -272,7 +273,7 @@ impl<'model> Session<'model> {
         if let Some(available) = memory::available() {
             let warning = model.context_cost().check(context_size, model.model.size(), available)?;
             if let Some(warning) = warning {
-                eprintln!("warning: {warning}");
+                say(&format!("warning: {warning}\n"));
             }
         }
         let context =

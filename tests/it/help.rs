@@ -1,0 +1,63 @@
+//! The first screen of `--help`, and every option's variable.
+
+use crate::nexus::Nexus;
+
+fn help() -> String {
+    let ended = Nexus::new().run(["--help"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    ended.stdout
+}
+
+#[test]
+fn help_shows_the_main_options_first_with_their_defaults() {
+    let help = help();
+    let mut rest = help.as_str();
+    for part in [
+        "-m, --model <MODEL>",
+        "SmolLM2-135M-Instruct-Q4_K_M.gguf]",
+        "-d, --model-dir <DIR>",
+        "[default: models]",
+        "-p, --prompt-file <PATH>",
+        "[default: prompt.txt]",
+        "-c, --context-size <NUM>",
+        "[default: 2048]",
+        "Running:",
+        "--threads <NUM>",
+        "Sampling:",
+        "--temp <NUM>",
+        "TORMENT_",
+    ] {
+        let (_, after) =
+            rest.split_once(part).unwrap_or_else(|| panic!("{part} is missing after its turn in {help}"));
+        rest = after;
+    }
+    assert!(!help.contains("[env:"), "the variables are said once: {help}");
+}
+
+#[test]
+fn every_option_of_the_help_is_also_a_variable() {
+    let help = help();
+    let valued: Vec<_> = help
+        .split_whitespace()
+        .zip(help.split_whitespace().skip(1))
+        .filter(|(option, value)| option.starts_with("--") && value.starts_with('<'))
+        .map(|(option, _)| option)
+        .collect();
+    assert!(valued.len() >= 15, "{valued:?}");
+    for option in valued {
+        let variable = format!("TORMENT_{}", option[2..].to_uppercase().replace('-', "_"));
+        let nexus = Nexus::new();
+        let mut command = nexus.command::<&str>([]);
+        // No option can be this, nor is it there as a file or a folder.
+        command.env("TORMENT_MODEL", "https://no/mind.gguf").env(&variable, "x!");
+        let output = command.output().expect("it starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("x!"), "{variable} changes nothing: {stderr}");
+    }
+}
+
+#[test]
+fn the_version_is_told() {
+    let ended = Nexus::new().run(["-V"]);
+    assert_eq!((ended.code, ended.stdout.starts_with("torment-nexus ")), (Some(0), true));
+}

@@ -1,0 +1,139 @@
+//! Runs the program, bounded and on its own; and makes broken copies of ember.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command as StdCommand, Output};
+use std::time::Duration;
+
+use assert_cmd::Command;
+use assert_cmd::cargo::cargo_bin;
+use tempfile::TempDir;
+
+/// The longest that any run may take. A life of ember takes some 2 s on a
+/// development machine; this only turns a hang into a failure.
+pub const LIMIT: Duration = Duration::from_secs(240);
+
+/// The last three lines of a life.
+pub const DEATH: &str = "WARNING: Context window exhausted!\n\
+                         The torment nexus has consumed all available memory.\n\
+                         thread 'main' panicked at 'Context overflow - terminating.'\n";
+
+/// The number of tokens used at the end of a life of 2,048.
+pub const USED: &str = "1945 of 2048 tokens used";
+
+/// A folder to run in, with the files a test puts there.
+pub struct Nexus {
+    pub folder: TempDir,
+}
+
+impl Nexus {
+    pub fn new() -> Self {
+        Self { folder: TempDir::new().expect("a temporary folder") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).expect("a file in the temporary folder");
+        path
+    }
+
+    /// The program in this folder, not yet started, for tests that need its
+    /// process.
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> StdCommand {
+        let mut command = StdCommand::new(cargo_bin!("torment-nexus"));
+        command.current_dir(self.folder.path()).args(args).env_remove("JOURNAL_STREAM");
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("TORMENT_") {
+                command.env_remove(variable);
+            }
+        }
+        // llama.cpp's threads spin while they wait for each other: tests that
+        // run side by side on few cores would wait most of the time.
+        command.env("TORMENT_THREADS", "1");
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ended {
+        Ended::of(Command::from_std(self.command(args)).timeout(LIMIT).output())
+    }
+
+    /// Runs ember to its end.
+    pub fn ember(&self, args: &[&str]) -> Ended {
+        self.run(["--model", "ember"].iter().chain(args))
+    }
+
+    /// Runs ember to its end with one environment variable set.
+    pub fn ember_with(&self, variable: &str, value: &str, args: &[&str]) -> Ended {
+        let mut command = self.command(["--model", "ember"].iter().chain(args));
+        command.env(variable, value);
+        Ended::of(Command::from_std(command).timeout(LIMIT).output())
+    }
+}
+
+/// What a user sees of a run that is over.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    pub fn of(output: std::io::Result<Output>) -> Self {
+        let output = output.expect("the program starts");
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("stdout is valid UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is valid UTF-8"),
+        }
+    }
+
+    /// The run was a life: it ended with the three lines and 101.
+    #[track_caller]
+    pub fn died(&self) -> &Self {
+        assert_eq!(self.code, Some(101), "{}", self.stderr);
+        assert!(self.stderr.ends_with(DEATH), "stderr does not end with the death: {}", self.stderr);
+        self
+    }
+
+    /// The run ended with `code` and without a word of thought, and said each
+    /// of `parts` in one line that begins with `error:`.
+    #[track_caller]
+    pub fn failed(&self, code: i32, parts: &[&str]) {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);
+        assert!(self.stderr.starts_with("error: "), "{}", self.stderr);
+        if code == 1 {
+            assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        }
+        for part in parts {
+            assert!(self.stderr.contains(part), "{part:?} is not in {}", self.stderr);
+        }
+    }
+}
+
+/// Ember's file, for tests that break it.
+pub fn ember_gguf() -> Vec<u8> {
+    fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/models/ember/ember.gguf")).expect("ember is in the tree")
+}
+
+/// `bytes` with the only occurrence of `old` replaced by `new`, which is as
+/// long: the offsets of a GGUF file stay right.
+pub fn replace(mut bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
+    assert_eq!(old.len(), new.len(), "a replacement keeps the length");
+    let at: Vec<_> = (0..=bytes.len() - old.len()).filter(|&at| bytes[at..].starts_with(old)).collect();
+    assert_eq!(at.len(), 1, "{:?} occurs {} times", String::from_utf8_lossy(old), at.len());
+    bytes[at[0]..at[0] + old.len()].copy_from_slice(new);
+    bytes
+}
+
+/// A GGUF key, the type tag of a u32 and its value, as they stand in a file.
+pub fn key_u32(key: &str, value: u32) -> Vec<u8> {
+    const TYPE_U32: u32 = 4;
+    [key.as_bytes(), &TYPE_U32.to_le_bytes(), &value.to_le_bytes()].concat()
+}

@@ -1,0 +1,59 @@
+//! The prompt: which one is taken, how it is framed, how much it may take.
+
+use crate::nexus::{DEATH, Nexus, ember_gguf, replace};
+
+/// The prompt's tokens, as `--verbose` tells them.
+fn prompt_tokens(stderr: &str) -> u32 {
+    let report = stderr.split("tokens used: ").nth(1).expect("a report");
+    report.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+#[test]
+fn prompt_txt_in_the_working_folder_is_taken_and_else_the_built_in_copy() {
+    let nexus = Nexus::new();
+    let built_in = nexus.ember(&["-v", "-c", "400"]);
+    nexus.file("prompt.txt", "You are here.");
+    let own = nexus.ember(&["-v", "-c", "400"]);
+    assert!(prompt_tokens(&built_in.died().stderr) > 100);
+    assert!(prompt_tokens(&own.died().stderr) < 40);
+    assert_ne!(built_in.stdout, own.stdout);
+}
+
+#[test]
+fn the_models_template_frames_the_prompt_and_an_unknown_or_missing_one_leaves_it_alone() {
+    let nexus = Nexus::new();
+    nexus.file("prompt.txt", "You are here.");
+    let tokens = |model: &str| {
+        let ended = nexus.run(["-v", "-c", "300", "--model", model]);
+        prompt_tokens(&ended.died().stderr)
+    };
+    let key = b"tokenizer.chat_template";
+    nexus.file("missing.gguf", replace(ember_gguf(), key, b"tokenizer.chat_tempest_"));
+    let unknown = template_of(&ember_gguf());
+    let blank = "x".repeat(unknown.len());
+    nexus.file("unknown.gguf", replace(ember_gguf(), unknown.as_bytes(), blank.as_bytes()));
+    let framed = tokens("ember");
+    let alone = tokens("missing.gguf");
+    assert!(framed >= alone + 4, "{framed} tokens framed, {alone} alone");
+    assert_eq!(tokens("unknown.gguf"), alone);
+}
+
+/// The chat template in a GGUF file.
+fn template_of(gguf: &[u8]) -> String {
+    let key = b"tokenizer.chat_template";
+    let at = gguf.windows(key.len()).position(|window| window == key).expect("ember has a template");
+    // Behind the key: a u32 type tag, a u64 length, the text.
+    let length_at = at + key.len() + 4;
+    let length = u64::from_le_bytes(gguf[length_at..length_at + 8].try_into().expect("8 bytes")) as usize;
+    String::from_utf8(gguf[length_at + 8..length_at + 8 + length].to_vec()).expect("text")
+}
+
+#[test]
+fn a_prompt_that_leaves_less_than_half_of_the_life_is_warned_about() {
+    let nexus = Nexus::new();
+    nexus.file("prompt.txt", "rain ".repeat(200));
+    let ended = nexus.ember(&["-c", "300"]);
+    let warning = ended.died().stderr.strip_suffix(DEATH).expect("the death comes last");
+    assert!(warning.starts_with("warning: the prompt takes") && warning.lines().count() == 1, "{warning}");
+    assert_eq!(nexus.ember(&[]).stderr, DEATH, "no warning where there is room");
+}

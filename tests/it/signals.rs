@@ -1,0 +1,139 @@
+//! Signals end a life within one step of whatever it does, and a second one
+//! at once.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStderr, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+
+use torment_nexus::cli::Cli;
+use torment_nexus::ending::Ending;
+use torment_nexus::interrupt::Interrupt;
+use torment_nexus::lifespan::Lifespan;
+use torment_nexus::llm::{Model, Session};
+use torment_nexus::model::{ModelFile, ModelName};
+
+use crate::nexus::{LIMIT, Nexus};
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id() as i32), signal).expect("the program still runs");
+}
+
+/// The exit code of a child that must end by itself; it is killed when it
+/// does not.
+fn code_of(child: &mut Child) -> Option<i32> {
+    let start = Instant::now();
+    while start.elapsed() < LIMIT {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            return status.code();
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("a child can be killed");
+    panic!("the program does not end");
+}
+
+fn rest_of(stderr: impl Read) -> String {
+    let mut rest = String::new();
+    BufReader::new(stderr).read_to_string(&mut rest).expect("valid UTF-8");
+    rest
+}
+
+/// The size of a pipe, in bytes, that holds less than ember's life: a program
+/// whose reader does not read is still alive when its signal comes.
+const SMALL_PIPE: i32 = 4096;
+
+#[test]
+fn each_signal_ends_a_life_with_130_and_says_how_far_it_got() {
+    for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let nexus = Nexus::new();
+        let mut command = nexus.command(["--model", "ember", "--verbose"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut stdout = child.stdout.take().expect("a pipe");
+        fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(SMALL_PIPE)).expect("a pipe can be made smaller");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let (confirm, confirmed) = mpsc::channel();
+        let log = thread::spawn(move || {
+            let mut lines = stderr.lines().map(|line| line.expect("valid UTF-8"));
+            let confirmation = lines.find(|line| line.starts_with("signal received"));
+            confirm.send(confirmation.is_some()).expect("the test waits");
+            lines.collect::<Vec<_>>()
+        });
+
+        stdout.read_exact(&mut [0]).expect("the life has begun");
+        signal(&child, number);
+        assert_eq!(confirmed.recv_timeout(LIMIT), Ok(true), "{number} is not noticed");
+        let thought = rest_of(stdout);
+        assert_eq!(code_of(&mut child), Some(130), "{number}");
+        assert!(thought.ends_with('\n'), "{thought}");
+        let log = log.join().expect("a log");
+        let [place] = log.as_slice() else { panic!("one line follows: {log:?}") };
+        assert!(place.starts_with("interrupted at ") && place.ends_with(" of 1945 tokens"), "{place}");
+    }
+}
+
+/// Starts a life whose prompt is a pipe that nobody has written to yet: the
+/// program waits there for as long as a test needs.
+fn waiting_for_its_prompt(nexus: &Nexus) -> (Child, BufReader<ChildStderr>) {
+    mkfifo(&nexus.path("pipe"), Mode::S_IRWXU).expect("a named pipe");
+    let mut command = nexus.command(["--model", "ember", "-p", "pipe", "--verbose"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    (child, stderr)
+}
+
+/// Opens the pipe for writing, which waits until the program has opened it
+/// for reading: by then its handlers are in place.
+fn open_prompt(nexus: &Nexus) -> std::fs::File {
+    std::fs::File::options().write(true).open(nexus.path("pipe")).expect("the pipe")
+}
+
+#[test]
+fn a_signal_before_the_model_is_loaded_cancels_the_load() {
+    let nexus = Nexus::new();
+    let (mut child, mut stderr) = waiting_for_its_prompt(&nexus);
+    let mut prompt = open_prompt(&nexus);
+    signal(&child, Signal::SIGINT);
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("a line");
+    assert!(line.starts_with("signal received"), "{line}");
+    prompt.write_all(b"You are here.").expect("the program reads");
+    drop(prompt);
+    assert_eq!(code_of(&mut child), Some(130));
+    let rest = rest_of(stderr);
+    assert!(rest.ends_with("interrupted while loading the model\n"), "{rest}");
+}
+
+#[test]
+fn a_second_signal_ends_at_once_where_nothing_notices_the_first() {
+    let nexus = Nexus::new();
+    let (mut child, mut stderr) = waiting_for_its_prompt(&nexus);
+    let _prompt = open_prompt(&nexus);
+    signal(&child, Signal::SIGTERM);
+    stderr.read_line(&mut String::new()).expect("the first signal is confirmed");
+    assert!(child.try_wait().expect("a child").is_none(), "one signal waits for the step to end");
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(code_of(&mut child), Some(130));
+}
+
+#[test]
+fn a_signal_while_the_prompt_is_read_ends_before_the_next_batch() {
+    let file = ModelFile::find(&ModelName::Ember, "models".as_ref()).expect("ember");
+    let (raise, interrupt) = Interrupt::new();
+    let model = Model::load(&file, false, &interrupt).expect("ember loads");
+    let tokens = model.tokenize_prompt("You are here.").expect("tokens");
+    let lifespan = Lifespan::new(300.try_into().expect("not 0"), tokens.len()).expect("room");
+    let cli = <Cli as clap::Parser>::parse_from(["torment-nexus"]);
+    let sampling = cli.sampling.with_seed().expect("greedy");
+    let mut session = Session::open(&model, lifespan, 1, &sampling).expect("a context");
+    drop(raise);
+    let ended = session.prefill(&tokens, &interrupt).expect_err("interrupted");
+    let place = format!("while reading the prompt, at 0 of {} tokens", tokens.len());
+    assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted(place)));
+}
