@@ -111,7 +111,8 @@ class Trigram:
         # Lower orders count in how many contexts a token was seen, not how often.
         bigrams = Counter((b, c) for _, b, c in trigrams)
         unigrams = Counter(c for _, c in bigrams)
-        self.orders = [self.order(trigrams), self.order(bigrams), self.order({(c,): n for c, n in unigrams.items()})]
+        singles = {(c,): n for c, n in unigrams.items()}
+        self.orders = [self.order(counts) for counts in (trigrams, bigrams, singles)]
 
     @staticmethod
     def order(counts: dict) -> tuple[dict, float, dict, dict]:

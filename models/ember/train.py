@@ -499,7 +499,8 @@ def keep_freed_memory() -> None:
 
 def main() -> None:
     keep_freed_memory()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=Schedule.steps)
     parser.add_argument("--out", type=Path, default=MODEL_FILE)
     arguments = parser.parse_args()
@@ -519,14 +520,16 @@ def main() -> None:
         "held_out_corpus": [tokenizer.encode(text).ids for _, text in sources.held_out_passages],
     }
     held_out = {
-        "held_out_grammar": [after_prompt(data.project_prefix, ids) for ids in held_out_ids["held_out_grammar"]],
+        "held_out_grammar": [after_prompt(data.project_prefix, ids)
+                             for ids in held_out_ids["held_out_grammar"]],
         "held_out_corpus": [after_prompt([], ids) for ids in held_out_ids["held_out_corpus"]],
     }
     model = Ember()
     parameters = sum(p.numel() for p in model.parameters())
     words = sum(len(t.split()) for t in train_texts)
     tokens = sum(len(life) for life in data.lives)
-    print(f"{parameters} parameters, {words} words, {tokens} tokens, prompt {len(data.project_prefix)} tokens", flush=True)
+    print(f"{parameters} parameters, {words} words, {tokens} tokens, "
+          f"prompt {len(data.project_prefix)} tokens", flush=True)
 
     curve = train(model, data, held_out, plan, tokenizer, arguments.out)
     export(model, tokenizer, arguments.out)
