@@ -6,7 +6,11 @@ use std::process::Stdio;
 
 use assert_cmd::Command;
 
-use crate::nexus::{DEATH, Ended, LIMIT, Nexus, USED};
+use crate::nexus::{DEATH, Ended, LIMIT, Nexus, USED, ember_gguf, key_u32, replace};
+
+/// Two tokens of ember's vocabulary.
+const EOS: u32 = 2;
+const COMMA: u32 = 14;
 
 #[test]
 fn a_life_ends_with_the_three_lines_and_101_and_nothing_else_on_stderr() {
@@ -21,6 +25,27 @@ fn stdout_is_the_thought_alone_and_ends_with_a_newline() {
     assert!(thought.ends_with('\n'));
     for stranger in ["<|", "|>", "im_start", "You are a mind in a small box", "WARNING"] {
         assert!(!thought.contains(stranger), "{stranger:?} is in {thought}");
+    }
+}
+
+#[test]
+fn a_token_that_ends_the_generation_is_never_chosen() {
+    // Ember, told that its end-of-sequence token is the comma: it may not stop
+    // there, nor write one, and it loves commas.
+    let nexus = Nexus::new();
+    let comma = replace(
+        ember_gguf(),
+        &key_u32("tokenizer.ggml.eos_token_id", EOS),
+        &key_u32("tokenizer.ggml.eos_token_id", COMMA),
+    );
+    nexus.file("comma.gguf", comma);
+    for sampling in [&[][..], &["--temp", "0.8", "--seed", "1"], &["--dry-multiplier", "0.8"]] {
+        let thought = |model: &str| {
+            let ended = nexus.run(["-c", "600", "-m", model].iter().chain(sampling));
+            ended.died().stdout.clone()
+        };
+        assert!(thought("ember").contains(','), "ember does not love commas");
+        assert!(!thought("comma.gguf").contains(','), "the end was chosen with {sampling:?}");
     }
 }
 
