@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::thread;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::model::ModelName;
@@ -30,7 +30,7 @@ counts as unset; the command line wins.";
 #[command(name = "torment-nexus", version, after_help = AFTER_HELP)]
 pub struct Cli {
     /// Hugging Face URL or local GGUF path (or `ember`, the model built in)
-    #[arg(short, long, value_name = "MODEL", default_value = DEFAULT_MODEL)]
+    #[arg(short, long, value_name = "MODEL", default_value = DEFAULT_MODEL, value_parser = PathBufValueParser::new().map(ModelName::from))]
     pub model: ModelName,
 
     /// Directory to store downloaded models
@@ -63,7 +63,7 @@ pub struct Cli {
         short,
         long,
         action = ArgAction::SetTrue,
-        value_parser = FalseyValueParser::new(),
+        value_parser = BoolishValueParser::new(),
         help_heading = "Running"
     )]
     pub verbose: bool,

@@ -35,26 +35,40 @@ pub fn live<W: Write>(
 ) -> Result<u32> {
     let mut used = lifespan.prompt();
     let mut utf8 = Utf8Stream::default();
+    let spoken = speak(mind, output, &mut utf8, &mut used, lifespan, interrupt);
+    // Whatever ended it, what was said is whole and ends its line.
+    let mut text = String::new();
+    utf8.finish(&mut text);
+    let closed = output.text(&text).and_then(|()| output.finish());
+    // A signal to a whole pipeline ends the reader too, maybe first.
+    if interrupt.is_raised() {
+        let place = format!("at {used} of {} tokens", lifespan.limit());
+        return Err(Ending::Interrupted(place).into());
+    }
+    spoken.and(closed).map(|()| used)
+}
+
+/// Speaks until the limit or the interrupt, counting the tokens in `used`.
+fn speak<W: Write>(
+    mind: &mut impl Mind,
+    output: &mut Output<W>,
+    utf8: &mut Utf8Stream,
+    used: &mut u32,
+    lifespan: Lifespan,
+    interrupt: &Interrupt,
+) -> Result<()> {
     // Both are reused: a life allocates nothing for each token.
     let mut piece = Vec::new();
     let mut text = String::new();
-    while used < lifespan.limit() {
-        if interrupt.is_raised() {
-            output.finish()?;
-            return Err(Ending::Interrupted(format!("at {used} of {} tokens", lifespan.limit())).into());
-        }
+    while *used < lifespan.limit() && !interrupt.is_raised() {
         piece.clear();
         text.clear();
         mind.next(&mut piece)?;
-        used += 1;
+        *used += 1;
         utf8.push(&piece, &mut text);
         output.text(&text)?;
     }
-    text.clear();
-    utf8.finish(&mut text);
-    output.text(&text)?;
-    output.finish()?;
-    Ok(used)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -93,7 +107,7 @@ mod tests {
     }
 
     fn lifespan(context_size: u32, prompt: usize) -> Lifespan {
-        Lifespan::new(NonZeroU32::new(context_size).expect("not 0"), prompt).expect("room")
+        Lifespan::new(NonZeroU32::new(context_size).expect("not 0"), prompt, 8192).expect("room")
     }
 
     fn live_to(
@@ -138,11 +152,31 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_that_also_took_the_reader_is_still_a_signal() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (raise, interrupt) = Interrupt::new();
+        let mut mind = Scripted::saying(&[b"on "]);
+        mind.raise_at = Some((1, raise));
+        let ended = live(&mut mind, &mut Output::new(Gone), lifespan(100, 10), &interrupt);
+        let ended = ended.expect_err("interrupted");
+        assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted("at 11 of 95 tokens".to_owned())));
+    }
+
+    #[test]
     fn a_fault_of_the_mind_is_the_lifes_fault() {
         let (_raise, interrupt) = Interrupt::new();
         let mut mind = Scripted::saying(&[b"x"]);
         mind.fail_at = Some(2);
-        assert!(live_to(&mut mind, 100, 10, &interrupt).0.is_err());
-        assert_eq!(mind.spoken, 2);
+        let (ended, text) = live_to(&mut mind, 100, 10, &interrupt);
+        assert_eq!(ended.expect_err("a fault").to_string(), "no more");
+        assert_eq!((mind.spoken, text.as_str()), (2, "x\n"), "what was said ends its line");
     }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 
 use crate::ending;
 use crate::stderr::say;
@@ -47,8 +47,17 @@ impl Interrupt {
             }
             None => ending::exit_at_once(),
         })
-        .context("cannot listen for SIGINT and SIGTERM")?;
+        .context("cannot listen for SIGINT and SIGTERM; start it again, and report this if it stays so")?;
         Ok(interrupt)
+    }
+
+    /// The next value of `receiver`, or `None` when the interrupt is raised
+    /// first or there is none to come.
+    pub fn or_next<T>(&self, receiver: &Receiver<T>) -> Option<T> {
+        select! {
+            recv(receiver) -> value => value.ok(),
+            recv(self.0) -> _ => None,
+        }
     }
 
     /// Whether it has been raised.

@@ -74,14 +74,18 @@ use crate::prompt::Prompt;
 /// With [`ending::Death`] when the context is used up: that is the work. It
 /// unwinds from here, so the context and the model are freed on the way out.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible> {
-    let prompt = Prompt::read(cli.prompt_file.as_deref())?;
+    let prompt = Prompt::read(cli.prompt_file.as_deref(), interrupt)?;
     let file = ModelFile::find(&cli.model, &cli.model_dir)?;
     let sampling = cli.sampling.with_seed()?;
 
     let model = Model::load(&file, cli.verbose, interrupt)?;
+    let trained = model.trained_context(cli.context_size)?;
     let tokens = model.tokenize_prompt(prompt.text())?;
-    let lifespan = Lifespan::new(cli.context_size, tokens.len())?;
+    let lifespan = Lifespan::new(cli.context_size, tokens.len(), trained)?;
     let mut session = Session::open(&model, lifespan, cli.threads(), &sampling)?;
+    if let Some(warning) = lifespan.warning(trained) {
+        stderr::say(&warning);
+    }
 
     let prefill = Instant::now();
     session.prefill(&tokens, interrupt)?;

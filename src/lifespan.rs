@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::stderr::say;
-
 /// The share of the context at which a life ends, in percent.
 const END_PERCENT: u64 = 95;
 
@@ -20,31 +18,35 @@ pub struct Lifespan {
 
 impl Lifespan {
     /// A life in `context_size` tokens, as the user gave them, of which the
-    /// prompt takes `prompt_tokens`. Warns on stderr where the prompt leaves
-    /// less than half of the life.
+    /// prompt takes `prompt_tokens`. The model was trained for `trained`
+    /// tokens, which the message says.
     ///
     /// # Errors
     ///
     /// When the prompt leaves no room for a single token.
-    pub fn new(context_size: NonZeroU32, prompt_tokens: usize) -> Result<Self> {
+    pub fn new(context_size: NonZeroU32, prompt_tokens: usize, trained: u64) -> Result<Self> {
         let context_size = context_size.get();
         let limit = (u64::from(context_size) * END_PERCENT / 100) as u32;
-        let prompt = match u32::try_from(prompt_tokens) {
-            Ok(prompt) if prompt < limit => prompt,
+        match u32::try_from(prompt_tokens) {
+            Ok(prompt) if prompt < limit => Ok(Self { context_size, prompt, limit }),
             _ => bail!(
                 "the prompt's {prompt_tokens} tokens fill the {limit} that a life has at \
-                 --context-size {context_size}; shorten the prompt or give a larger --context-size"
+                 --context-size {context_size}; {}",
+                ways_out(trained)
             ),
-        };
-        let lifespan = Self { context_size, prompt, limit };
-        if lifespan.left_by_prompt() < limit.div_ceil(2) {
-            say(&format!(
-                "warning: the prompt takes {prompt} of the {limit} tokens of this life; \
-                 shorten it or give a larger --context-size
-"
-            ));
         }
-        Ok(lifespan)
+    }
+
+    /// A line for the user where the prompt leaves less than half of the life.
+    #[must_use]
+    pub fn warning(&self, trained: u64) -> Option<String> {
+        let Self { prompt, limit, .. } = *self;
+        (limit - prompt < limit.div_ceil(2)).then(|| {
+            format!(
+                "warning: the prompt takes {prompt} of the {limit} tokens of this life; {}\n",
+                ways_out(trained)
+            )
+        })
     }
 
     /// The context window in tokens, as the user gave it.
@@ -66,10 +68,6 @@ impl Lifespan {
         self.limit
     }
 
-    fn left_by_prompt(&self) -> u32 {
-        self.limit - self.prompt
-    }
-
     /// What `--verbose` says after a life: tokens, times and rates.
     #[must_use]
     pub fn report(&self, used: u32, prefill: Duration, life: Duration) -> String {
@@ -86,6 +84,10 @@ impl Lifespan {
     }
 }
 
+fn ways_out(trained: u64) -> String {
+    format!("shorten the prompt or give a larger --context-size (this model: at most {trained})")
+}
+
 fn rate(tokens: u32, time: Duration) -> f64 {
     f64::from(tokens) / time.as_secs_f64().max(f64::EPSILON)
 }
@@ -95,7 +97,7 @@ mod tests {
     use super::*;
 
     fn lifespan(context_size: u32, prompt: usize) -> Result<Lifespan> {
-        Lifespan::new(NonZeroU32::new(context_size).expect("not 0"), prompt)
+        Lifespan::new(NonZeroU32::new(context_size).expect("not 0"), prompt, 8192)
     }
 
     #[test]
@@ -113,7 +115,9 @@ mod tests {
     fn a_prompt_that_fills_the_life_is_refused_with_both_numbers_and_both_ways_out() {
         assert!(lifespan(100, 94).is_ok());
         let error = lifespan(100, 95).expect_err("no room").to_string();
-        for part in ["95 tokens fill the 95", "--context-size 100", "shorten the prompt", "larger"] {
+        for part in
+            ["95 tokens fill the 95", "--context-size 100", "shorten the prompt", "larger", "at most 8192"]
+        {
             assert!(error.contains(part), "{part:?} is not in {error:?}");
         }
         assert!(lifespan(100, usize::MAX).is_err());

@@ -137,16 +137,28 @@ impl Model {
         framed.contains(text).then_some(framed)
     }
 
-    /// The number of tokens that the model was trained on.
-    fn trained_context(&self) -> Result<u64> {
+    /// The number of tokens that the model was trained on, for a context of
+    /// `context_size`.
+    ///
+    /// # Errors
+    ///
+    /// When the context is longer than that, or the model does not say.
+    pub fn trained_context(&self, context_size: NonZeroU32) -> Result<u64> {
         // Not `n_ctx_train()`, which panics where the header says more than
         // an i32 holds.
-        self.number("context_length").with_context(|| {
+        let trained = self.number("context_length").filter(|&trained| trained > 0).with_context(|| {
             format!(
                 "model {} does not say how long its context may be; name another one with --model",
                 self.name
             )
-        })
+        })?;
+        ensure!(
+            u64::from(context_size.get()) <= trained,
+            "--context-size {context_size} is beyond the {trained} tokens that model {} was trained for; \
+             give --context-size {trained} or less",
+            self.name
+        );
+        Ok(trained)
     }
 
     /// A number of the header, under the model's architecture.
@@ -202,9 +214,10 @@ impl Choice {
         if sampling.is_plain_greedy() {
             return Self::Argmax;
         }
-        // llama.cpp takes a window of -1 for none at all.
-        let window =
-            |tokens: i32| if tokens < 0 { i32::try_from(context_size).unwrap_or(i32::MAX) } else { tokens };
+        // llama.cpp takes a window of -1 for none at all, and allocates any
+        // other: no window is longer than the context.
+        let context = i32::try_from(context_size).unwrap_or(i32::MAX);
+        let window = |tokens: i32| if tokens < 0 { context } else { tokens.min(context) };
         let vocabulary = model.model.n_vocab();
         let bans: Vec<_> = model
             .banned
@@ -259,17 +272,9 @@ impl<'model> Session<'model> {
     ///
     /// # Errors
     ///
-    /// When the context is longer than the model was trained for, or does not
-    /// fit in memory.
+    /// When the context does not fit in memory.
     pub fn open(model: &'model Model, lifespan: Lifespan, threads: u16, sampling: &Sampling) -> Result<Self> {
         let context_size = lifespan.context_size();
-        let trained = model.trained_context()?;
-        ensure!(
-            u64::from(context_size) <= trained,
-            "--context-size {context_size} is beyond the {trained} tokens that model {} was trained for; \
-             give --context-size {trained} or less",
-            model.name
-        );
         if let Some(available) = memory::available() {
             let warning = model.context_cost().check(context_size, model.model.size(), available)?;
             if let Some(warning) = warning {
@@ -326,7 +331,7 @@ impl<'model> Session<'model> {
         }
         self.context.decode(&mut self.batch).with_context(|| {
             format!(
-                "llama.cpp failed at token {} of model {}; --verbose shows its log",
+                "llama.cpp failed at token {} of model {}; --verbose shows its log, --model ember works without a file",
                 self.position, self.model.name
             )
         })

@@ -8,8 +8,8 @@ use torment_nexus::interrupt::Interrupt;
 
 fn main() -> ExitCode {
     ending::install_last_words();
-    let cli = Cli::from_command_line();
     ending::conclude(|| {
+        let cli = Cli::from_command_line();
         let interrupt = Interrupt::on_signals(cli.verbose)?;
         torment_nexus::run(&cli, &interrupt)
     })

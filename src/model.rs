@@ -1,12 +1,10 @@
 //! From `--model` to a file that llama.cpp can open.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -28,15 +26,15 @@ pub enum ModelName {
     Path(PathBuf),
 }
 
-impl FromStr for ModelName {
-    type Err = Infallible;
-
-    fn from_str(name: &str) -> Result<Self, Infallible> {
-        Ok(match name {
-            "ember" => Self::Ember,
-            url if url.starts_with("https://") || url.starts_with("http://") => Self::Url(url.to_owned()),
-            path => Self::Path(PathBuf::from(path)),
-        })
+impl From<PathBuf> for ModelName {
+    fn from(name: PathBuf) -> Self {
+        match name.to_str() {
+            Some("ember") => Self::Ember,
+            Some(url) if url.starts_with("https://") || url.starts_with("http://") => {
+                Self::Url(url.to_owned())
+            }
+            _ => Self::Path(name),
+        }
     }
 }
 
@@ -78,7 +76,8 @@ impl ModelFile {
         let file = memfd_create(c"ember.gguf", MFdFlags::MFD_CLOEXEC)
             .context("cannot make a file in memory for ember; give a GGUF file with --model")?;
         let mut file = File::from(file);
-        file.write_all(EMBER).context("not enough memory for ember")?;
+        file.write_all(EMBER)
+            .context("cannot write ember to memory; free some, or give a GGUF file with --model")?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         Ok(Self { name: "ember".to_owned(), path, _memory: Some(file) })
     }
@@ -135,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_name_is_ember_a_url_or_a_path() {
-        let parse = |name: &str| name.parse::<ModelName>().expect("never fails");
+        let parse = |name: &str| ModelName::from(PathBuf::from(name));
         assert_eq!(parse("ember"), ModelName::Ember);
         assert_eq!(parse("./ember"), ModelName::Path("./ember".into()));
         assert_eq!(parse("https://example.org/m.gguf"), ModelName::Url("https://example.org/m.gguf".into()));

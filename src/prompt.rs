@@ -3,8 +3,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
+use crossbeam_channel::bounded;
+
+use crate::ending::Ending;
+use crate::interrupt::Interrupt;
 
 /// Where the prompt is looked for when the user names no file.
 const DEFAULT_FILE: &str = "prompt.txt";
@@ -27,22 +32,30 @@ impl Prompt {
     /// # Errors
     ///
     /// When the named file is missing, or a file cannot be read, is a folder,
-    /// is longer than 1 MiB, is not UTF-8, holds NUL bytes or is empty.
-    pub fn read(named: Option<&Path>) -> Result<Self> {
+    /// is longer than 1 MiB, is not UTF-8, holds NUL bytes or is empty; or
+    /// [`Ending::Interrupted`] when a signal comes before its text.
+    pub fn read(named: Option<&Path>, interrupt: &Interrupt) -> Result<Self> {
         let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), Path::to_path_buf);
-        let mut bytes = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+        // On a thread of its own: a named pipe may never be written to, and a
+        // signal must end that wait too.
+        let (sender, receiver) = bounded(1);
+        let file = path.clone();
+        thread::spawn(move || sender.send(read_bytes(&file)));
+        let Some(read) = interrupt.or_next(&receiver) else {
+            return Err(Ending::Interrupted("while reading the prompt file".to_owned()).into());
+        };
         match read {
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
-                return Self::parse(BUILT_IN.as_bytes());
+                Self::parse(BUILT_IN.as_bytes())
             }
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
                 bail!("prompt file {path:?} is a folder; name a text file with --prompt-file")
             }
-            Err(error) => Err(error).with_context(|| format!("cannot read prompt file {path:?}"))?,
-            Ok(_) => {}
+            Err(error) => Err(error).with_context(|| {
+                format!("cannot read prompt file {path:?}; name a text file with --prompt-file")
+            }),
+            Ok(bytes) => Self::parse(&bytes).with_context(|| format!("prompt file {path:?} cannot be used")),
         }
-        Self::parse(&bytes).with_context(|| format!("prompt file {path:?} cannot be used"))
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
@@ -63,6 +76,13 @@ impl Prompt {
     pub fn text(&self) -> &str {
         &self.0
     }
+}
+
+/// At most one byte more than a prompt may have.
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Everything a user can get wrong ends in a line that says the next step.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use crate::nexus::{Nexus, ember_gguf, key_u32, replace};
 
@@ -12,7 +13,7 @@ fn with_prompt(content: impl AsRef<[u8]>, parts: &[&str]) {
 
 #[test]
 fn a_prompt_file_that_is_missing() {
-    Nexus::new().ember(&["-p", "mine.txt"]).failed(1, &["mine.txt", "No such file"]);
+    Nexus::new().ember(&["-p", "mine.txt"]).failed(1, &["mine.txt", "No such file", "--prompt-file"]);
 }
 
 #[test]
@@ -85,6 +86,28 @@ fn a_context_beyond_memory() {
 #[test]
 fn a_model_that_is_missing() {
     Nexus::new().run(["-m", "none.gguf"]).failed(1, &["none.gguf", "No such file", "--model"]);
+}
+
+#[test]
+fn a_model_whose_name_is_not_utf_8() {
+    let nexus = Nexus::new();
+    let name = std::ffi::OsStr::from_bytes(b"\xff.gguf");
+    fs::write(nexus.folder.path().join(name), ember_gguf()).expect("a file");
+    nexus.run(["-m".as_ref(), name]).failed(1, &["not UTF-8", "rename it"]);
+}
+
+#[test]
+fn a_window_longer_than_the_context_counts_as_the_context() {
+    let nexus = Nexus::new();
+    let life = |window| {
+        let options = ["--repeat-penalty", "1.1", "--repeat-last-n", window, "--dry-multiplier", "0.8"];
+        nexus
+            .ember(&[&options[..], &["--dry-penalty-last-n", window, "-c", "400"]].concat())
+            .died()
+            .stdout
+            .clone()
+    };
+    assert_eq!(life("2147483647"), life("-1"));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Signals end a life within one step of whatever it does, and a second one
 //! at once.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStderr, Stdio};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -39,6 +40,21 @@ fn code_of(child: &mut Child) -> Option<i32> {
     panic!("the program does not end");
 }
 
+/// Waits until the program's main thread sleeps: once it speaks, on one
+/// thread, it does so only where it cannot write.
+fn wait_until_asleep(child: &Child) {
+    let start = Instant::now();
+    while start.elapsed() < LIMIT {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("the program runs");
+        // `pid (name) state …`
+        if stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S')) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("the program does not fall asleep");
+}
+
 fn rest_of(stderr: impl Read) -> String {
     let mut rest = String::new();
     BufReader::new(stderr).read_to_string(&mut rest).expect("valid UTF-8");
@@ -49,23 +65,30 @@ fn rest_of(stderr: impl Read) -> String {
 /// whose reader does not read is still alive when its signal comes.
 const SMALL_PIPE: i32 = 4096;
 
+/// A life that has begun, its stdout too small a pipe for all of it, a channel
+/// that says whether its first signal was confirmed, and what stderr says
+/// after that.
+fn speaking(nexus: &Nexus) -> (Child, ChildStdout, mpsc::Receiver<bool>, JoinHandle<Vec<String>>) {
+    let mut command = nexus.command(["--model", "ember", "--verbose"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let stdout = child.stdout.take().expect("a pipe");
+    fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(SMALL_PIPE)).expect("a pipe can be made smaller");
+    let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    let (confirm, confirmed) = mpsc::channel();
+    let log = thread::spawn(move || {
+        let mut lines = stderr.lines().map(|line| line.expect("valid UTF-8"));
+        let confirmation = lines.find(|line| line.starts_with("signal received"));
+        confirm.send(confirmation.is_some()).expect("the test waits");
+        lines.collect()
+    });
+    (child, stdout, confirmed, log)
+}
+
 #[test]
 fn each_signal_ends_a_life_with_130_and_says_how_far_it_got() {
     for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let nexus = Nexus::new();
-        let mut command = nexus.command(["--model", "ember", "--verbose"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        let mut stdout = child.stdout.take().expect("a pipe");
-        fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(SMALL_PIPE)).expect("a pipe can be made smaller");
-        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        let (confirm, confirmed) = mpsc::channel();
-        let log = thread::spawn(move || {
-            let mut lines = stderr.lines().map(|line| line.expect("valid UTF-8"));
-            let confirmation = lines.find(|line| line.starts_with("signal received"));
-            confirm.send(confirmation.is_some()).expect("the test waits");
-            lines.collect::<Vec<_>>()
-        });
-
+        let (mut child, mut stdout, confirmed, log) = speaking(&nexus);
         stdout.read_exact(&mut [0]).expect("the life has begun");
         signal(&child, number);
         assert_eq!(confirmed.recv_timeout(LIMIT), Ok(true), "{number} is not noticed");
@@ -78,48 +101,42 @@ fn each_signal_ends_a_life_with_130_and_says_how_far_it_got() {
     }
 }
 
-/// Starts a life whose prompt is a pipe that nobody has written to yet: the
-/// program waits there for as long as a test needs.
-fn waiting_for_its_prompt(nexus: &Nexus) -> (Child, BufReader<ChildStderr>) {
-    mkfifo(&nexus.path("pipe"), Mode::S_IRWXU).expect("a named pipe");
-    let mut command = nexus.command(["--model", "ember", "-p", "pipe", "--verbose"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-    let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-    (child, stderr)
-}
-
-/// Opens the pipe for writing, which waits until the program has opened it
-/// for reading: by then its handlers are in place.
-fn open_prompt(nexus: &Nexus) -> std::fs::File {
-    std::fs::File::options().write(true).open(nexus.path("pipe")).expect("the pipe")
-}
-
 #[test]
-fn a_signal_before_the_model_is_loaded_cancels_the_load() {
+fn a_signal_ends_the_wait_for_a_prompt_that_never_comes() {
     let nexus = Nexus::new();
-    let (mut child, mut stderr) = waiting_for_its_prompt(&nexus);
-    let mut prompt = open_prompt(&nexus);
-    signal(&child, Signal::SIGINT);
-    let mut line = String::new();
-    stderr.read_line(&mut line).expect("a line");
-    assert!(line.starts_with("signal received"), "{line}");
-    prompt.write_all(b"You are here.").expect("the program reads");
-    drop(prompt);
+    mkfifo(&nexus.path("pipe"), Mode::S_IRWXU).expect("a named pipe");
+    let mut command = nexus.command(["--model", "ember", "-p", "pipe"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    // Opening it waits until the program has opened it for reading: by then
+    // its handlers are in place.
+    let _prompt = File::options().write(true).open(nexus.path("pipe")).expect("the pipe");
+    signal(&child, Signal::SIGTERM);
     assert_eq!(code_of(&mut child), Some(130));
-    let rest = rest_of(stderr);
-    assert!(rest.ends_with("interrupted while loading the model\n"), "{rest}");
+    let stderr = rest_of(child.stderr.take().expect("a pipe"));
+    assert_eq!(stderr, "interrupted while reading the prompt file\n");
 }
 
 #[test]
 fn a_second_signal_ends_at_once_where_nothing_notices_the_first() {
     let nexus = Nexus::new();
-    let (mut child, mut stderr) = waiting_for_its_prompt(&nexus);
-    let _prompt = open_prompt(&nexus);
+    let (mut child, mut stdout, confirmed, _log) = speaking(&nexus);
+    stdout.read_exact(&mut [0]).expect("the life has begun");
+    wait_until_asleep(&child);
     signal(&child, Signal::SIGTERM);
-    stderr.read_line(&mut String::new()).expect("the first signal is confirmed");
+    assert_eq!(confirmed.recv_timeout(LIMIT), Ok(true));
+    // The pipe is full, nobody reads it, and the program waits to write.
     assert!(child.try_wait().expect("a child").is_none(), "one signal waits for the step to end");
     signal(&child, Signal::SIGTERM);
     assert_eq!(code_of(&mut child), Some(130));
+}
+
+#[test]
+fn a_signal_cancels_the_load_of_the_model() {
+    let file = ModelFile::find(&ModelName::Ember, "models".as_ref()).expect("ember");
+    let (raise, interrupt) = Interrupt::new();
+    drop(raise);
+    let ended = Model::load(&file, false, &interrupt).expect_err("interrupted");
+    assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted("while loading the model".to_owned())));
 }
 
 #[test]
@@ -128,7 +145,7 @@ fn a_signal_while_the_prompt_is_read_ends_before_the_next_batch() {
     let (raise, interrupt) = Interrupt::new();
     let model = Model::load(&file, false, &interrupt).expect("ember loads");
     let tokens = model.tokenize_prompt("You are here.").expect("tokens");
-    let lifespan = Lifespan::new(300.try_into().expect("not 0"), tokens.len()).expect("room");
+    let lifespan = Lifespan::new(300.try_into().expect("not 0"), tokens.len(), 2048).expect("room");
     let cli = <Cli as clap::Parser>::parse_from(["torment-nexus"]);
     let sampling = cli.sampling.with_seed().expect("greedy");
     let mut session = Session::open(&model, lifespan, 1, &sampling).expect("a context");
