@@ -1,13 +1,20 @@
 //! The loop: a token, its text, the end. Knows no hardware and no llama type.
 
-use anyhow::Result;
 use std::io::Write;
+use std::time::Duration;
+
+use anyhow::Result;
 
 use crate::ending::Ending;
 use crate::interrupt::Interrupt;
 use crate::lifespan::Lifespan;
 use crate::output::Output;
 use crate::utf8::Utf8Stream;
+
+/// How long a signal that was sent to a whole pipeline may arrive after the
+/// pipeline's reader has died of it: far more than the kernel takes, far less
+/// than anyone notices.
+const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
 /// Something that goes on speaking from a prompt it has taken in.
 pub trait Mind {
@@ -40,8 +47,10 @@ pub fn live<W: Write>(
     let mut text = String::new();
     utf8.finish(&mut text);
     let closed = output.text(&text).and_then(|()| output.finish());
-    // A signal to a whole pipeline ends the reader too, maybe first.
-    if interrupt.is_raised() {
+    // A signal to a whole pipeline also ends the reader, and the loss of the
+    // reader may be noticed before the signal.
+    let unheard = spoken.as_ref().is_err_and(|error| error.downcast_ref() == Some(&Ending::Unheard));
+    if interrupt.is_raised() || unheard && interrupt.is_raised_within(SIGNAL_DELAY) {
         let place = format!("at {used} of {} tokens", lifespan.limit());
         return Err(Ending::Interrupted(place).into());
     }

@@ -1,9 +1,10 @@
 //! SIGINT, SIGTERM and SIGHUP as a question to ask: the only user of ctrlc.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select};
 
 use crate::ending;
 use crate::stderr::say;
@@ -60,6 +61,12 @@ impl Interrupt {
         }
     }
 
+    /// Whether it is raised now or within `time`.
+    #[must_use]
+    pub fn is_raised_within(&self, time: Duration) -> bool {
+        matches!(self.0.recv_timeout(time), Err(RecvTimeoutError::Disconnected))
+    }
+
     /// Whether it has been raised.
     #[must_use]
     pub fn is_raised(&self) -> bool {
@@ -69,7 +76,19 @@ impl Interrupt {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+    use std::time::Duration;
+
     use super::Interrupt;
+
+    #[test]
+    fn one_that_comes_while_it_is_waited_for_is_seen() {
+        let (raise, interrupt) = Interrupt::new();
+        assert!(!interrupt.is_raised_within(Duration::ZERO));
+        let other = thread::spawn(move || drop(raise));
+        assert!(interrupt.is_raised_within(Duration::from_secs(240)));
+        other.join().expect("it raised");
+    }
 
     #[test]
     fn every_clone_sees_it_and_it_stays_raised() {
