@@ -56,8 +56,8 @@ HELD_OUT_EVERY = 11
 HELD_OUT_PHASE = 4
 
 # How often corpus prose is used: a whole paragraph, or a run inside a paragraph.
-WHOLE_CORPUS_PARAGRAPH = 0.10
-CORPUS_RUN_IN_PARAGRAPH = 0.35
+WHOLE_CORPUS_PARAGRAPH = 0.07
+CORPUS_RUN_IN_PARAGRAPH = 0.28
 SWAP_SYNONYM = 0.35
 CONNECT_SENTENCE = 0.14
 JOIN_SENTENCES = 0.10
@@ -353,7 +353,8 @@ class LifeWriter:
         return kept[ref.name]
 
     def number(self, name: str) -> str:
-        used = min(self.words, CONTEXT_WORDS - 5)
+        # Not below ten: "I am one words old".
+        used = max(10, min(self.words, CONTEXT_WORDS - 5))
         left = CONTEXT_WORDS - used
         percent = max(1, used * 100 // CONTEXT_WORDS)
         value = {
