@@ -30,7 +30,13 @@ counts as unset; the command line wins.";
 #[command(name = "torment-nexus", version, after_help = AFTER_HELP)]
 pub struct Cli {
     /// Hugging Face URL or local GGUF path (or `ember`, the model built in)
-    #[arg(short, long, value_name = "MODEL", default_value = DEFAULT_MODEL, value_parser = PathBufValueParser::new().map(ModelName::from))]
+    #[arg(
+        short,
+        long,
+        value_name = "MODEL",
+        default_value = DEFAULT_MODEL,
+        value_parser = PathBufValueParser::new().map(ModelName::from)
+    )]
     pub model: ModelName,
 
     /// Directory to store downloaded models

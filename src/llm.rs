@@ -175,8 +175,8 @@ impl Model {
             layers: u64::from(self.model.n_layer()),
             heads,
             kv_heads: u64::from(self.model.n_head_kv()),
-            key_and_value: self.number("attention.key_length").unwrap_or(head)
-                + self.number("attention.value_length").unwrap_or(head),
+            key_and_value: (self.number("attention.key_length").unwrap_or(head))
+                .saturating_add(self.number("attention.value_length").unwrap_or(head)),
             vocabulary: u64::try_from(self.model.n_vocab()).unwrap_or(0),
             widest: self.number("feed_forward_length").unwrap_or(4 * width),
             batch: BATCH.into(),

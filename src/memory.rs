@@ -46,18 +46,19 @@ impl ContextCost {
     }
 
     fn per_token(&self) -> u64 {
-        let kv = self.layers * self.kv_heads * self.key_and_value * F16;
+        // A damaged header may say anything: absurd sizes saturate.
+        let kv = product(&[self.layers, self.kv_heads, self.key_and_value, F16]);
         // Attention scores and the mask over them, for each token of a batch.
-        let scores = self.batch * (self.heads + 1) * F32;
-        kv + scores
+        let scores = product(&[self.batch, self.heads.saturating_add(1), F32]);
+        kv.saturating_add(scores)
     }
 
     fn fixed(&self) -> u64 {
         // Logits once in the graph and once for the reader, and the few
         // activations that are alive at the same time.
-        let logits = 2 * self.batch * self.vocabulary * F32;
-        let activations = 4 * self.batch * self.widest * F32;
-        FIXED + logits + activations
+        let logits = product(&[2, self.batch, self.vocabulary, F32]);
+        let activations = product(&[4, self.batch, self.widest, F32]);
+        FIXED.saturating_add(logits).saturating_add(activations)
     }
 
     /// The largest context, in tokens, whose cost is at most `available`
@@ -100,6 +101,10 @@ impl ContextCost {
             )
         }))
     }
+}
+
+fn product(factors: &[u64]) -> u64 {
+    factors.iter().fold(1, |product, &factor| product.saturating_mul(factor))
 }
 
 /// Bytes in MB, 10⁶, rounded up: what is needed is never understated.
@@ -170,7 +175,7 @@ mod tests {
     #[test]
     fn absurd_sizes_are_refused_and_do_not_overflow() {
         assert!(SMOLLM2.check(u32::MAX, u64::MAX, u64::MAX / 2).expect("fits").is_some());
-        let absurd = ContextCost { kv_heads: u64::from(u32::MAX), ..SMOLLM2 };
+        let absurd = ContextCost { key_and_value: u64::MAX / 128, widest: u64::MAX, ..SMOLLM2 };
         assert!(absurd.check(u32::MAX, 0, 400 * MB).is_err());
     }
 

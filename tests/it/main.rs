@@ -1,8 +1,8 @@
 //! The program as its users meet it: the real binary, the real ember.
 //!
 //! One test binary, since each one links llama.cpp anew. Every run is bounded,
-//! happens in an empty folder of its own and sees no `TORMENT_…` variable but
-//! those that its test sets.
+//! happens in an empty folder of its own, and sees of the `TORMENT_…` variables
+//! only those that its test sets and `TORMENT_THREADS=1`.
 
 mod bad_input;
 mod help;
