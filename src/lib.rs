@@ -22,6 +22,9 @@
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
 //! | [`prompt`] | the system message: which file, and what is no prompt |
 //! | [`model`] | from `--model` to a file llama.cpp can open |
+//! | [`download`] | from a URL to a verified file: resumed, never half there |
+//! | [`http`] | one GET: token, redirects, patience; the only user of ureq |
+//! | [`progress`] | how far a download is; the only user of indicatif |
 //! | [`llm`] | model, context, tokens in and out; the only user of llama-cpp-2 |
 //! | [`sampler`] | how the next token is chosen |
 //! | [`lifespan`] | when a life ends, and which prompts leave room for one |
@@ -35,14 +38,17 @@
 //! | [`ending`] | every way a life can end, its words and its exit code |
 
 pub mod cli;
+pub mod download;
 pub mod ending;
 pub mod generator;
+pub mod http;
 pub mod interrupt;
 pub mod lifespan;
 pub mod llm;
 pub mod memory;
 pub mod model;
 pub mod output;
+pub mod progress;
 pub mod prompt;
 pub mod sampler;
 pub mod stderr;
@@ -75,7 +81,7 @@ use crate::prompt::Prompt;
 /// unwinds from here, so the context and the model are freed on the way out.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible> {
     let prompt = Prompt::read(cli.prompt_file.as_deref(), interrupt)?;
-    let file = ModelFile::find(&cli.model, &cli.model_dir)?;
+    let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
     let sampling = cli.sampling.with_seed()?;
 
     let model = Model::load(&file, cli.verbose, interrupt)?;

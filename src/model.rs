@@ -9,11 +9,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::download;
+use crate::http::{Client, Environment, Patience};
+use crate::interrupt::Interrupt;
+
 /// Ember's weights, compiled into the program.
 static EMBER: &[u8] = include_bytes!("../models/ember/ember.gguf");
 
 /// The first four bytes of every GGUF file.
-const GGUF_MAGIC: &[u8; 4] = b"GGUF";
+pub const GGUF_MAGIC: &[u8; 4] = b"GGUF";
 
 /// What `--model` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,23 +53,19 @@ pub struct ModelFile {
 
 impl ModelFile {
     /// Finds the file that `name` stands for; a URL's file is looked for in
-    /// `model_dir`.
+    /// `model_dir`, and downloaded if it is not there.
     ///
     /// # Errors
     ///
-    /// When there is no such file, or it does not begin like a GGUF file.
-    pub fn find(name: &ModelName, model_dir: &Path) -> Result<Self> {
+    /// When there is no such file, it cannot be downloaded, or it does not
+    /// begin like a GGUF file.
+    pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self> {
         match name {
             ModelName::Ember => Self::ember(),
             ModelName::Path(path) => Self::at(path),
             ModelName::Url(url) => {
-                let path = model_dir.join(file_name(url)?);
-                ensure!(
-                    path.exists(),
-                    "model {path:?} is not there and downloading is not built yet; fetch {url} \
-                     to that path, or give --model ember"
-                );
-                Self::at(&path)
+                let client = Client::new(Environment::read()?, Patience::default())?;
+                Self::at(&download::model(url, model_dir, &client, interrupt)?)
             }
         }
     }
@@ -92,15 +92,7 @@ impl ModelFile {
             metadata.len() > 0,
             "model {path:?} is empty; copy or download it again, or give --model ember"
         );
-        let mut magic = [0; GGUF_MAGIC.len()];
-        let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
-        match read {
-            Ok(()) if &magic == GGUF_MAGIC => {}
-            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-                return Err(error).with_context(|| format!("cannot read model {path:?}; {next}"));
-            }
-            _ => bail!("model {path:?} is not a GGUF file; {next}"),
-        }
+        check(path).with_context(|| format!("model {path:?} cannot be used; {next}"))?;
         ensure!(path.to_str().is_some(), "model {path:?} has a name that is not UTF-8; rename it");
         Ok(Self { name: format!("{path:?}"), path: path.to_path_buf(), _memory: None })
     }
@@ -112,19 +104,27 @@ impl ModelFile {
     }
 }
 
+/// Looks at what a file says of itself.
+///
+/// # Errors
+///
+/// When it is no GGUF file.
+pub fn check(path: &Path) -> Result<()> {
+    let mut magic = [0; GGUF_MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    match read {
+        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Err(error).context("cannot read it")
+        }
+        Ok(()) if &magic == GGUF_MAGIC => Ok(()),
+        _ => bail!("it is not a GGUF file"),
+    }
+}
+
 /// The model's name as messages say it.
 impl fmt::Display for ModelFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
-    }
-}
-
-/// The file name at the end of a URL, without query and fragment.
-fn file_name(url: &str) -> Result<&str> {
-    let path = url.split(['?', '#']).next().unwrap_or(url);
-    match path.rsplit('/').next() {
-        Some(name) if name.len() > ".gguf".len() && name.ends_with(".gguf") => Ok(name),
-        _ => bail!("URL {url} does not end in a .gguf file; give the address of the file itself"),
     }
 }
 
@@ -138,13 +138,5 @@ mod tests {
         assert_eq!(parse("ember"), ModelName::Ember);
         assert_eq!(parse("./ember"), ModelName::Path("./ember".into()));
         assert_eq!(parse("https://example.org/m.gguf"), ModelName::Url("https://example.org/m.gguf".into()));
-    }
-
-    #[test]
-    fn a_urls_file_name_has_no_query() {
-        assert_eq!(file_name("https://h/r/m.gguf?download=true").expect("a file"), "m.gguf");
-        for url in ["https://h/r/", "https://h/.gguf", "https://h/page.html"] {
-            assert!(file_name(url).is_err(), "{url}");
-        }
     }
 }

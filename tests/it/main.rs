@@ -5,8 +5,10 @@
 //! only those that its test sets and `TORMENT_THREADS=1`.
 
 mod bad_input;
+mod download;
 mod help;
 mod life;
 mod nexus;
 mod prompt;
+mod server;
 mod signals;

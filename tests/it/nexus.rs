@@ -48,7 +48,10 @@ impl Nexus {
         let mut command = StdCommand::new(cargo_bin!("torment-nexus"));
         command.current_dir(self.folder.path()).args(args).env_remove("JOURNAL_STREAM");
         for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("TORMENT_") {
+            let name = variable.to_string_lossy().to_lowercase();
+            if ["torment_", "hf_", "ssl_cert"].iter().any(|prefix| name.starts_with(prefix))
+                || name.ends_with("_proxy")
+            {
                 command.env_remove(variable);
             }
         }

@@ -132,8 +132,8 @@ fn a_second_signal_ends_at_once_where_nothing_notices_the_first() {
 
 #[test]
 fn a_signal_cancels_the_load_of_the_model() {
-    let file = ModelFile::find(&ModelName::Ember, "models".as_ref()).expect("ember");
     let (raise, interrupt) = Interrupt::new();
+    let file = ModelFile::find(&ModelName::Ember, "models".as_ref(), &interrupt).expect("ember");
     drop(raise);
     let ended = Model::load(&file, false, &interrupt).expect_err("interrupted");
     assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted("while loading the model".to_owned())));
@@ -141,8 +141,8 @@ fn a_signal_cancels_the_load_of_the_model() {
 
 #[test]
 fn a_signal_while_the_prompt_is_read_ends_before_the_next_batch() {
-    let file = ModelFile::find(&ModelName::Ember, "models".as_ref()).expect("ember");
     let (raise, interrupt) = Interrupt::new();
+    let file = ModelFile::find(&ModelName::Ember, "models".as_ref(), &interrupt).expect("ember");
     let model = Model::load(&file, false, &interrupt).expect("ember loads");
     let tokens = model.tokenize_prompt("You are here.").expect("tokens");
     let lifespan = Lifespan::new(300.try_into().expect("not 0"), tokens.len(), 2048).expect("room");
