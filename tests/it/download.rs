@@ -64,21 +64,17 @@ impl Downloads {
         Self { nexus: Nexus::new(), environment, patience: PATIENT }
     }
 
-    fn from(&self, server: &Server) -> Result<PathBuf, String> {
-        self.from_url(&server.url(PATH))
-    }
-
-    fn from_url(&self, url: &str) -> Result<PathBuf, String> {
+    fn model_from(&self, server: &Server) -> Result<PathBuf, String> {
         let client = Client::new(self.environment.clone(), self.patience).expect("a client");
         let (_raise, interrupt) = Interrupt::new();
-        download::model(url, &self.nexus.path("models"), &client, &interrupt)
+        download::model(&server.url(PATH), &self.nexus.path("models"), &client, &interrupt)
             .map_err(|error| format!("{error:#}"))
     }
 
     /// The download fails with one line that holds `parts` and the way out.
     #[track_caller]
     fn fails(&self, server: &Server, parts: &[&str]) -> String {
-        let error = self.from(server).expect_err("it fails");
+        let error = self.model_from(server).expect_err("it fails");
         let path = self.nexus.path("models").join(NAME);
         let by_hand = format!("fetch {} by hand to {path:?}, or give --model ember", server.url(PATH));
         for part in parts.iter().chain([&by_hand.as_str()]) {
@@ -112,7 +108,7 @@ impl Downloads {
     /// The model is there, whole, and nothing else but where it came from.
     #[track_caller]
     fn succeeded(&self, server: &Server, content: &[u8]) {
-        assert_eq!(self.from(server).as_deref(), Ok(self.nexus.path("models").join(NAME).as_path()));
+        assert_eq!(self.model_from(server).as_deref(), Ok(self.nexus.path("models").join(NAME).as_path()));
         assert!(fs::read(self.nexus.path("models").join(NAME)).expect("the model") == content, "whole");
         assert_eq!(self.files(), ["mind.gguf", "mind.gguf.origin"]);
     }
@@ -205,7 +201,7 @@ fn the_same_file_name_from_another_url_is_refused() {
     let (one, other) = (Server::of(model()), Server::of(model()));
     let downloads = Downloads::new();
     downloads.succeeded(&one, &model());
-    let error = downloads.from(&other).expect_err("another origin");
+    let error = downloads.model_from(&other).expect_err("another origin");
     for part in [&one.url(PATH), &other.url(PATH), "--model-dir"] {
         assert!(error.contains(part), "{error}");
     }
@@ -218,7 +214,7 @@ fn a_downloaded_model_that_lost_bytes_since_is_refused() {
     let downloads = Downloads::new();
     downloads.succeeded(&server, &model());
     downloads.nexus.file("models/mind.gguf", &model()[..1000]);
-    let error = downloads.from(&server).expect_err("damaged");
+    let error = downloads.model_from(&server).expect_err("damaged");
     assert!(error.contains("is 1000 bytes") && error.contains("delete it"), "{error}");
 }
 
@@ -385,6 +381,23 @@ fn a_body_cut_short_of_its_length_is_resumed() {
     let requests = server.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!((requests[1].from(), requests[1].header("if-range")), (Some(1_000_000), Some("\"1\"")));
+}
+
+#[test]
+fn a_rest_cut_short_without_a_length_is_asked_for_again() {
+    let server = Server::new(|_, request, to| {
+        let (content, from) = (model(), request.from().expect("a range"));
+        let (last, size) = (content.len() - 1, content.len());
+        let head = format!(
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{last}/{size}\r\nETag: \"1\"\r\n"
+        );
+        send(to, head + "Connection: close\r\n\r\n");
+        send(to, &content[from..size.min(from + 1_000_000)]);
+    });
+    let downloads = Downloads::new();
+    downloads.broke_off(&server, &model());
+    downloads.succeeded(&server, &model());
+    assert_eq!(server.requests().len(), 2);
 }
 
 #[test]
