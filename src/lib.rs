@@ -31,9 +31,12 @@
 //! | [`wrap`] | how text fits a number of columns |
 //! | [`output`] | the text on stdout, on a terminal and in the journal |
 //! | [`stderr`] | words beside the work that never change how it ends |
+//! | [`button`] | presses from a level that bounces |
+//! | [`pulse`] | what the light shows over time, and that it never flashes too often |
 //! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP as a question to ask |
 //! | [`ending`] | every way a life can end, its words and its exit code |
 
+pub mod button;
 pub mod cli;
 pub mod ending;
 pub mod generator;
@@ -44,6 +47,7 @@ pub mod memory;
 pub mod model;
 pub mod output;
 pub mod prompt;
+pub mod pulse;
 pub mod sampler;
 pub mod stderr;
 pub mod utf8;
