@@ -99,8 +99,7 @@ impl Life {
     fn progress(&self) -> f64 {
         let (birth, fill) = (f64::from(self.birth), f64::from(self.fill));
         let progress = (fill - birth) / (LAST_FILL - birth).max(f64::EPSILON);
-        // NaN too becomes a number.
-        progress.max(0.0).min(1.0)
+        if progress.is_nan() { 0.0 } else { progress.clamp(0.0, 1.0) }
     }
 }
 
@@ -171,6 +170,8 @@ pub struct Pulse {
     phase: f64,
     /// Beats since birth, modulo [`MISSING`].
     count: u8,
+    /// Pressed since the last step.
+    pressed: bool,
     /// How long the dip of a press has lasted.
     dip: Option<Duration>,
     /// This beat has had its dip.
@@ -190,6 +191,7 @@ impl Pulse {
             beat: Beat::new(&Life { birth: 0.0, fill: 0.0, printer_lost: false }, None, false),
             phase: 0.0,
             count: 0,
+            pressed: false,
             dip: None,
             dipped: false,
             limit: FlashLimit::default(),
@@ -197,13 +199,10 @@ impl Pulse {
         }
     }
 
-    /// Acknowledges a press during a life. A beat has at most one dip: more
-    /// presses merge with it.
+    /// Acknowledges a press during a life, from the next step on. A beat has
+    /// at most one dip: more presses merge with it.
     pub fn dip(&mut self) {
-        if matches!(self.state, State::Alive(_)) && !self.dipped {
-            self.dip = Some(Duration::ZERO);
-            self.dipped = true;
-        }
+        self.pressed = true;
     }
 
     /// What is seen `elapsed` after the last step, `state` being the state
@@ -214,7 +213,10 @@ impl Pulse {
         self.since = if begins { Duration::ZERO } else { self.since + elapsed };
         let wanted = match state {
             State::Alive(life) => self.live(if begins { None } else { Some(elapsed) }, &life),
-            _ => self.still(),
+            _ => {
+                self.pressed = false;
+                self.still()
+            }
         };
         let next = if self.limit.admits(elapsed, luminance(wanted.lightness)) {
             self.lightness = wanted.lightness;
@@ -268,6 +270,9 @@ impl Pulse {
                 self.beat = Beat::new(life, None, false);
             }
             Some(elapsed) => self.advance(elapsed, life),
+        }
+        if std::mem::take(&mut self.pressed) && !self.dipped {
+            (self.dip, self.dipped) = (Some(Duration::ZERO), true);
         }
         if let Some(dip) = self.dip
             && !self.is_rising()

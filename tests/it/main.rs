@@ -5,6 +5,7 @@
 //! only those that its test sets and `TORMENT_THREADS=1`.
 
 mod bad_input;
+mod hardware;
 mod help;
 mod life;
 mod nexus;
