@@ -2,7 +2,7 @@
 //! events out.
 //!
 //! A level counts once it has been stable for [`STABLE`] and was seen so at
-//! least [`SAMPLES`] times, so that neither a bounce nor a glitch that a late
+//! least three times, so that neither a bounce nor a glitch that a late
 //! poll happens to meet is a press.
 
 use std::time::Duration;
@@ -275,6 +275,14 @@ mod tests {
         hand.become_(Role::Armed);
         assert_eq!(hand.down(2000).up(100).did(), []);
         assert_eq!(hand.down(100).did(), [Event::Begin]);
+    }
+
+    #[test]
+    fn a_button_pressed_while_nobody_looked_counts_as_held_when_armed_again() {
+        let mut hand = Hand::armed();
+        hand.up(100).become_(Role::Idle).become_(Role::Armed);
+        assert_eq!(hand.down(2900).did(), []);
+        assert_eq!(hand.down(200).did(), [Event::Slip]);
     }
 
     #[test]

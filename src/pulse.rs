@@ -12,8 +12,9 @@
 //! | [`State::Dark`] | off | off |
 //!
 //! A beat's length and depth are chosen when it begins, so that it never jumps
-//! when they change. Whatever a state asks for passes [`FlashLimit`] last: the
-//! light never flashes more than three times in any second.
+//! when they change. The light never flashes more than three times in any
+//! second: each state keeps within that by itself, dips included, and
+//! [`FlashLimit`], which all of it passes last, whatever follows upon what.
 
 use std::f64::consts::PI;
 use std::time::Duration;
