@@ -570,14 +570,28 @@ mod tests {
     use anyhow::bail;
     use nix::time::{ClockId, clock_gettime};
     use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
-    use std::sync::Mutex;
 
     /// What a fake light and a fake button share with their test.
-    #[derive(Clone, Default)]
+    #[derive(Clone)]
     struct Board {
         down: Arc<AtomicBool>,
-        shown: Arc<Mutex<Vec<f64>>>,
+        /// The luminances that the light was told, in and out.
+        told: Sender<f64>,
+        shown: Receiver<f64>,
         reset: Arc<AtomicBool>,
+    }
+
+    /// What a light that has gone says last.
+    const GONE: f64 = -1.0;
+
+    /// Turns a hang into a failure.
+    const LIMIT: Duration = Duration::from_secs(240);
+
+    impl Default for Board {
+        fn default() -> Self {
+            let (told, shown) = unbounded();
+            Self { down: Arc::default(), told, shown, reset: Arc::default() }
+        }
     }
 
     struct FakeContact(Board);
@@ -596,14 +610,14 @@ mod tests {
         }
 
         fn set(&mut self, luminance: f64) -> io::Result<()> {
-            self.0.shown.lock().expect("a list").push(luminance);
-            Ok(())
+            self.0.told.send(luminance).map_err(io::Error::other)
         }
     }
 
     impl Drop for FakeLamp {
         fn drop(&mut self) {
             self.0.reset.store(true, Ordering::SeqCst);
+            self.0.told.send(GONE).expect("a test");
         }
     }
 
@@ -625,8 +639,16 @@ mod tests {
             self.reset.load(Ordering::SeqCst)
         }
 
+        /// What it has shown since the last question.
         fn shown(&self) -> Vec<f64> {
-            self.shown.lock().expect("a list").clone()
+            self.shown.try_iter().collect()
+        }
+
+        /// Waits until it is full on; not if it goes without that.
+        fn is_full_before_it_goes(&self) -> bool {
+            std::iter::from_fn(|| self.shown.recv_timeout(LIMIT).ok())
+                .find(|&luminance| luminance == 1.0 || luminance == GONE)
+                .is_some_and(|luminance| luminance == 1.0)
         }
     }
 
@@ -811,14 +833,31 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_keeps_its_words_and_stays_on_the_light_until_it_was_said() {
+    fn a_fault_keeps_its_words_and_blinks_until_it_was_said() {
         let (raise, interrupt) = Interrupt::new();
         let board = Board::default();
         let shown = board.gpio(&interrupt).through(|_| bail!("no more")).expect_err("a fault");
         assert_eq!((format!("{shown:#}").as_str(), board.is_reset()), ("no more", false));
-        // A signal ends the blinks, or this test would last as long.
+        let end = thread::spawn(move || drop(shown));
+        assert!(board.is_full_before_it_goes());
+        // A signal ends the blinks before their time.
         drop(raise);
-        drop(shown);
+        end.join().expect("an end");
+        assert!(board.is_reset());
+    }
+
+    #[test]
+    fn the_deaths_light_is_held() {
+        let (raise, interrupt) = Interrupt::new();
+        let board = Board::default();
+        let gpio = board.gpio(&interrupt);
+        let end = thread::spawn(move || {
+            gpio.dying();
+            gpio.hold_last_light();
+        });
+        assert!(board.is_full_before_it_goes());
+        drop(raise);
+        end.join().expect("an end");
         assert!(board.is_reset());
     }
 
@@ -832,13 +871,18 @@ mod tests {
     }
 
     #[test]
-    fn a_bug_is_shown_as_a_fault_and_resets_the_pins() {
+    fn a_bug_blinks_as_a_fault_does_and_resets_the_pins() {
         let (raise, interrupt) = Interrupt::new();
-        drop(raise);
         let board = Board::default();
         let gpio = board.gpio(&interrupt);
-        let bug = catch_unwind(AssertUnwindSafe(|| gpio.through(|_| panic_any("a bug"))));
-        assert!(bug.is_err() && board.is_reset());
+        let end = thread::spawn(move || {
+            let bug = catch_unwind(AssertUnwindSafe(|| gpio.through(|_| panic_any("a bug"))));
+            assert!(bug.is_err());
+        });
+        assert!(board.is_full_before_it_goes());
+        drop(raise);
+        end.join().expect("an end");
+        assert!(board.is_reset());
     }
 
     #[test]
@@ -854,10 +898,7 @@ mod tests {
 
     #[test]
     fn a_press_on_the_real_thread_begins_a_life() {
-        let (_raise, interrupt) = Interrupt::new();
-        let board = Board::default();
-        let gpio = board.gpio(&interrupt);
-        // The button is down from its 20th look on: after it was seen up.
+        /// Down from its 20th look on: after it was seen up.
         struct Late(u32);
         impl Contact for Late {
             fn is_down(&mut self) -> bool {
@@ -865,7 +906,7 @@ mod tests {
                 self.0 > 20
             }
         }
-        drop(gpio);
+        let (_raise, interrupt) = Interrupt::new();
         let late = || Ok(Pins { button: Some(Box::new(Late(0))), ..Pins::default() });
         let gpio = Gpio::start(late, &interrupt).expect("fakes");
         assert_eq!(gpio.wait_for_press().expect("a press"), Asked::Life);
