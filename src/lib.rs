@@ -34,13 +34,21 @@
 //! | [`wrap`] | how text fits a number of columns |
 //! | [`output`] | the text on stdout, on a terminal and in the journal |
 //! | [`stderr`] | words beside the work that never change how it ends |
+//! | [`gpio`] | the GPIO thread: button in, light out; the only user of rppal's pins |
+//! | [`button`] | presses from a level that bounces |
+//! | [`pulse`] | what the light shows over time, and that it never flashes too often |
+//! | [`pwm`] | the light dimmed by hardware: a channel in sysfs |
+//! | [`board`] | what the board says of itself, and the technician's slip |
 //! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP as a question to ask |
 //! | [`ending`] | every way a life can end, its words and its exit code |
 
+pub mod board;
+pub mod button;
 pub mod cli;
 pub mod download;
 pub mod ending;
 pub mod generator;
+pub mod gpio;
 pub mod http;
 pub mod interrupt;
 pub mod lifespan;
@@ -50,6 +58,8 @@ pub mod model;
 pub mod output;
 pub mod progress;
 pub mod prompt;
+pub mod pulse;
+pub mod pwm;
 pub mod sampler;
 pub mod stderr;
 pub mod utf8;
@@ -60,7 +70,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::board::{Health, Slip};
 use crate::cli::Cli;
+use crate::gpio::{Asked, Gpio};
 use crate::interrupt::Interrupt;
 use crate::lifespan::Lifespan;
 use crate::llm::{Model, Session};
@@ -80,6 +92,14 @@ use crate::prompt::Prompt;
 /// With [`ending::Death`] when the context is used up: that is the work. It
 /// unwinds from here, so the context and the model are freed on the way out.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible> {
+    Gpio::open(cli.hardware, interrupt)?.through(|gpio| live(cli, gpio, interrupt))
+}
+
+/// The life that [`run`] lives, with its button and its light.
+fn live(cli: &Cli, gpio: &Gpio, interrupt: &Interrupt) -> Result<Infallible> {
+    if let Some(note) = gpio.note().filter(|_| cli.verbose) {
+        stderr::say(&format!("{note}\n"));
+    }
     let prompt = Prompt::read(cli.prompt_file.as_deref(), interrupt)?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
     let sampling = cli.sampling.with_seed()?;
@@ -97,13 +117,21 @@ pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible> {
     session.prefill(&tokens, interrupt)?;
     let prefill = prefill.elapsed();
 
+    while gpio.wait_for_press()? == Asked::Slip {
+        let slip = Slip { lives: None, model: &file.to_string(), prompt: prompt.text(), rate: None };
+        let lines = slip.lines(&Health::of_this_machine(), 80);
+        stderr::say(&format!("{}\n", lines.join("\n")));
+    }
     let birth = Instant::now();
     let mut stdout = Output::stdout();
-    let used = generator::live(&mut session, &mut stdout, lifespan, interrupt)?;
+    let mut mind = gpio.follow(session, lifespan);
+    let used = generator::live(&mut mind, &mut stdout, lifespan, interrupt)?;
+    gpio.dying();
 
     if cli.verbose {
         let report = lifespan.report(used, prefill, birth.elapsed());
         stderr::say(&format!("{report}{sampling}"));
     }
+    gpio.hold_last_light();
     ending::die()
 }

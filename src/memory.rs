@@ -119,7 +119,9 @@ pub fn available() -> Option<u64> {
     parse_available(&fs::read_to_string("/proc/meminfo").ok()?)
 }
 
-fn parse_available(meminfo: &str) -> Option<u64> {
+/// `MemAvailable` of the text of `/proc/meminfo`, in bytes.
+#[must_use]
+pub fn parse_available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)

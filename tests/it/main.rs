@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod download;
+mod hardware;
 mod help;
 mod life;
 mod nexus;

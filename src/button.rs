@@ -1,0 +1,301 @@
+//! The button: from a bouncing level to presses. Pure: time and level in,
+//! events out.
+//!
+//! A level counts once it has been stable for [`STABLE`] and was seen so at
+//! least three times, so that neither a bounce nor a glitch that a late
+//! poll happens to meet is a press.
+
+use std::time::Duration;
+
+/// How long a level must stay the same to count.
+pub const STABLE: Duration = Duration::from_millis(30);
+
+/// How often, at least, it must have been seen in that time.
+const SAMPLES: u32 = 3;
+
+/// How long a button that was down before the piece was armed must be kept
+/// down to ask for the technician's slip.
+pub const HELD: Duration = Duration::from_secs(3);
+
+/// What the button means at this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Nothing: the level is not even looked at.
+    Idle,
+    /// A press begins a life.
+    Armed,
+    /// A press is acknowledged, and forgotten.
+    Alive,
+}
+
+/// What the visitor, or the technician, did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Pressed while armed: the life begins.
+    Begin,
+    /// Pressed during a life.
+    Acknowledge,
+    /// Kept down for [`HELD`] from the moment of arming.
+    Slip,
+}
+
+/// A button, its level polled.
+#[derive(Debug, Clone)]
+pub struct Button {
+    role: Role,
+    level: Level,
+    /// Since when it has been down without having been up since it was armed.
+    held: Option<Duration>,
+}
+
+impl Default for Button {
+    fn default() -> Self {
+        Self { role: Role::Idle, level: Level::default(), held: None }
+    }
+}
+
+impl Button {
+    /// Gives it another role; the same one again changes nothing.
+    pub fn set_role(&mut self, role: Role) {
+        if role == self.role {
+            return;
+        }
+        self.role = role;
+        self.held = None;
+        if role == Role::Armed {
+            // What it was before is of no account: the first stable level
+            // tells a button that is held from one that is free.
+            self.level = Level::default();
+        }
+    }
+
+    /// Whether its level matters now.
+    #[must_use]
+    pub fn is_awake(&self) -> bool {
+        self.role != Role::Idle
+    }
+
+    /// Takes in the level at the time `now`, which never runs backwards.
+    pub fn poll(&mut self, now: Duration, down: bool) -> Option<Event> {
+        let changed = self.level.sample(now, down);
+        match (self.role, changed) {
+            (Role::Idle, _) => None,
+            (Role::Armed, Some(Change::Known { down: true, since })) => {
+                self.held = Some(since);
+                None
+            }
+            (Role::Armed, Some(Change::Pressed)) => Some(Event::Begin),
+            (Role::Alive, Some(Change::Pressed)) => Some(Event::Acknowledge),
+            (_, Some(Change::Released)) => {
+                self.held = None;
+                None
+            }
+            _ => self.held.take_if(|since| now.saturating_sub(*since) >= HELD).map(|_| Event::Slip),
+        }
+    }
+}
+
+/// A change of the stable level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// The first level that was stable, and since when it was.
+    Known {
+        down: bool,
+        since: Duration,
+    },
+    Pressed,
+    Released,
+}
+
+/// A level without its bounces.
+#[derive(Debug, Clone, Default)]
+struct Level {
+    /// Whether it is down; `None` until it was stable once.
+    stable: Option<bool>,
+    /// The level seen last, since when, and how many times.
+    seen: Option<(bool, Duration, u32)>,
+}
+
+impl Level {
+    fn sample(&mut self, now: Duration, down: bool) -> Option<Change> {
+        let (since, times) = match self.seen {
+            Some((last, since, times)) if last == down => (since, times.saturating_add(1)),
+            _ => (now, 1),
+        };
+        self.seen = Some((down, since, times));
+        if self.stable == Some(down) || times < SAMPLES || now.saturating_sub(since) < STABLE {
+            return None;
+        }
+        Some(match self.stable.replace(down) {
+            None => Change::Known { down, since },
+            Some(_) if down => Change::Pressed,
+            Some(_) => Change::Released,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLL: Duration = Duration::from_millis(10);
+
+    /// A button in someone's hand, on a virtual clock.
+    struct Hand {
+        button: Button,
+        now: Duration,
+        events: Vec<Event>,
+    }
+
+    impl Hand {
+        fn armed() -> Self {
+            let mut hand = Self { button: Button::default(), now: Duration::ZERO, events: Vec::new() };
+            hand.button.set_role(Role::Armed);
+            hand
+        }
+
+        fn polled_every(&mut self, poll: Duration, down: bool, milliseconds: u64) -> &mut Self {
+            let end = self.now + Duration::from_millis(milliseconds);
+            while self.now < end {
+                self.events.extend(self.button.poll(self.now, down));
+                self.now += poll;
+            }
+            self
+        }
+
+        fn down(&mut self, milliseconds: u64) -> &mut Self {
+            self.polled_every(POLL, true, milliseconds)
+        }
+
+        fn up(&mut self, milliseconds: u64) -> &mut Self {
+            self.polled_every(POLL, false, milliseconds)
+        }
+
+        fn become_(&mut self, role: Role) -> &mut Self {
+            self.button.set_role(role);
+            self
+        }
+
+        /// A contact that bounces for 50 ms.
+        fn bounce(&mut self) -> &mut Self {
+            let millisecond = Duration::from_millis(1);
+            for (down, milliseconds) in
+                [(true, 3), (false, 9), (true, 12), (false, 2), (true, 20), (false, 4)]
+            {
+                self.polled_every(millisecond, down, milliseconds);
+            }
+            self
+        }
+
+        fn did(&mut self) -> Vec<Event> {
+            std::mem::take(&mut self.events)
+        }
+    }
+
+    #[test]
+    fn a_press_begins_a_life_30_ms_after_it_is_stable() {
+        let mut hand = Hand::armed();
+        assert_eq!(hand.up(500).did(), []);
+        let pressed = hand.now;
+        while hand.events.is_empty() && hand.now < pressed + HELD {
+            hand.down(10);
+        }
+        assert_eq!(hand.did(), [Event::Begin]);
+        let last_poll = hand.now - POLL;
+        assert!((STABLE..=STABLE + POLL).contains(&(last_poll - pressed)), "{:?}", last_poll - pressed);
+    }
+
+    #[test]
+    fn a_contact_that_bounces_is_one_press() {
+        let mut hand = Hand::armed();
+        assert_eq!(hand.up(100).bounce().did(), [], "no level was stable");
+        assert_eq!(hand.down(400).bounce().up(400).did(), [Event::Begin]);
+    }
+
+    #[test]
+    fn a_glitch_shorter_than_30_ms_is_nothing() {
+        let mut hand = Hand::armed();
+        hand.up(100);
+        for milliseconds in 1..30 {
+            hand.polled_every(Duration::from_millis(1), true, milliseconds).up(60);
+        }
+        assert_eq!(hand.did(), []);
+    }
+
+    #[test]
+    fn two_glitches_that_late_polls_meet_are_no_press() {
+        let mut hand = Hand::armed();
+        hand.up(100).polled_every(Duration::from_millis(400), true, 800).up(100);
+        assert_eq!(hand.did(), []);
+    }
+
+    #[test]
+    fn a_button_held_at_start_starts_nothing_until_it_has_been_up() {
+        let mut hand = Hand::armed();
+        assert_eq!(hand.down(2900).up(200).did(), []);
+        assert_eq!(hand.down(100).did(), [Event::Begin]);
+    }
+
+    #[test]
+    fn a_button_held_at_start_that_bounces_when_it_is_let_go_starts_nothing() {
+        let mut hand = Hand::armed();
+        assert_eq!(hand.down(1000).bounce().up(200).did(), []);
+    }
+
+    #[test]
+    fn a_button_held_from_the_start_for_3_s_asks_for_the_slip_once() {
+        let mut hand = Hand::armed();
+        assert_eq!(hand.down(2990).did(), []);
+        assert_eq!(hand.down(30).did(), [Event::Slip]);
+        assert_eq!(hand.down(20_000).did(), [], "once");
+        assert_eq!(hand.up(100).down(100).did(), [Event::Begin], "and the next press is a life");
+    }
+
+    #[test]
+    fn a_press_that_begins_a_life_and_is_held_asks_for_no_slip() {
+        let mut hand = Hand::armed();
+        assert_eq!(hand.up(100).down(10_000).did(), [Event::Begin]);
+    }
+
+    #[test]
+    fn a_press_during_a_life_is_acknowledged_and_not_remembered() {
+        let mut hand = Hand::armed();
+        assert_eq!(hand.up(100).down(100).did(), [Event::Begin]);
+        hand.become_(Role::Alive);
+        assert_eq!(hand.down(500).did(), [], "the press that began the life is no second one");
+        assert_eq!(hand.up(100).down(100).up(100).down(100).did(), [Event::Acknowledge; 2]);
+        hand.up(100).become_(Role::Idle).up(1000).become_(Role::Armed);
+        assert_eq!(hand.up(5000).did(), []);
+    }
+
+    #[test]
+    fn a_button_held_through_the_death_starts_nothing_when_armed_again() {
+        let mut hand = Hand::armed();
+        hand.up(100).become_(Role::Alive).down(1000).become_(Role::Idle).down(2500).did();
+        hand.become_(Role::Armed);
+        assert_eq!(hand.down(2000).up(100).did(), []);
+        assert_eq!(hand.down(100).did(), [Event::Begin]);
+    }
+
+    #[test]
+    fn a_button_pressed_while_nobody_looked_counts_as_held_when_armed_again() {
+        let mut hand = Hand::armed();
+        hand.up(100).become_(Role::Idle).become_(Role::Armed);
+        assert_eq!(hand.down(2900).did(), []);
+        assert_eq!(hand.down(200).did(), [Event::Slip]);
+    }
+
+    #[test]
+    fn a_press_at_the_very_moment_of_arming_counts_as_held() {
+        let mut hand = Hand::armed();
+        assert_eq!(hand.up(20).down(500).up(100).did(), []);
+    }
+
+    #[test]
+    fn an_idle_button_says_nothing() {
+        let mut hand = Hand::armed();
+        hand.become_(Role::Idle).up(100).down(5000).up(100);
+        assert_eq!(hand.did(), []);
+        assert!(!hand.button.is_awake());
+    }
+}

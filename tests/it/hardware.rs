@@ -1,0 +1,37 @@
+//! The button and the light where there are none: on a machine without pins.
+
+use crate::nexus::Nexus;
+
+/// No test may meet a board's real pins.
+fn is_a_board() -> bool {
+    std::path::Path::new("/dev/gpiomem").exists()
+}
+
+#[test]
+fn pins_on_a_machine_without_any_are_a_fault_before_the_model_is_looked_for() {
+    if is_a_board() {
+        return;
+    }
+    for (args, option) in [
+        (&["--button", "23"][..], "--button 23"),
+        (&["--led", "18"], "--led 18"),
+        (&["--button", "23", "--led", "18"], "--button 23 and --led 18"),
+    ] {
+        let nexus = Nexus::new();
+        let args = ["--model", "absent.gguf"].iter().chain(args);
+        nexus.run(args).failed(1, &["Raspberry Pi", &format!("leave {option} out")]);
+    }
+}
+
+#[test]
+fn a_pin_that_cannot_be_used_is_wrong_usage() {
+    for (args, part) in [
+        (&["--button", "28"][..], "from 0 to 27"),
+        (&["--led", "x"], "from 0 to 27"),
+        (&["--led", "14"], "serial port"),
+        (&["--button", "16"], "serial port"),
+        (&["--button", "23", "--led", "23"], "a pin of its own"),
+    ] {
+        Nexus::new().run(args).failed(2, &[part]);
+    }
+}
