@@ -49,9 +49,9 @@ use sha2::{Digest, Sha256};
 use ureq::http::Uri;
 
 use crate::ending::Ending;
+use crate::gguf;
 use crate::http::{self, Answer, Client, Fault, Part, Rest};
 use crate::interrupt::Interrupt;
-use crate::model::GGUF_MAGIC;
 use crate::progress::{Progress, bytes};
 use crate::stderr::say;
 
@@ -395,7 +395,7 @@ impl Download {
     /// Receives a body whose first byte is the file's byte `from`.
     fn receive(&self, mut answer: Answer, from: u64) -> Result<Tried> {
         ensure!(answer.part != Part::Beyond, "the server says that the file has no beginning");
-        let mut first = [0; GGUF_MAGIC.len()];
+        let mut first = [0; gguf::MAGIC.len()];
         if from == 0 {
             if let Some(tried) = self.no_gguf(&mut answer, &mut first)? {
                 return Ok(tried);
@@ -458,7 +458,7 @@ impl Download {
             );
         }
         ensure!(
-            read.is_ok() && first == GGUF_MAGIC,
+            read.is_ok() && first == gguf::MAGIC,
             "what {host} sends is no GGUF file; if this network has a login page, log in and start again"
         );
         Ok(None)
@@ -536,7 +536,8 @@ impl Download {
                 origin.sha256.as_deref().unwrap_or_default()
             ))
         } else {
-            crate::model::check(&part).err().map(|error| format!("{error:#}"))
+            // What is whole and of no use here would arrive so again.
+            crate::model::check(&part).err().filter(gguf::Fault::is_damage).map(|fault| fault.to_string())
         };
         if let Some(fault) = fault {
             self.target.remove_part()?;

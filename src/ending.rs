@@ -123,6 +123,15 @@ pub fn exit_at_once() -> ! {
     unsafe { libc::_exit(INTERRUPTED.into()) }
 }
 
+/// Says `fault` and ends the process with 1, now: for a place that cannot
+/// return, where the process would be aborted otherwise.
+pub fn fail_at_once(fault: &str) -> ! {
+    say(&format!("error: {}\n", one_line(&Error::msg(fault.to_owned()))));
+    // SAFETY: _exit may be called anywhere; destructors of threads that still
+    // compute must not run.
+    unsafe { libc::_exit(FAULT.into()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,7 @@
 //! | [`download`] | from a URL to a verified file: resumed, never half there |
 //! | [`http`] | one GET: token, redirects, patience; the only user of ureq |
 //! | [`progress`] | how far a download is; the only user of indicatif |
+//! | [`gguf`] | what a model file's header must say before llama.cpp sees it |
 //! | [`llm`] | model, context, tokens in and out; the only user of llama-cpp-2 |
 //! | [`sampler`] | how the next token is chosen |
 //! | [`lifespan`] | when a life ends, and which prompts leave room for one |
@@ -48,6 +49,7 @@ pub mod cli;
 pub mod download;
 pub mod ending;
 pub mod generator;
+pub mod gguf;
 pub mod gpio;
 pub mod http;
 pub mod interrupt;

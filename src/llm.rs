@@ -1,10 +1,16 @@
 //! Model, context, tokens in and out: the only user of llama-cpp-2.
+//!
+//! A model file comes here with a header that [`crate::gguf`] let pass. What
+//! llama.cpp refuses all the same is told in its own words, and an assertion
+//! that fails inside it is a fault with exit status 1, not an abort.
 
+use std::ffi::{CStr, c_char, c_void};
 use std::num::NonZeroU32;
+use std::path::Path;
+use std::ptr;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use llama_cpp_2::LlamaModelLoadError;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -14,9 +20,12 @@ use llama_cpp_2::model::{LlamaChatMessage, LlamaModel};
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::logit_bias::LlamaLogitBias;
-use llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED;
+use llama_cpp_sys_2::{
+    GGML_LOG_LEVEL_ERROR, LLAMA_FLASH_ATTN_TYPE_DISABLED, ggml_log_level, ggml_set_abort_callback,
+    llama_log_set,
+};
 
-use crate::ending::Ending;
+use crate::ending::{self, Ending};
 use crate::generator::Mind;
 use crate::interrupt::Interrupt;
 use crate::lifespan::Lifespan;
@@ -39,8 +48,49 @@ const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
 /// llama.cpp's process-wide state. It is never freed: contexts die with the
 /// process.
 static BACKEND: LazyLock<Mutex<LlamaBackend>> = LazyLock::new(|| {
+    // SAFETY: the callback is a plain function that may be called on any thread.
+    unsafe { ggml_set_abort_callback(Some(give_up)) };
     Mutex::new(LlamaBackend::init().expect("this is the only place that initialises llama.cpp"))
 });
+
+/// Ends the process where llama.cpp would abort it.
+unsafe extern "C" fn give_up(message: *const c_char) {
+    // SAFETY: ggml_abort passes a C string of its own stack.
+    let message = unsafe { CStr::from_ptr(message) }.to_string_lossy();
+    // `path:line: what`, the path as of the machine that built it.
+    let (path, what) = message.split_once(':').unwrap_or(("llama.cpp", &message));
+    let file = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
+    ending::fail_at_once(&format!(
+        "llama.cpp cannot go on with this model ({file}:{what}); name another one with --model, or give \
+         --model ember"
+    ))
+}
+
+/// The first error of llama.cpp's log: what comes later follows from it.
+static FIRST_ERROR: Mutex<String> = Mutex::new(String::new());
+
+/// Keeps llama.cpp's first error from now on, and drops the rest of its log.
+fn keep_first_error() {
+    unsafe extern "C" fn keep(level: ggml_log_level, text: *const c_char, _: *mut c_void) {
+        let mut first = FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+        if level == GGML_LOG_LEVEL_ERROR && first.is_empty() {
+            // SAFETY: llama.cpp passes a C string that lives during the call.
+            let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+            // `function: what`, with names out of the file in it.
+            let what = text.split_once(": ").map_or(&*text, |(_, what)| what);
+            *first = what.trim().chars().take(200).filter(|c| !c.is_control()).collect();
+        }
+    }
+    FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    // SAFETY: the callback is a plain function and takes no user data.
+    unsafe { llama_log_set(Some(keep), ptr::null_mut()) };
+}
+
+/// llama.cpp's first error since [`keep_first_error`], else what `or` says.
+fn first_error(or: &str) -> String {
+    let first = FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+    if first.is_empty() { or.to_owned() } else { first.clone() }
+}
 
 fn backend() -> MutexGuard<'static, LlamaBackend> {
     BACKEND.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,26 +135,27 @@ impl Model {
     /// When llama.cpp cannot use the file, or [`Ending::Interrupted`] when the
     /// signal came first.
     pub fn load(file: &ModelFile, verbose: bool, interrupt: &Interrupt) -> Result<Self> {
-        let mut backend = backend();
+        let backend = backend();
         if !verbose {
-            backend.void_logs();
+            keep_first_error();
         }
         let asked = interrupt.clone();
         let params = LlamaModelParams::default()
             .with_use_mmap(true)
             .with_n_gpu_layers(0)
             .with_progress_callback(move |_| !asked.is_raised());
-        let model = LlamaModel::load_from_file(&backend, file.path(), &params).map_err(|error| {
+        let model = LlamaModel::load_from_file(&backend, file.path(), &params).map_err(|_| {
             if interrupt.is_raised() {
                 return Ending::Interrupted("while loading the model".to_owned()).into();
             }
-            let why = match error {
-                LlamaModelLoadError::NullResult => "it is damaged or of an unknown kind".to_owned(),
-                other => other.to_string(),
-            };
+            let why = first_error("it is damaged or of an unknown kind");
             anyhow!("llama.cpp cannot load model {file}: {why}; --verbose shows its log, --model ember works without a file")
         })?;
         let banned = banned_tokens(&model);
+        ensure!(
+            banned.len() < usize::try_from(model.n_vocab()).unwrap_or(0),
+            "model {file} has no token that can be spoken; name another one with --model"
+        );
         Ok(Self { model, name: file.to_string(), banned })
     }
 
@@ -284,9 +335,10 @@ impl<'model> Session<'model> {
         let context =
             model.model.new_context(&backend(), context_params(context_size, threads)).map_err(|error| {
                 anyhow!(
-                    "llama.cpp cannot make a context for model {}: {error}; --verbose shows its log, \
+                    "llama.cpp cannot make a context for model {}: {}; --verbose shows its log, \
                      a smaller --context-size may help",
-                    model.name
+                    model.name,
+                    first_error(&error.to_string())
                 )
             })?;
         Ok(Self {
@@ -340,10 +392,15 @@ impl<'model> Session<'model> {
     fn choose(&mut self) -> Result<LlamaToken> {
         let logits = self.context.get_logits_ith(-1);
         let greatest = argmax(logits, &self.model.banned);
-        // Dice would fall on a NaN, or llama.cpp's sorting would.
-        let Some(greatest) = greatest.filter(|_| !logits.iter().any(|logit| logit.is_nan())) else {
+        // Dice would fall on a NaN, which an infinite logit becomes where it
+        // is banned, or llama.cpp's sorting would.
+        let sound = !logits.iter().any(|&logit| logit.is_nan() || logit == f32::INFINITY);
+        // Weights that are all zero, as where a card lost them, prefer nothing.
+        let prefers = self.spoken.is_some() || logits.iter().any(|&logit| logit != logits[0]);
+        let Some(greatest) = greatest.filter(|_| sound && prefers) else {
+            let fault = if prefers { "no finite numbers" } else { "the same number for every token" };
             bail!(
-                "model {} computes no finite numbers: its weights are damaged; download or copy it again",
+                "model {} computes {fault}: its weights are damaged; download or copy it again",
                 self.model.name
             );
         };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
@@ -10,14 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::download;
+use crate::gguf::{self, Fault};
 use crate::http::{Client, Environment, Patience};
 use crate::interrupt::Interrupt;
 
 /// Ember's weights, compiled into the program.
 static EMBER: &[u8] = include_bytes!("../models/ember/ember.gguf");
-
-/// The first four bytes of every GGUF file.
-pub const GGUF_MAGIC: &[u8; 4] = b"GGUF";
 
 /// What `--model` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +40,7 @@ impl From<PathBuf> for ModelName {
     }
 }
 
-/// A file that begins like a GGUF file, and its name for messages.
+/// A file whose header llama.cpp may see, and its name for messages.
 #[derive(Debug)]
 pub struct ModelFile {
     name: String,
@@ -57,8 +55,9 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// When there is no such file, it cannot be downloaded, or it does not
-    /// begin like a GGUF file.
+    /// When there is no such file, it cannot be downloaded, or [`check`] refuses
+    /// it. Ember is not checked: it is part of the program, and tests hold it
+    /// against the rules.
     pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self> {
         match name {
             ModelName::Ember => Self::ember(),
@@ -92,7 +91,9 @@ impl ModelFile {
             metadata.len() > 0,
             "model {path:?} is empty; copy or download it again, or give --model ember"
         );
-        check(path).with_context(|| format!("model {path:?} cannot be used; {next}"))?;
+        if let Err(fault) = check(path) {
+            bail!("model {path:?} cannot be used: {fault}; {}", fault.next());
+        }
         ensure!(path.to_str().is_some(), "model {path:?} has a name that is not UTF-8; rename it");
         Ok(Self { name: format!("{path:?}"), path: path.to_path_buf(), _memory: None })
     }
@@ -108,17 +109,9 @@ impl ModelFile {
 ///
 /// # Errors
 ///
-/// When it is no GGUF file.
-pub fn check(path: &Path) -> Result<()> {
-    let mut magic = [0; GGUF_MAGIC.len()];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
-    match read {
-        Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-            Err(error).context("cannot read it")
-        }
-        Ok(()) if &magic == GGUF_MAGIC => Ok(()),
-        _ => bail!("it is not a GGUF file"),
-    }
+/// When [`gguf::check`] refuses it, or it cannot be read.
+pub fn check(path: &Path) -> Result<(), Fault> {
+    gguf::check(&File::open(path).map_err(Fault::unreadable)?)
 }
 
 /// The model's name as messages say it.

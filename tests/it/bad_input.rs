@@ -137,13 +137,6 @@ fn a_model_that_is_a_device_without_end() {
 }
 
 #[test]
-fn a_model_that_is_cut_short() {
-    let nexus = Nexus::new();
-    nexus.file("half.gguf", &ember_gguf()[..1_000_000]);
-    nexus.run(["-m", "half.gguf"]).failed(1, &["half.gguf", "damaged", "--verbose"]);
-}
-
-#[test]
 fn a_url_whose_file_is_not_there() {
     let nexus = Nexus::new();
     let ended = nexus.run(["-m", "https://example.org/a/mind.gguf?download=true", "-d", "minds"]);

@@ -453,6 +453,17 @@ fn a_close_delimited_body_cut_short_is_known_by_the_hubs_hash() {
 }
 
 #[test]
+fn a_close_delimited_body_cut_short_is_known_by_the_files_own_header() {
+    let server = Server::new(|_, _, to| {
+        send(to, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        send(to, &model()[..2_000_000]);
+    });
+    let downloads = Downloads::new();
+    downloads.fails(&server, &["cut short", "start again"]);
+    assert_eq!(downloads.files(), ["mind.gguf.origin"]);
+}
+
+#[test]
 fn a_server_that_stops_sending_is_asked_for_the_rest() {
     let server = Server::new(|number, request, to| {
         let content = model();

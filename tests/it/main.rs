@@ -6,6 +6,9 @@
 
 mod bad_input;
 mod download;
+mod gguf;
+mod gguf_file;
+mod gguf_fuzz;
 mod hardware;
 mod help;
 mod life;

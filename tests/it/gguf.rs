@@ -1,0 +1,470 @@
+//! Model files that are damaged, or for another purpose, end in one line that
+//! says why; files as converters write them are let through.
+
+use std::fs::File;
+use std::io::Write;
+
+use torment_nexus::gguf;
+
+use crate::gguf_file::{BOOL, Gguf, STRING, Tensor, U8, U32, Value};
+use crate::nexus::{Ended, Nexus, ember_gguf};
+
+/// Lives on a file, or does not.
+fn run(bytes: impl AsRef<[u8]>) -> Ended {
+    let nexus = Nexus::new();
+    nexus.file("mind.gguf", bytes);
+    nexus.run(["-m", "mind.gguf", "-c", "600"])
+}
+
+#[track_caller]
+fn refused(bytes: impl AsRef<[u8]>, parts: &[&str]) {
+    let ended = run(bytes);
+    ended.failed(1, &["\"mind.gguf\"", "--model ember"]);
+    ended.failed(1, parts);
+}
+
+/// Ember, changed.
+fn ember(change: impl FnOnce(&mut Gguf)) -> Vec<u8> {
+    let mut gguf = Gguf::ember();
+    change(&mut gguf);
+    gguf.bytes()
+}
+
+/// Ember with one key set.
+fn with(key: &str, value: Value) -> Vec<u8> {
+    ember(|gguf| _ = gguf.set(key, value))
+}
+
+#[test]
+fn ember_taken_apart_and_put_together_is_ember() {
+    assert!(ember(|_| ()) == ember_gguf());
+    run(ember_gguf()).died();
+}
+
+#[test]
+fn a_file_that_is_cut_short_anywhere() {
+    let whole = ember_gguf();
+    let header = Gguf::ember().header().len();
+    for length in [5, 23, 24, 1000, 40_000, header - 40] {
+        refused(&whole[..length], &["cut short"]);
+    }
+    for length in [header + 1, 1_000_000, whole.len() - 1] {
+        let told = format!("{} bytes and it has {length}", whole.len());
+        refused(&whole[..length], &["cut short", &told, "download or copy it again"]);
+    }
+}
+
+#[test]
+fn a_header_with_a_flipped_bit() {
+    let whole = ember_gguf();
+    // Magic, version, counts and the first key: each of their bits matters.
+    for bit in (0..8 * 32).step_by(3) {
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        refused(flipped, &[]);
+    }
+}
+
+#[test]
+fn a_header_that_declares_more_than_there_is() {
+    for count in [1 << 20, 1 << 32, i64::MAX as u64, u64::MAX] {
+        refused(ember(|gguf| gguf.key_count = Some(count)), &["keys"]);
+        refused(ember(|gguf| gguf.tensor_count = Some(count)), &["tensors"]);
+        for kind in [U8, BOOL, U32, STRING] {
+            refused(with("mind.list", Value::array(kind, count << 3, b"")), &["cut short or damaged"]);
+        }
+        let text = Value { kind: STRING, bytes: count.to_le_bytes().into() };
+        refused(with("mind.text", text), &["cut short or damaged"]);
+        refused(ember(|gguf| gguf.tensors[0].sizes[1] = count), &["its tensor"]);
+    }
+    let deep = Value::array(9, 1, &[0; 12]);
+    refused(with("mind.list", deep), &["mind.list", "no type"]);
+}
+
+#[test]
+fn a_header_beyond_all_bounds() {
+    refused(with("mind.text", Value::text(vec![b'a'; 65 << 20])), &["larger than 64 MB"]);
+}
+
+#[test]
+fn an_architecture_that_llama_cpp_does_not_know() {
+    refused(ember(|gguf| _ = gguf.rename_architecture("mango")), &["unknown model architecture: 'mango'"]);
+    refused(ember(|gguf| _ = gguf.remove("general.architecture")), &["names no architecture"]);
+}
+
+#[test]
+fn a_file_without_a_vocabulary() {
+    for model in ["none", "no_vocab"] {
+        refused(with("tokenizer.ggml.model", Value::text(model)), &["no vocabulary"]);
+    }
+    for key in ["tokenizer.ggml.model", "tokenizer.ggml.tokens"] {
+        refused(ember(|gguf| _ = gguf.remove(key)), &["no vocabulary"]);
+    }
+}
+
+#[test]
+fn a_model_for_another_purpose() {
+    for (architecture, what) in [
+        ("bert", "embedding"),
+        ("nomic-bert", "embedding"),
+        ("gemma-embedding", "embedding"),
+        ("t5encoder", "rewrites"),
+        ("clip", "vision"),
+        ("wavtokenizer-dec", "voice"),
+        ("dream", "diffusion"),
+        ("eagle3", "draft"),
+    ] {
+        refused(ember(|gguf| _ = gguf.rename_architecture(architecture)), &[what, "writes text"]);
+    }
+    for (kind, what) in [("adapter", "adapter"), ("mmproj", "vision"), ("imatrix", "importance matrix")] {
+        refused(with("general.type", Value::text(kind)), &[what, "writes text"]);
+    }
+    refused(with("llama.pooling_type", Value::u32(3)), &["embedding", "pooling"]);
+    refused(with("llama.attention.causal", Value::bool(false)), &["not causal"]);
+    for model in ["bert", "t5", "test"] {
+        refused(with("tokenizer.ggml.model", Value::text(model)), &["tokenizer", model]);
+    }
+}
+
+#[test]
+fn a_part_of_a_model() {
+    refused(with("split.count", Value::u16(3)), &["one of the 3 parts", "join"]);
+    refused(ember(|gguf| gguf.tensors.clear()), &["no weights"]);
+}
+
+#[test]
+fn weights_that_are_no_numbers() {
+    for (byte, reason) in [(0xFF, "no finite numbers"), (0, "the same number for every token")] {
+        refused_weights(ember(|gguf| gguf.data.fill(byte)), reason);
+    }
+    // One infinite scale of one matrix.
+    let one = ember(|gguf| {
+        let tensor =
+            gguf.tensors.iter().find(|tensor| tensor.name == b"output_norm.weight").expect("it is there");
+        let at = tensor.offset as usize;
+        gguf.data[at..at + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    });
+    refused_weights(one, "no finite numbers");
+}
+
+#[track_caller]
+fn refused_weights(bytes: Vec<u8>, reason: &str) {
+    let nexus = Nexus::new();
+    nexus.file("mind.gguf", bytes);
+    for sampling in [&[][..], &["--temp", "0.8"], &["--dry-multiplier", "0.8"]] {
+        let ended = nexus.run(["-m", "mind.gguf", "-c", "600"].iter().chain(sampling));
+        assert_eq!(ended.code, Some(1), "{sampling:?}: {}", ended.stderr);
+        let fault: Vec<_> = ended.stderr.lines().collect();
+        assert!(
+            matches!(fault[..], [line] if line.starts_with("error: ") && line.contains(reason)),
+            "{fault:?}"
+        );
+    }
+}
+
+/// What llama.cpp would abort at, a file each.
+#[test]
+fn a_header_that_llama_cpp_would_abort_at() {
+    let key = |key: &str, value: u32| with(&format!("llama.{key}"), Value::u32(value));
+    let keys = |pairs: &[(&str, u32)]| {
+        ember(|gguf| {
+            for (key, value) in pairs {
+                gguf.set(&format!("llama.{key}"), Value::u32(*value));
+            }
+        })
+    };
+    for (file, reason) in [
+        (key("block_count", 0), "0 layers"),
+        (key("block_count", 513), "513 layers"),
+        (key("nextn_predict_layers", 5), "no layer"),
+        (key("expert_count", 1025), "1025 experts"),
+        (key("expert_used_count", 1), "experts"),
+        (keys(&[("expert_count", 8), ("expert_used_count", 9)]), "experts"),
+        (keys(&[("expert_count", 8), ("expert_used_count", 2), ("expert_group_count", 3)]), "3 groups"),
+        (with("llama.rope.scaling.type", Value::text("su")), "rope scaling, \"su\""),
+        (key("attention.head_count_kv", 3), "4 attention heads cannot share 3 keys"),
+        (keys(&[("attention.head_count", 1 << 31), ("attention.head_count_kv", 1)]), "attention heads"),
+        (key("attention.value_length", 32), "rope"),
+        (
+            keys(&[
+                ("attention.key_length", 63),
+                ("attention.value_length", 63),
+                ("rope.dimension_count", 63),
+            ]),
+            "rope",
+        ),
+        (with("llama.attention.layer_norm_rms_epsilon", Value::f32(-1.0)), "epsilon is -1"),
+        (with("llama.attention.layer_norm_rms_epsilon", Value::f32(f32::NAN)), "epsilon is NaN"),
+        (ember(|gguf| _ = gguf.tensor("blk.0.attn_q.weight", |tensor| tensor.kind = 26)), "type 26"),
+        (
+            ember(|gguf| _ = gguf.tensor("blk.0.attn_norm.weight", |tensor| tensor.kind = 1)),
+            "type 1 and not F32",
+        ),
+        (ember(|gguf| _ = gguf.tensor("blk.0.attn_k.weight", |tensor| tensor.sizes[1] = 0)), "sizes"),
+        (ember(|gguf| _ = gguf.tensor("blk.0.attn_k.weight", |tensor| tensor.sizes[0] = 255)), "sizes"),
+    ] {
+        refused(file, &[reason]);
+    }
+    let misaligned = ember(|gguf| {
+        gguf.alignment = 8;
+        gguf.set("general.alignment", Value::u32(8)).lay_out();
+    });
+    refused(misaligned, &["alignment"]);
+}
+
+/// Ember's vocabulary, changed.
+fn with_tokens(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Gguf {
+    let mut gguf = Gguf::ember();
+    let mut tokens = gguf.get("tokenizer.ggml.tokens").to_texts();
+    change(&mut tokens);
+    gguf.set("tokenizer.ggml.tokens", Value::texts(&tokens));
+    gguf
+}
+
+#[test]
+fn a_vocabulary_that_llama_cpp_would_abort_at() {
+    for (file, reason) in [
+        (with_tokens(|tokens| tokens[5] = tokens[6].clone()), "twice"),
+        // llama.cpp sees C strings, and names empty ones.
+        (with_tokens(|tokens| tokens[5] = [&tokens[6][..], b"\0x"].concat()), "twice"),
+        (with_tokens(|tokens| (tokens[5], tokens[6]) = (Vec::new(), b"[EMPTY_5]".to_vec())), "twice"),
+        (with_tokens(|tokens| tokens[5] = vec![b'a'; 10_000]), "too long"),
+        (with_tokens(|tokens| tokens.truncate(11)), "begin with a token"),
+    ] {
+        let mut file = file;
+        file.remove("tokenizer.ggml.bos_token_id").set("tokenizer.ggml.add_bos_token", Value::bool(true));
+        refused(file.bytes(), &[reason]);
+    }
+    for model in ["llama", "rwkv"] {
+        refused(with("tokenizer.ggml.model", Value::text(model)), &["no token for the byte 0x01"]);
+    }
+}
+
+/// The last net, for what no rule foresees: here, heads whose values are
+/// shorter than their keys, in an architecture that does not say so.
+#[test]
+fn an_assertion_inside_llama_cpp_is_a_fault_and_no_abort() {
+    let short = ember(|gguf| {
+        gguf.rename_architecture("gemma");
+        gguf.set("gemma.attention.key_length", Value::u32(64));
+        gguf.set("gemma.attention.value_length", Value::u32(32));
+        for layer in 0..5 {
+            gguf.tensor(&format!("blk.{layer}.attn_v.weight"), |tensor| tensor.sizes[1] = 64);
+        }
+    });
+    let ended = run(short);
+    ended.failed(1, &["llama.cpp cannot go on", "GGML_ASSERT", "--model ember"]);
+    assert!(!ended.stderr.contains("/src/"), "a path of the building machine: {}", ended.stderr);
+}
+
+#[test]
+fn a_name_out_of_the_file_cannot_command_the_terminal() {
+    let ended = run(ember(|gguf| _ = gguf.rename_architecture("\x1b[2Jmango")));
+    ended.failed(1, &["mango"]);
+    assert!(!ended.stderr.contains('\x1b'), "{:?}", ended.stderr);
+}
+
+/// A header of some model's shape, with the file that it tells of: sparse,
+/// since no weight is read.
+struct Shape(Gguf);
+
+impl Shape {
+    fn new(architecture: &str, keys: &[(&str, u32)]) -> Self {
+        let mut gguf = Gguf::empty();
+        gguf.set("general.architecture", Value::text(architecture)).set("general.type", Value::text("model"));
+        for (key, value) in keys {
+            gguf.set(&format!("{architecture}.{key}"), Value::u32(*value));
+        }
+        gguf.set(&format!("{architecture}.attention.layer_norm_rms_epsilon"), Value::f32(1e-5));
+        Self(gguf)
+    }
+
+    /// A byte-level vocabulary.
+    fn bpe(mut self, tokens: usize, pre: &str) -> Self {
+        let tokens: Vec<_> = (0..tokens).map(|id| format!("\u{120}w{id}")).collect();
+        let merges: Vec<_> = tokens.iter().map(|token| format!("\u{120} {token}")).collect();
+        self.0
+            .set("tokenizer.ggml.model", Value::text("gpt2"))
+            .set("tokenizer.ggml.pre", Value::text(pre))
+            .set("tokenizer.ggml.tokens", Value::texts(&tokens))
+            .set("tokenizer.ggml.merges", Value::texts(&merges));
+        self
+    }
+
+    /// A SentencePiece vocabulary with its byte tokens.
+    fn spm(mut self, tokens: usize) -> Self {
+        let mut texts: Vec<_> = ["<unk>", "<s>", "</s>"].map(|text| text.as_bytes().to_vec()).into();
+        texts.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>").into_bytes()));
+        // Converters keep odd bytes, and pad with unused tokens.
+        texts.extend([b"\xff\xfe".to_vec(), b"\xe2\x96\x81".to_vec(), b"a\xcc\x81".to_vec(), Vec::new()]);
+        texts.extend((texts.len()..tokens).map(|id| format!("\u{2581}w{id}").into_bytes()));
+        self.0
+            .set("tokenizer.ggml.model", Value::text("llama"))
+            .set("tokenizer.ggml.tokens", Value::texts(&texts))
+            .set("tokenizer.ggml.scores", Value::f32s(&vec![-1e4; texts.len()]))
+            .set("tokenizer.ggml.token_type", Value::i32s(&vec![1; texts.len()]))
+            .set("tokenizer.ggml.add_bos_token", Value::bool(true))
+            .set("tokenizer.ggml.bos_token_id", Value::u32(1));
+        self
+    }
+
+    fn set(mut self, key: &str, value: Value) -> Self {
+        self.0.set(key, value);
+        self
+    }
+
+    fn tensor(mut self, name: &str, sizes: &[u64], kind: u32) -> Self {
+        self.0.tensors.push(Tensor { name: name.into(), sizes: sizes.into(), kind, offset: 0 });
+        self
+    }
+
+    #[track_caller]
+    fn passes(mut self) {
+        let end = self.0.lay_out().data_end();
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        let header = self.0.header();
+        file.write_all(&header).expect("room for a header");
+        file.set_len(header.len() as u64 + end).expect("room for nothing");
+        check(&file);
+        // And not a byte less.
+        file.set_len(header.len() as u64 + end - 1).expect("room for nothing");
+        gguf::check(&file).expect_err("it is cut short");
+    }
+}
+
+#[track_caller]
+fn check(file: &File) {
+    if let Err(error) = gguf::check(file) {
+        panic!("a sound file is refused: {error:#}");
+    }
+}
+
+const F32: u32 = 0;
+const Q8_0: u32 = 8;
+const Q6_K: u32 = 14;
+const IQ3_XXS: u32 = 18;
+
+#[test]
+fn ember_passes() {
+    let file =
+        File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/models/ember/ember.gguf")).expect("it is there");
+    check(&file);
+}
+
+#[test]
+fn files_as_converters_write_them_pass() {
+    // SmolLM2-135M-Instruct: tied output, no rope scaling.
+    let smollm2 = [
+        ("context_length", 8192),
+        ("embedding_length", 576),
+        ("block_count", 30),
+        ("feed_forward_length", 1536),
+        ("attention.head_count", 9),
+        ("attention.head_count_kv", 3),
+        ("rope.dimension_count", 64),
+        ("vocab_size", 49152),
+    ];
+    Shape::new("llama", &smollm2)
+        .bpe(49152, "smollm")
+        .set("tokenizer.ggml.add_bos_token", Value::bool(false))
+        .tensor("token_embd.weight", &[576, 49152], Q8_0)
+        .tensor("output_norm.weight", &[576], F32)
+        .passes();
+    // Qwen2.5-0.5B: biases, no rope dimensions, one part of one.
+    let qwen = [
+        ("embedding_length", 896),
+        ("block_count", 24),
+        ("attention.head_count", 14),
+        ("attention.head_count_kv", 2),
+    ];
+    Shape::new("qwen2", &qwen)
+        .bpe(151_936, "qwen2")
+        .set("split.count", Value::u16(1))
+        .set("general.alignment", Value::u32(32))
+        .tensor("token_embd.weight", &[896, 151_936], Q8_0)
+        .tensor("blk.0.attn_q.bias", &[896], F32)
+        .passes();
+    // TinyLlama: SentencePiece.
+    let tinyllama = [
+        ("embedding_length", 2048),
+        ("block_count", 22),
+        ("attention.head_count", 32),
+        ("attention.head_count_kv", 4),
+        ("rope.dimension_count", 64),
+    ];
+    Shape::new("llama", &tinyllama).spm(32_000).tensor("output.weight", &[2048, 32_000], Q6_K).passes();
+    // Llama 3.2: rope factors as a tensor.
+    Shape::new("llama", &[("block_count", 16), ("attention.head_count", 32), ("attention.head_count_kv", 8)])
+        .bpe(1000, "llama-bpe")
+        .tensor("rope_freqs.weight", &[32], F32)
+        .passes();
+    // Gemma 3: heads longer than the width, two kinds of layers.
+    let gemma = [
+        ("embedding_length", 640),
+        ("block_count", 18),
+        ("attention.head_count", 4),
+        ("attention.head_count_kv", 1),
+        ("attention.key_length", 256),
+        ("attention.value_length", 256),
+        ("attention.sliding_window", 512),
+    ];
+    Shape::new("gemma3", &gemma).spm(262_144).tensor("token_embd.weight", &[640, 262_144], Q8_0).passes();
+    // Phi 3: part of a head is turned, by factors in tensors.
+    Shape::new(
+        "phi3",
+        &[("embedding_length", 3072), ("attention.head_count", 32), ("rope.dimension_count", 96)],
+    )
+    .spm(32_064)
+    .set("phi3.rope.scaling.type", Value::text("longrope"))
+    .tensor("rope_factors_long.weight", &[48], F32)
+    .passes();
+    // Phi 2: rope over a part of a head.
+    Shape::new(
+        "phi2",
+        &[("embedding_length", 2560), ("attention.head_count", 32), ("rope.dimension_count", 32)],
+    )
+    .bpe(51_200, "gpt-2")
+    .tensor("output.bias", &[51_200], F32)
+    .passes();
+    // OpenELM and Deci: a number of heads for each layer, none in some.
+    Shape::new("deci", &[("embedding_length", 4096), ("block_count", 4)])
+        .bpe(1000, "llama-bpe")
+        .set("deci.attention.head_count", Value::i32s(&[32, 0, 32, 32]))
+        .set("deci.attention.head_count_kv", Value::i32s(&[8, 0, 0, 4]))
+        .tensor("blk.0.ffn_down.weight", &[4096, 4096], IQ3_XXS)
+        .passes();
+    // DeepSeek: values shorter than keys, experts in groups.
+    let deepseek = [
+        ("embedding_length", 2048),
+        ("block_count", 27),
+        ("attention.head_count", 16),
+        ("attention.head_count_kv", 1),
+        ("attention.key_length", 576),
+        ("attention.value_length", 512),
+        ("rope.dimension_count", 64),
+        ("expert_count", 64),
+        ("expert_used_count", 6),
+        ("expert_group_count", 1),
+        ("expert_group_used_count", 1),
+    ];
+    Shape::new("deepseek2", &deepseek)
+        .bpe(1000, "deepseek-llm")
+        .set("deepseek2.rope.scaling.type", Value::text("yarn"))
+        .tensor("blk.1.ffn_up_exps.weight", &[2048, 1408, 64], 12)
+        .passes();
+    // GLM 4: no first token at all.
+    Shape::new("glm4", &[]).bpe(1000, "glm4").tensor("token_embd.weight", &[32, 1000], Q8_0).passes();
+}
+
+#[test]
+fn weights_may_be_aligned_further_apart() {
+    for alignment in [32, 64, 4096] {
+        let mut shape = Shape::new("llama", &[]).bpe(1000, "smollm");
+        shape.0.alignment = alignment;
+        shape
+            .set("general.alignment", Value::u32(alignment as u32))
+            .tensor("output_norm.weight", &[576], F32)
+            .tensor("token_embd.weight", &[576, 1000], Q8_0)
+            .passes();
+    }
+}
