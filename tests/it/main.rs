@@ -5,8 +5,11 @@
 //! only those that its test sets and `TORMENT_THREADS=1`.
 
 mod bad_input;
+mod fake_printer;
 mod help;
 mod life;
 mod nexus;
+mod paper;
+mod printing;
 mod prompt;
 mod signals;

@@ -1,0 +1,79 @@
+//! Who a life is told to: stdout and the paper.
+
+use std::io::Write;
+
+use anyhow::Result;
+
+use crate::output::Output;
+use crate::printer::Printer;
+use crate::stderr::say;
+
+/// Something that a thought is told to as it happens.
+pub trait Listener {
+    /// Takes a token's text, which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// When nobody is there to hear more.
+    fn text(&mut self, text: &str) -> Result<()>;
+
+    /// Ends the last line.
+    ///
+    /// # Errors
+    ///
+    /// As [`Listener::text`].
+    fn finish(&mut self) -> Result<()>;
+}
+
+impl<W: Write> Listener for Output<W> {
+    fn text(&mut self, text: &str) -> Result<()> {
+        self.text(text)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.finish()
+    }
+}
+
+/// Stdout, and the paper where there is a printer. With one, stdout is the
+/// lesser witness: that it fails is said once, and the life goes on, also
+/// after the printer is lost.
+#[derive(Debug)]
+pub struct Listeners<W> {
+    /// `None` once it has failed.
+    stdout: Option<Output<W>>,
+    /// The receipt of this life.
+    pub printer: Option<Printer>,
+}
+
+impl<W: Write> Listeners<W> {
+    /// Both, or stdout alone.
+    pub fn new(stdout: Output<W>, printer: Option<Printer>) -> Self {
+        Self { stdout: Some(stdout), printer }
+    }
+
+    fn to_stdout(&mut self, tell: impl FnOnce(&mut Output<W>) -> Result<()>) -> Result<()> {
+        let Some(Err(error)) = self.stdout.as_mut().map(tell) else { return Ok(()) };
+        if self.printer.is_none() {
+            return Err(error);
+        }
+        self.stdout = None;
+        say(&format!("warning: {error:#}; the life goes on without it\n"));
+        Ok(())
+    }
+}
+
+impl<W: Write> Listener for Listeners<W> {
+    fn text(&mut self, text: &str) -> Result<()> {
+        self.to_stdout(|stdout| stdout.text(text))?;
+        if let Some(printer) = &mut self.printer {
+            printer.text(text);
+        }
+        Ok(())
+    }
+
+    /// The paper's last line waits for what follows it on the receipt.
+    fn finish(&mut self) -> Result<()> {
+        self.to_stdout(Output::finish)
+    }
+}
