@@ -68,6 +68,9 @@ const HEAT: [u8; 2] = [0x1B, b'7'];
 pub struct Chunk {
     /// What is sent.
     pub bytes: Vec<u8>,
+    /// How many of the last bytes stand behind the line feed: the printer
+    /// comes to them when the line is printed.
+    pub tail: usize,
     /// Dot rows that are printed.
     pub printed: u32,
     /// Dot rows that are fed blank.
@@ -166,12 +169,14 @@ pub fn line(text: &str, style: Style) -> Chunk {
     }
     bytes.extend(&text);
     bytes.push(LINE_FEED);
+    let end = bytes.len();
     for (command, _) in switches.into_iter().flatten() {
         bytes.extend(command);
         bytes.push(0);
     }
     let printed = if text.iter().all(|&byte| byte == b' ') { 0 } else { height };
-    Chunk { bytes, printed, fed: height + SPACING_ROWS - printed, rest: Duration::ZERO }
+    let tail = bytes.len() - end;
+    Chunk { bytes, tail, printed, fed: height + SPACING_ROWS - printed, rest: Duration::ZERO }
 }
 
 /// `rows` dot rows of white.

@@ -52,7 +52,7 @@ impl<W: Write> Listeners<W> {
         Self { stdout: Some(stdout), printer }
     }
 
-    fn to_stdout(&mut self, tell: impl FnOnce(&mut Output<W>) -> Result<()>) -> Result<()> {
+    fn tell_stdout(&mut self, tell: impl FnOnce(&mut Output<W>) -> Result<()>) -> Result<()> {
         let Some(Err(error)) = self.stdout.as_mut().map(tell) else { return Ok(()) };
         if self.printer.is_none() {
             return Err(error);
@@ -65,7 +65,7 @@ impl<W: Write> Listeners<W> {
 
 impl<W: Write> Listener for Listeners<W> {
     fn text(&mut self, text: &str) -> Result<()> {
-        self.to_stdout(|stdout| stdout.text(text))?;
+        self.tell_stdout(|stdout| stdout.text(text))?;
         if let Some(printer) = &mut self.printer {
             printer.text(text);
         }
@@ -74,6 +74,6 @@ impl<W: Write> Listener for Listeners<W> {
 
     /// The paper's last line waits for what follows it on the receipt.
     fn finish(&mut self) -> Result<()> {
-        self.to_stdout(Output::finish)
+        self.tell_stdout(Output::finish)
     }
 }

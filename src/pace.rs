@@ -19,8 +19,8 @@ const FED_ROW_MICROS: u64 = 2_100;
 /// 24 printed rows × 30 ms + 4 fed rows × 2.1 ms = 728.4 ms.
 const LINE_MICROS: u64 = CHARACTER_ROWS as u64 * PRINTED_ROW_MICROS + SPACING_ROWS as u64 * FED_ROW_MICROS;
 
-/// The default of `--printer-line-ms`.
-pub const LINE_MILLIS: u64 = LINE_MICROS / 1000;
+/// The default of `--printer-line-ms`: rounded up, or the error would add up.
+pub const LINE_MILLIS: u64 = LINE_MICROS.div_ceil(1000);
 
 /// Bytes that a printer holds beside the line it prints. The manuals of these
 /// mechanisms give no figure; 40 is the smallest input buffer that Epson's
@@ -87,7 +87,21 @@ impl Pace {
         while self.waiting.front().is_some_and(|(begin, _)| *begin <= now) {
             self.waiting.pop_front();
         }
-        self.waiting.push_back((begin, chunk.bytes.len()));
+        self.waiting.push_back((begin, chunk.bytes.len() - chunk.tail));
+        if chunk.tail > 0 {
+            self.waiting.push_back((self.paper_free, chunk.tail));
+        }
+    }
+
+    /// Takes note that the wire was held, and that what was sent has left
+    /// only `now`.
+    pub fn held(&mut self, now: Duration) {
+        let late = now.saturating_sub(self.wire_free);
+        self.wire_free += late;
+        self.paper_free += late;
+        for (begin, _) in &mut self.waiting {
+            *begin += late;
+        }
     }
 
     /// When everything that was sent has arrived.
@@ -131,7 +145,7 @@ mod tests {
     #[test]
     fn the_default_line_time_is_the_arithmetic_it_states() {
         assert_eq!(LINE_MICROS, 728_400);
-        assert_eq!(LINE_MILLIS, 728);
+        assert_eq!(LINE_MILLIS, 729);
     }
 
     #[test]
@@ -168,6 +182,24 @@ mod tests {
         assert_eq!(paper(&line("", Style::default())).as_micros() / 100, 588);
         let title = paper(&line("x", Style { double: true, ..Style::default() }));
         assert_eq!(title.as_micros() / 100, 14_484);
+    }
+
+    #[test]
+    fn what_stands_behind_a_line_feed_waits_with_the_next_line() {
+        let mut pace = Pace::new(9600, millis(728));
+        pace.sent(&line("x", Style { bold: true, ..Style::default() }), millis(0));
+        let begun = pace.wire_free();
+        assert_eq!(pace.ready(37, begun), begun);
+        assert_eq!(pace.ready(38, begun), pace.paper_free());
+    }
+
+    #[test]
+    fn a_wire_that_was_held_makes_everything_later() {
+        let mut pace = Pace::new(9600, millis(728));
+        pace.sent(&line("x", Style::default()), millis(0));
+        let (wire, paper) = (pace.wire_free(), pace.paper_free());
+        pace.held(wire + millis(5000));
+        assert_eq!(pace.paper_free(), paper + millis(5000));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, select};
 
 use crate::date;
 use crate::escpos::{self, Chunk, Heat, Query};
@@ -333,6 +333,9 @@ impl Printer {
             let _ = self.done.recv_timeout(BREAKING_OFF);
         }
         self.leave();
+        if self.done.try_recv() == Err(TryRecvError::Empty) {
+            say("warning: the paper is not ready yet; the life ends without it\n");
+        }
     }
 
     /// Ends the receipt of a life that was broken off: as much of the thought
@@ -373,13 +376,9 @@ impl Desk {
         let header = self.header(port.is_ok());
         let printed = port.map_err(|error| error.to_string()).and_then(|port| {
             let clock = SystemClock(Instant::now());
-            let mut press = Press::new(port, clock, Pace::new(*baud, *line), *replies);
-            let printed = press.print(header, &self.ordered, &self.broken_off);
-            if printed.is_err() {
-                // Nothing stale comes out when the printer comes back.
-                press.port.discard();
-            }
-            printed
+            let inquiry = replies.then(Inquiry::default);
+            let mut press = Press { port, clock, pace: Pace::new(*baud, *line), inquiry, listens: flow };
+            press.print(header, &self.ordered, &self.broken_off)
         });
         match printed {
             Ok(Printed::Whole) => self.is_whole(),
@@ -444,16 +443,24 @@ struct Press<P, C> {
     clock: C,
     pace: Pace,
     inquiry: Option<Inquiry>,
+    /// Whether what comes in is read, asked for or not: with flow control a
+    /// full input buffer would make the kernel send XOFF to the printer.
+    listens: bool,
 }
 
 impl<P: Port, C: Clock> Press<P, C> {
-    fn new(port: P, clock: C, pace: Pace, replies: bool) -> Self {
-        Self { port, clock, pace, inquiry: replies.then(Inquiry::default) }
+    /// Prints `header` and what is ordered, until the end is. An error says
+    /// why the printer is lost; nothing stale comes out when it comes back.
+    fn print(
+        &mut self,
+        header: Vec<Chunk>,
+        ordered: &Receiver<Order>,
+        broken_off: &Receiver<BreakOff>,
+    ) -> Result<Printed, String> {
+        self.print_all(header, ordered, broken_off).inspect_err(|_| self.port.discard())
     }
 
-    /// Prints `header` and what is ordered, until the end is. An error says
-    /// why the printer is lost.
-    fn print(
+    fn print_all(
         &mut self,
         header: Vec<Chunk>,
         ordered: &Receiver<Order>,
@@ -524,14 +531,16 @@ impl<P: Port, C: Clock> Press<P, C> {
         while self.inquiry.as_ref().is_some_and(Inquiry::paper_has_ended) {
             self.wait_for_new_paper()?;
         }
-        // A question follows each line that is printed.
-        let question = match &mut self.inquiry {
-            Some(inquiry) if chunk.printed > 0 => inquiry.ask(self.clock.now()),
-            _ => None,
-        };
-        let mut chunk = chunk.clone();
-        chunk.bytes.extend(question.into_iter().flatten());
-        self.send(&chunk)
+        match &mut self.inquiry {
+            // A question goes before each line that is printed.
+            Some(inquiry) if chunk.printed > 0 => {
+                let question = inquiry.ask(self.clock.now());
+                let mut asking = chunk.clone();
+                asking.bytes.splice(..0, question.into_iter().flatten());
+                self.send(&asking)
+            }
+            _ => self.send(chunk),
+        }
     }
 
     fn send(&mut self, chunk: &Chunk) -> Result<(), String> {
@@ -563,6 +572,7 @@ impl<P: Port, C: Clock> Press<P, C> {
                 progress = self.clock.now();
             }
             unsent = left;
+            self.pace.held(self.clock.now());
         }
         Ok(())
     }
@@ -591,9 +601,11 @@ impl<P: Port, C: Clock> Press<P, C> {
         }
     }
 
-    /// Takes in what the printer says. It is read even where nobody asks: a
-    /// full input buffer would make the kernel send XOFF to the printer.
+    /// Takes in what the printer says.
     fn listen(&mut self) -> Result<(), String> {
+        if !self.listens {
+            return Ok(());
+        }
         let mut buffer = [0; 256];
         let (mut count, mut last) = (0, 0);
         for _ in 0..MAX_READS {
@@ -718,25 +730,25 @@ mod tests {
     }
 
     impl Fake {
+        /// From event to event: a byte arrives, or the paper stands still.
         fn advance(&mut self, to: Duration) {
             let byte_time = Duration::from_nanos(10_000_000_000 / u64::from(BAUD));
-            loop {
+            while self.now < to {
                 let held = self.now >= self.held.0 && self.now < self.held.1;
-                let arrives = self.wire_free.max(self.now) + byte_time;
-                if self.unsent.is_empty() || held || arrives > to {
-                    break;
-                }
-                self.now = arrives;
-                self.wire_free = arrives;
+                let arrives = match self.unsent.is_empty() || held {
+                    true => FOREVER,
+                    false => self.wire_free.max(self.now) + byte_time,
+                };
+                let stands = if self.paper_free > self.now { self.paper_free } else { FOREVER };
+                self.now = to.min(arrives).min(stands);
                 self.take_in();
-                if self.buffer.len() >= INPUT_BUFFER && self.paper_free > self.now {
-                    self.overruns += 1;
+                if self.now == arrives {
+                    self.wire_free = arrives;
+                    self.overruns += usize::from(self.buffer.len() >= INPUT_BUFFER);
+                    self.buffer.extend(self.unsent.pop_front());
+                    self.take_in();
                 }
-                let byte = self.unsent.pop_front().expect("not empty");
-                self.buffer.push_back(byte);
             }
-            self.now = to;
-            self.take_in();
         }
 
         fn take_in(&mut self) {
@@ -818,7 +830,13 @@ mod tests {
     }
 
     fn press(fake: &Shared, line: Duration, replies: bool) -> Press<Shared, Shared> {
-        Press::new(fake.clone(), fake.clone(), Pace::new(BAUD, line), replies)
+        Press {
+            port: fake.clone(),
+            clock: fake.clone(),
+            pace: Pace::new(BAUD, line),
+            inquiry: replies.then(Inquiry::default),
+            listens: replies,
+        }
     }
 
     fn lines(count: usize) -> Vec<Chunk> {
@@ -873,6 +891,7 @@ mod tests {
         assert_eq!(why, "it has taken nothing for 10 s");
         let time = fake.0.borrow().now;
         assert!(time > Duration::from_secs(15) && time < Duration::from_secs(17), "{time:?}");
+        assert!(fake.0.borrow().unsent.is_empty(), "it comes out when the printer is ready again");
     }
 
     #[test]

@@ -11,10 +11,12 @@ const TEAR_ROWS: u8 = 120;
 /// rows.
 pub const GAP_ROWS: u8 = 120;
 
-/// A light rule and the two shades of the bar; CP437 has them.
+/// A light rule, and the bar's cells, taken and free; CP437 has them. A bar of
+/// full blocks would heat every dot at once, the most that a supply can be
+/// asked for.
 const RULE: char = '─';
-const FULL: char = '█';
-const EMPTY: char = '░';
+const TAKEN: char = '■';
+const FREE: char = '·';
 
 /// A line of the fixed parts of a receipt.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +78,7 @@ pub fn death(summary: &Summary) -> Vec<Line> {
     lines.push(row("seconds", format!("{seconds:.1}")));
     lines.push(row("tokens/s", format!("{rate:.1}")));
     lines.extend(seed.map(|seed| row("seed", seed.to_string())));
+    lines.push(Line::Blank);
     lines.push(Line::Bar(f64::from(used) / f64::from(context_size.max(1))));
     lines.push(Line::Tear);
     lines
@@ -109,7 +112,7 @@ pub fn typeset(lines: &[Line], columns: usize) -> Vec<Chunk> {
             }
             Line::Bar(share) => {
                 let full = (share.clamp(0.0, 1.0) * columns as f64).floor() as usize;
-                let bar = (0..columns).map(|column| if column < full { FULL } else { EMPTY });
+                let bar = (0..columns).map(|column| if column < full { TAKEN } else { FREE });
                 chunks.push(line(&bar.collect::<String>(), plain));
             }
             Line::Rule => chunks.push(line(&RULE.to_string().repeat(columns), plain)),

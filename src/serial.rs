@@ -8,7 +8,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use rppal::uart::{self, Parity, Queue, Uart};
@@ -143,7 +143,7 @@ fn console_on(path: &Path, proc: &Path) -> Option<String> {
 }
 
 /// Whether the process described in folder `process` is a getty on the device.
-fn is_getty_on(process: &PathBuf, is_device: impl Fn(&str) -> bool) -> bool {
+fn is_getty_on(process: &Path, is_device: impl Fn(&str) -> bool) -> bool {
     let command = fs::read(process.join("cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command);
     let mut words = command.split('\0').filter(|word| !word.is_empty());

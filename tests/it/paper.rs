@@ -201,6 +201,17 @@ impl Paper {
     }
 }
 
+/// The dots of a character that the font lacks: the two that the program draws
+/// with, and a frame for any other.
+fn shape(character: char) -> Vec<(usize, usize)> {
+    let is_on = |x: usize, y: usize| match character {
+        '─' => (11..13).contains(&y),
+        '■' => (1..11).contains(&x) && (7..17).contains(&y),
+        _ => (1..11).contains(&x) && (4..20).contains(&y) && (matches!(x, 1 | 10) || matches!(y, 4 | 19)),
+    };
+    (0..GLYPH.1).flat_map(|y| (0..GLYPH.0).map(move |x| (x, y))).filter(|&(x, y)| is_on(x, y)).collect()
+}
+
 /// Pixels, as indices of a palette.
 struct Picture {
     width: usize,
@@ -241,16 +252,19 @@ impl Picture {
 
     fn glyph(&mut self, font: &mut PSF2Font<'_>, cell: &Cell, left: usize, top: usize) {
         let mut utf8 = [0; 4];
-        let Some(glyph) = font.glyph_for_utf8(cell.character.encode_utf8(&mut utf8).as_bytes()) else {
-            return;
-        };
-        for (y, row) in glyph.enumerate() {
-            for (x, _) in row.enumerate().filter(|(_, on)| *on) {
-                let bold = usize::from(cell.bold);
-                for dx in 0..cell.size.0 + bold {
-                    for dy in 0..cell.size.1 {
-                        self.set(left + x * cell.size.0 + dx, top + y * cell.size.1 + dy, INK);
-                    }
+        let dots: Vec<(usize, usize)> =
+            match font.glyph_for_utf8(cell.character.encode_utf8(&mut utf8).as_bytes()) {
+                Some(glyph) => glyph
+                    .enumerate()
+                    .flat_map(|(y, row)| row.enumerate().filter(|(_, on)| *on).map(move |(x, _)| (x, y)))
+                    .collect(),
+                None => shape(cell.character),
+            };
+        let (width, height) = cell.size;
+        for (x, y) in dots {
+            for dx in 0..width + usize::from(cell.bold) {
+                for dy in 0..height {
+                    self.set(left + x * width + dx, top + y * height + dy, INK);
                 }
             }
         }
