@@ -1,6 +1,7 @@
 //! A life on paper: the receipt, and everything a printer can do to it.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -23,8 +24,7 @@ use crate::paper::Paper;
 /// A printer that is much faster than any: tests wait for no paper.
 const FAST: [&str; 4] = ["--printer-baud", "4000000", "--printer-line-ms", "1"];
 
-/// Bytes: a receipt of ember has 8,000, and a fault comes well before. The
-/// rest is for a fake printer that the scheduler lets wait.
+/// Bytes: a receipt of ember has 8,000, and a fault comes after 1,000.
 const LESS_THAN_A_LIFE: usize = 6000;
 
 /// The three lines of the death as 32 columns take them.
@@ -38,6 +38,12 @@ const DEATH_ON_PAPER: [&str; 7] = [
     "terminating.'",
 ];
 
+/// The settings of `FAST`, for tests without the program.
+fn fast(device: PathBuf) -> Settings {
+    let line = Duration::from_millis(1);
+    Settings { device, baud: 4_000_000, columns: 32, line, heat: None, replies: false }
+}
+
 /// A rule of 32 columns.
 fn rule() -> String {
     "─".repeat(32)
@@ -47,6 +53,15 @@ fn rule() -> String {
 fn print(nexus: &Nexus, behaviour: Behaviour, args: &[&str]) -> (Ended, Received) {
     let printer = FakePrinter::at(&nexus.path("printer"), behaviour);
     let ended = nexus.ember(&[&["--printer", "printer"], &FAST[..], args].concat());
+    (ended, printer.stop())
+}
+
+/// The same on a printer so slow, at 5 s a life, that a fault in the middle
+/// comes in the middle, however late the scheduler lets it come.
+fn print_slowly(nexus: &Nexus, behaviour: Behaviour, args: &[&str]) -> (Ended, Received) {
+    let printer = FakePrinter::at(&nexus.path("printer"), behaviour);
+    let slow = ["--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "20"];
+    let ended = nexus.ember(&[&slow, args].concat());
     (ended, printer.stop())
 }
 
@@ -160,7 +175,7 @@ fn at_9600_baud_nothing_is_overrun_by_a_life_on_a_slow_printer() {
 #[test]
 fn an_unplugged_printer_is_lost_and_the_life_goes_on() {
     let nexus = Nexus::new();
-    let (ended, received) = print(&nexus, Behaviour::Unplugged { at: 2000 }, &[]);
+    let (ended, received) = print_slowly(&nexus, Behaviour::Unplugged { at: 1000 }, &[]);
     assert_lived(&nexus, &ended, &[]);
     assert!(ended.stderr.starts_with("printer \"printer\" lost: "), "{}", ended.stderr);
     assert_eq!(ended.stderr.lines().count(), 1 + DEATH.lines().count(), "it is said once: {}", ended.stderr);
@@ -170,7 +185,7 @@ fn an_unplugged_printer_is_lost_and_the_life_goes_on() {
 #[test]
 fn a_printer_plugged_in_again_is_used_by_the_next_life_with_a_gap_before_it() {
     let nexus = Nexus::new();
-    let (ended, _) = print(&nexus, Behaviour::Unplugged { at: 2000 }, &[]);
+    let (ended, _) = print_slowly(&nexus, Behaviour::Unplugged { at: 1000 }, &[]);
     assert!(ended.died().stderr.contains("lost"));
     let (ended, received) = print(&nexus, Behaviour::Silent, &["-c", "400"]);
     assert_eq!(ended.died().stderr, DEATH);
@@ -190,8 +205,8 @@ fn a_printer_plugged_in_again_during_a_life_gets_nothing_stale() {
     let nexus = Nexus::new();
     let link = nexus.path("printer");
     let first = FakePrinter::at(&link, Behaviour::Unplugged { at: 1000 });
-    let mut command = nexus.command([&["--model", "ember", "--printer", "printer"], &FAST[..2]].concat());
-    command.args(["--printer-line-ms", "10"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = nexus.command(["--model", "ember", "--printer", "printer", "--printer-line-ms", "20"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("it starts");
     let received = first.stop_when_unplugged();
     let second = FakePrinter::at(&link, Behaviour::Silent);
@@ -205,14 +220,14 @@ fn a_printer_plugged_in_again_during_a_life_gets_nothing_stale() {
 fn a_printer_powered_late_prints_the_rest_as_it_should() {
     let nexus = Nexus::new();
     let args = ["--temp", "0.8", "--seed", "3"];
-    let (ended, received) = print(&nexus, Behaviour::PoweredAt(1000), &args);
+    let (ended, received) = print_slowly(&nexus, Behaviour::PoweredAt(1000), &args);
     assert_lived(&nexus, &ended, &args);
     let lines = read(&received).lines();
     let start = lines.iter().position(|line| *line == rule()).expect("the thought ends");
     let printed = lines[..start].join("\n");
     let all = words(&ended.stdout);
     let rest = words(&printed);
-    assert!(rest.len() > 500 && all.ends_with(&rest), "{printed}");
+    assert!(rest.len() > 300 && all.ends_with(&rest), "{printed}");
     assert_eq!(lines[start + 1..][..DEATH_ON_PAPER.len()], DEATH_ON_PAPER);
 }
 
@@ -230,8 +245,8 @@ fn a_printer_that_is_absent_is_lost_and_said_to_be_so() {
 #[test]
 fn a_printer_out_of_paper_for_a_while_goes_on_where_it_was() {
     let nexus = Nexus::new();
-    let out = Behaviour::OutOfPaper { from: 1500, questions: 3 };
-    let (ended, received) = print(&nexus, out, &["--printer-rx", "-c", "500"]);
+    let out = Behaviour::OutOfPaper { from: 1000, questions: 3 };
+    let (ended, received) = print_slowly(&nexus, out, &["--printer-rx", "-c", "500"]);
     assert_lived(&nexus, &ended, &["-c", "500"]);
     assert_eq!(ended.stderr, DEATH);
     assert_eq!(words(&thought(&read(&received).lines())), words(&ended.stdout));
@@ -240,8 +255,8 @@ fn a_printer_out_of_paper_for_a_while_goes_on_where_it_was() {
 #[test]
 fn a_printer_that_stays_out_of_paper_is_lost() {
     let nexus = Nexus::new();
-    let out = Behaviour::OutOfPaper { from: 1500, questions: usize::MAX };
-    let (ended, received) = print(&nexus, out, &["--printer-rx"]);
+    let out = Behaviour::OutOfPaper { from: 1000, questions: usize::MAX };
+    let (ended, received) = print_slowly(&nexus, out, &["--printer-rx"]);
     assert_lived(&nexus, &ended, &[]);
     assert!(ended.stderr.starts_with("printer \"printer\" lost: it is out of paper"), "{}", ended.stderr);
     assert!(received.bytes().len() < LESS_THAN_A_LIFE, "it prints on where there is no paper");
@@ -282,7 +297,7 @@ fn a_printer_that_babbles_is_printed_on() {
 #[test]
 fn a_printer_that_holds_xoff_is_lost() {
     let nexus = Nexus::new();
-    let (ended, received) = print(&nexus, Behaviour::Xoff { at: 1500 }, &["--printer-rx"]);
+    let (ended, received) = print_slowly(&nexus, Behaviour::Xoff { at: 1000 }, &["--printer-rx"]);
     assert_lived(&nexus, &ended, &[]);
     assert!(
         ended.stderr.starts_with("printer \"printer\" lost: it has taken nothing for 10 s"),
@@ -295,8 +310,8 @@ fn a_printer_that_holds_xoff_is_lost() {
 #[test]
 fn a_printer_that_paces_itself_is_obeyed_and_lost_when_it_holds_xoff() {
     let nexus = Nexus::new();
-    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Xoff { at: 1500 });
-    let ended = nexus.ember(&["--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "0"]);
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Xoff { at: 1000 });
+    let ended = nexus.ember(&["--printer", "printer", "--printer-baud", "9600", "--printer-line-ms", "0"]);
     assert_lived(&nexus, &ended, &[]);
     assert!(ended.stderr.contains("taken nothing for 10 s"), "{}", ended.stderr);
     assert!(printer.stop().bytes().len() < LESS_THAN_A_LIFE, "it is sent more");
@@ -305,7 +320,7 @@ fn a_printer_that_paces_itself_is_obeyed_and_lost_when_it_holds_xoff() {
 #[test]
 fn an_xoff_on_a_wire_that_leads_nowhere_stops_nothing() {
     let nexus = Nexus::new();
-    let (ended, received) = print(&nexus, Behaviour::Xoff { at: 1500 }, &[]);
+    let (ended, received) = print_slowly(&nexus, Behaviour::Xoff { at: 1000 }, &[]);
     assert_eq!(ended.died().stderr, DEATH);
     assert_eq!(words(&thought(&read(&received).lines())), words(&ended.stdout));
 }
@@ -369,14 +384,7 @@ fn typographic_characters_and_accents_are_folded_and_commands_never_pass() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let link = folder.path().join("printer");
     let fake = FakePrinter::at(&link, Behaviour::Silent);
-    let settings = Settings {
-        device: link,
-        baud: 4_000_000,
-        columns: 32,
-        line: Duration::from_millis(1),
-        heat: None,
-        replies: false,
-    };
+    let settings = fast(link);
     let (_raise, interrupt) = Interrupt::new();
     let lost = Lost::default();
     let printer = Printer::begin(&settings, None, &lost, &interrupt);
@@ -405,19 +413,22 @@ ftskapitän
 }
 
 #[test]
+fn that_the_printer_is_lost_can_be_seen() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (_raise, interrupt) = Interrupt::new();
+    let lost = Lost::default();
+    let printer = Printer::begin(&fast(folder.path().join("none")), None, &lost, &interrupt);
+    printer.break_off("a test");
+    assert!(lost.is_lost());
+}
+
+#[test]
 fn a_slip_is_printed_whole_and_counts_no_life() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let link = folder.path().join("printer");
     let state = StateDir::locate(Some(&folder.path().join("state"))).expect("it was named");
     let fake = FakePrinter::at(&link, Behaviour::Silent);
-    let settings = Settings {
-        device: link,
-        baud: 4_000_000,
-        columns: 32,
-        line: Duration::from_millis(1),
-        heat: None,
-        replies: false,
-    };
+    let settings = fast(link);
     let (_raise, interrupt) = Interrupt::new();
     let lost = Lost::default();
     let lines = vec![Line::Title("SERVICE".to_owned()), Line::Row("lives".to_owned(), "41".to_owned())];
