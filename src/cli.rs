@@ -3,13 +3,18 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
 
+use crate::escpos::Heat;
 use crate::model::ModelName;
+use crate::pace;
+use crate::printer::Settings;
 use crate::sampler::Sampling;
+use crate::serial;
 
 /// The default model: 105 MB, 135 M parameters, chosen to fit 512 MB and four
 /// Cortex-A53 cores with room for its context.
@@ -20,6 +25,13 @@ const DEFAULT_MAX_THREADS: usize = 4;
 
 /// llama.cpp's own bound on its thread pool (`GGML_MAX_N_THREADS`).
 const MAX_THREADS: i64 = 512;
+
+/// The narrowest paper that is still read, and the widest: 80 mm in font B.
+const MIN_COLUMNS: i64 = 16;
+const MAX_COLUMNS: i64 = 64;
+
+/// The slowest paper, in milliseconds a line: beyond it a life takes an hour.
+const MAX_LINE_MILLIS: u64 = 10_000;
 
 const AFTER_HELP: &str = "Every option can also be given as an environment variable: TORMENT_ and the \
 option's name in capitals, hyphens as underscores (TORMENT_CONTEXT_SIZE=1024). An empty variable \
@@ -78,6 +90,14 @@ pub struct Cli {
     /// The button and the light.
     #[command(flatten, next_help_heading = "Hardware")]
     pub hardware: HardwareArgs,
+    /// The paper.
+    #[command(flatten, next_help_heading = "Printer")]
+    pub printer: PrinterArgs,
+
+    /// Directory of the life number [default: $STATE_DIRECTORY,
+    /// $XDG_STATE_HOME/torment-nexus or ~/.local/state/torment-nexus]
+    #[arg(long, value_name = "DIR", help_heading = "Printer")]
+    pub state_dir: Option<PathBuf>,
 
     /// How the next token is chosen.
     #[command(flatten, next_help_heading = "Sampling")]
@@ -148,6 +168,55 @@ impl HardwareArgs {
             _ => Ok(()),
         }
     }
+}
+
+/// The options of the thermal printer.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct PrinterArgs {
+    /// Print on this serial device, as /dev/serial0
+    #[arg(long, value_name = "DEVICE")]
+    printer: Option<PathBuf>,
+
+    /// Bits a second; older printers have 19200
+    #[arg(long, value_name = "BAUD", default_value = "9600", value_parser = baud, allow_negative_numbers = true)]
+    printer_baud: u32,
+
+    /// Characters in a line
+    #[arg(long, value_name = "NUM", default_value = "32", value_parser = clap::value_parser!(u16).range(MIN_COLUMNS..=MAX_COLUMNS), allow_negative_numbers = true)]
+    printer_columns: u16,
+
+    /// Time the paper needs for a line (0: trust the port's own flow)
+    #[arg(long, value_name = "MS", default_value_t = pace::LINE_MILLIS, value_parser = clap::value_parser!(u64).range(0..=MAX_LINE_MILLIS), allow_negative_numbers = true)]
+    printer_line_ms: u64,
+
+    /// Heating, as 11,120,40 (some printers print this instead)
+    #[arg(long, value_name = "DOTS,TIME,INTERVAL")]
+    printer_heat: Option<Heat>,
+
+    /// The printer's replies are wired: ask it for paper
+    #[arg(long, action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    printer_rx: bool,
+}
+
+impl PrinterArgs {
+    /// The printer's settings; `None` without a printer.
+    #[must_use]
+    pub fn settings(&self) -> Option<Settings> {
+        Some(Settings {
+            device: self.printer.clone()?,
+            baud: self.printer_baud,
+            columns: self.printer_columns.into(),
+            line: Duration::from_millis(self.printer_line_ms),
+            heat: self.printer_heat,
+            replies: self.printer_rx,
+        })
+    }
+}
+
+fn baud(text: &str) -> Result<u32, String> {
+    let rates = serial::BAUD_RATES;
+    text.parse().ok().filter(|rate| rates.contains(rate)).ok_or_else(|| format!("not one of {rates:?}"))
 }
 
 /// The sampling options, named and defaulted as in llama.cpp's own tools.

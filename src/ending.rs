@@ -67,6 +67,19 @@ pub fn die() -> ! {
     panic::panic_any(Death)
 }
 
+/// The three lines of the death, for the paper.
+pub fn last_words() -> impl Iterator<Item = &'static str> {
+    WARNING.lines().chain(PANIC.lines())
+}
+
+/// What a receipt says of a life that `error` ended.
+pub fn on_paper(error: &Error) -> &'static str {
+    match error.downcast_ref() {
+        Some(Ending::Interrupted(_)) => "interrupted",
+        _ => "ended by a fault",
+    }
+}
+
 /// Makes panics speak: the death its last line, any other one Rust's own
 /// message and a line that says that this is not the work.
 pub fn install_last_words() {

@@ -1,6 +1,5 @@
 //! The loop: a token, its text, the end. Knows no hardware and no llama type.
 
-use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,7 +7,7 @@ use anyhow::Result;
 use crate::ending::Ending;
 use crate::interrupt::Interrupt;
 use crate::lifespan::Lifespan;
-use crate::output::Output;
+use crate::listeners::Listener;
 use crate::utf8::Utf8Stream;
 
 /// How long a signal that was sent to a whole pipeline may arrive after the
@@ -34,9 +33,9 @@ pub trait Mind {
 ///
 /// [`Ending::Interrupted`] within one token of a signal, [`Ending::Unheard`]
 /// when stdout's reader has left, otherwise a fault of mind or output.
-pub fn live<W: Write>(
+pub fn live(
     mind: &mut impl Mind,
-    output: &mut Output<W>,
+    output: &mut impl Listener,
     lifespan: Lifespan,
     interrupt: &Interrupt,
 ) -> Result<u32> {
@@ -58,9 +57,9 @@ pub fn live<W: Write>(
 }
 
 /// Speaks until the limit or the interrupt, counting the tokens in `used`.
-fn speak<W: Write>(
+fn speak(
     mind: &mut impl Mind,
-    output: &mut Output<W>,
+    output: &mut impl Listener,
     utf8: &mut Utf8Stream,
     used: &mut u32,
     lifespan: Lifespan,
@@ -84,7 +83,9 @@ fn speak<W: Write>(
 mod tests {
     use super::*;
     use crate::interrupt::Raise;
+    use crate::output::Output;
     use anyhow::bail;
+    use std::io::Write;
     use std::num::NonZeroU32;
 
     /// Speaks a script, over and over; may raise an interrupt or fail at a

@@ -29,6 +29,7 @@ use crate::ending::Ending;
 use crate::generator::Mind;
 use crate::interrupt::Interrupt;
 use crate::lifespan::Lifespan;
+use crate::printer::Lost;
 use crate::pulse::{DYING_TIME, FAULT_TIME, Life, Means, Pulse, State, luminance};
 use crate::pwm::{self, Pwm};
 use crate::stderr::say;
@@ -99,7 +100,7 @@ enum Order {
 struct Gauge {
     /// Bits of an f32, 0 to 1.
     fill: AtomicU32,
-    printer_lost: AtomicBool,
+    printer_lost: Lost,
 }
 
 /// The button and the light, as the rest of the program sees them. Where a
@@ -249,9 +250,10 @@ impl Gpio {
         self.gauge.fill.store(fill.to_bits(), Ordering::Relaxed);
     }
 
-    /// Says whether the printer is lost, from now to the end of the life.
-    pub fn set_printer_lost(&self, lost: bool) {
-        self.gauge.printer_lost.store(lost, Ordering::Relaxed);
+    /// What the light shows as a missing beat once it is set.
+    #[must_use]
+    pub fn printer_lost(&self) -> Lost {
+        self.gauge.printer_lost.clone()
     }
 
     /// Shows the death: full light, from the last token on.
@@ -449,7 +451,7 @@ impl Attendant {
                 Order::Alive { birth } => State::Alive(Life {
                     birth,
                     fill: f32::from_bits(self.gauge.fill.load(Ordering::Relaxed)),
-                    printer_lost: self.gauge.printer_lost.load(Ordering::Relaxed),
+                    printer_lost: self.gauge.printer_lost.is_lost(),
                 }),
                 Order::Dying => State::Dying,
                 Order::Fault => State::Fault,
@@ -734,7 +736,9 @@ mod tests {
         let beats = |fill: f32, lost: bool| {
             let board = Board::default();
             let mut desk = Desk::with(board.pins());
-            desk.attendant.gauge.printer_lost.store(lost, Ordering::Relaxed);
+            if lost {
+                desk.attendant.gauge.printer_lost.set();
+            }
             desk.order(ALIVE, fill).pass_ms(60_000);
             let shown = board.shown();
             shown.windows(2).filter(|pair| pair[0] < 0.15 && pair[1] >= 0.15).count()

@@ -61,6 +61,29 @@ impl Interrupt {
         }
     }
 
+    /// The next value of `receiver`, or `None` when the interrupt is raised
+    /// first, there is none to come, or `time` has gone by.
+    pub fn or_next_within<T>(&self, receiver: &Receiver<T>, time: Duration) -> Option<T> {
+        select! {
+            recv(receiver) -> value => value.ok(),
+            recv(self.0) -> _ => None,
+            default(time) => None,
+        }
+    }
+
+    /// Sends `value`, waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// Gives `value` back when the interrupt is raised first, or when nobody
+    /// receives any more.
+    pub fn or_send<T>(&self, sender: &Sender<T>, value: T) -> Result<(), T> {
+        select! {
+            send(sender, value) -> sent => sent.map_err(|unsent| unsent.into_inner()),
+            recv(self.0) -> _ => Err(value),
+        }
+    }
+
     /// Whether it is raised now or within `time`.
     #[must_use]
     pub fn is_raised_within(&self, time: Duration) -> bool {

@@ -10,8 +10,8 @@
 //!              │  next token ─► bytes ─► text ─► used / limit   │
 //!              └──────┬─────────────────────────────────────────┘
 //!                     ▼                    used ≥ floor(0.95 × context size)
-//!                  stdout                            ▼
-//!                                  WARNING … ─► panic! ─► exit 101
+//!      stdout, printer thread ─► paper               ▼
+//!                    last words on paper ─► WARNING … ─► panic! ─► exit 101
 //! ```
 //!
 //! Where a change belongs:
@@ -34,6 +34,15 @@
 //! | [`utf8`] | pieces of bytes to valid text |
 //! | [`wrap`] | how text fits a number of columns |
 //! | [`output`] | the text on stdout, on a terminal and in the journal |
+//! | [`paper`] | what is printed when: receipts and the technician's slip |
+//! | [`listeners`] | who a life is told to: stdout, and the paper |
+//! | [`receipt`] | what a receipt says |
+//! | [`escpos`] | text to the printer's bytes; knows its commands |
+//! | [`pace`] | when the printer can take more |
+//! | [`printer`] | the printer thread: queue, pace, deadline; when it is lost |
+//! | [`serial`] | the serial port; with `gpio.rs` the only user of rppal |
+//! | [`state`] | what outlives a life: how many there were |
+//! | [`date`] | the local date, if the clock can be believed |
 //! | [`stderr`] | words beside the work that never change how it ends |
 //! | [`gpio`] | the GPIO thread: button in, light out; the only user of rppal's pins |
 //! | [`button`] | presses from a level that bounces |
@@ -46,23 +55,32 @@
 pub mod board;
 pub mod button;
 pub mod cli;
+pub mod date;
 pub mod download;
 pub mod ending;
+pub mod escpos;
 pub mod generator;
 pub mod gguf;
 pub mod gpio;
 pub mod http;
 pub mod interrupt;
 pub mod lifespan;
+pub mod listeners;
 pub mod llm;
 pub mod memory;
 pub mod model;
 pub mod output;
+pub mod pace;
+pub mod paper;
+pub mod printer;
 pub mod progress;
 pub mod prompt;
 pub mod pulse;
 pub mod pwm;
+pub mod receipt;
 pub mod sampler;
+pub mod serial;
+pub mod state;
 pub mod stderr;
 pub mod utf8;
 pub mod wrap;
@@ -72,17 +90,20 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::board::{Health, Slip};
 use crate::cli::Cli;
 use crate::gpio::{Asked, Gpio};
 use crate::interrupt::Interrupt;
 use crate::lifespan::Lifespan;
+use crate::listeners::Listeners;
 use crate::llm::{Model, Session};
 use crate::model::ModelFile;
 use crate::output::Output;
+use crate::paper::Paper;
 use crate::prompt::Prompt;
+use crate::receipt::Summary;
 
-/// Lives one life on stdout.
+/// Lives one life, from loading to the panic, on stdout, on paper and in
+/// light.
 ///
 /// # Errors
 ///
@@ -102,6 +123,7 @@ fn live(cli: &Cli, gpio: &Gpio, interrupt: &Interrupt) -> Result<Infallible> {
     if let Some(note) = gpio.note().filter(|_| cli.verbose) {
         stderr::say(&format!("{note}\n"));
     }
+    let paper = Paper::open(cli.printer.settings(), cli.state_dir.as_deref())?;
     let prompt = Prompt::read(cli.prompt_file.as_deref(), interrupt)?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
     let sampling = cli.sampling.with_seed()?;
@@ -114,24 +136,37 @@ fn live(cli: &Cli, gpio: &Gpio, interrupt: &Interrupt) -> Result<Infallible> {
     if let Some(warning) = lifespan.warning(trained) {
         stderr::say(&warning);
     }
-
     let prefill = Instant::now();
     session.prefill(&tokens, interrupt)?;
     let prefill = prefill.elapsed();
 
     while gpio.wait_for_press()? == Asked::Slip {
-        let slip = Slip { lives: None, model: &file.to_string(), prompt: prompt.text(), rate: None };
-        let lines = slip.lines(&Health::of_this_machine(), 80);
-        stderr::say(&format!("{}\n", lines.join("\n")));
+        paper.slip(&file.to_string(), prompt.text(), interrupt);
     }
-    let birth = Instant::now();
-    let mut stdout = Output::stdout();
-    let mut mind = gpio.follow(session, lifespan);
-    let used = generator::live(&mut mind, &mut stdout, lifespan, interrupt)?;
-    gpio.dying();
 
+    let birth = Instant::now();
+    let mut listeners = Listeners::new(Output::stdout(), paper.begin(&gpio.printer_lost(), interrupt));
+    let mut mind = gpio.follow(session, lifespan);
+    let lived = generator::live(&mut mind, &mut listeners, lifespan, interrupt);
+    let used = lived.inspect_err(|error| listeners.break_off(ending::on_paper(error)))?;
+    let life = birth.elapsed();
+
+    gpio.dying();
+    let waited = listeners.waited();
+    if let Some(printer) = listeners.printer.take() {
+        paper.finish(
+            printer,
+            &Summary {
+                used,
+                context_size: lifespan.context_size(),
+                seconds: life.as_secs_f64(),
+                rate: lifespan.rate(used, life - waited),
+                seed: sampling.has_dice().then_some(sampling.seed),
+            },
+        );
+    }
     if cli.verbose {
-        let report = lifespan.report(used, prefill, birth.elapsed());
+        let report = lifespan.report(used, prefill, life, waited);
         stderr::say(&format!("{report}{sampling}"));
     }
     gpio.hold_last_light();

@@ -68,18 +68,30 @@ impl Lifespan {
         self.limit
     }
 
-    /// What `--verbose` says after a life: tokens, times and rates.
+    /// Tokens spoken a second, when `used` tokens were used after `time`.
     #[must_use]
-    pub fn report(&self, used: u32, prefill: Duration, life: Duration) -> String {
+    pub fn rate(&self, used: u32, time: Duration) -> f64 {
+        rate(used - self.prompt, time)
+    }
+
+    /// What `--verbose` says after a life: tokens, times and rates. Of the
+    /// `life`, the time `waited` for the paper is left out of the rate.
+    #[must_use]
+    pub fn report(&self, used: u32, prefill: Duration, life: Duration, waited: Duration) -> String {
         let Self { context_size, prompt, .. } = *self;
         let spoken = used - prompt;
         format!(
             "{used} of {context_size} tokens used: {prompt} by the prompt, {spoken} spoken\n\
-             prompt {:.2} s, {:.1} tokens/s; life {:.2} s, {:.1} tokens/s\n",
+             prompt {:.2} s, {:.1} tokens/s; life {:.2} s, {:.1} tokens/s{}\n",
             prefill.as_secs_f64(),
             rate(prompt, prefill),
             life.as_secs_f64(),
-            rate(spoken, life),
+            rate(spoken, life - waited),
+            if waited.is_zero() {
+                String::new()
+            } else {
+                format!(" without {:.2} s of waiting for the paper", waited.as_secs_f64())
+            },
         )
     }
 }

@@ -49,7 +49,12 @@ fn every_option_of_the_help_is_also_a_variable() {
         let nexus = Nexus::new();
         let mut command = nexus.command::<&str>([]);
         // No option can be this, nor is it there as a file or a folder.
-        command.env("TORMENT_MODEL", "https://no/mind.gguf").env(&variable, "x!");
+        command.env("TORMENT_MODEL", "https://no/mind.gguf").env("TORMENT_PRINTER", "none");
+        command.env(&variable, "x!");
+        if option == "--state-dir" {
+            // Any folder would do.
+            nexus.file("x!", "");
+        }
         let output = command.output().expect("it starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.contains("x!"), "{variable} changes nothing: {stderr}");

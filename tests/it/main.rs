@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod download;
+mod fake_printer;
 mod gguf;
 mod gguf_file;
 mod gguf_fuzz;
@@ -13,6 +14,8 @@ mod hardware;
 mod help;
 mod life;
 mod nexus;
+mod paper;
+mod printing;
 mod prompt;
 mod server;
 mod signals;

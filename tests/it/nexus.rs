@@ -55,6 +55,8 @@ impl Nexus {
                 command.env_remove(variable);
             }
         }
+        // What outlives a life stays in this folder.
+        command.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", self.folder.path());
         // llama.cpp's threads spin while they wait for each other: tests that
         // run side by side on few cores would wait most of the time.
         command.env("TORMENT_THREADS", "1");

@@ -1,0 +1,60 @@
+//! Lives a life on a printer that is none, and draws its receipt: what
+//! `script/receipt-png` runs.
+//!
+//! `receipt-png FILE ARGS…`: the arguments go to torment-nexus. Without an
+//! option of the paper's own it does not wait for any.
+
+#[path = "../tests/it/fake_printer.rs"]
+#[allow(dead_code)]
+mod fake_printer;
+#[path = "../tests/it/paper.rs"]
+#[allow(dead_code)]
+mod paper;
+
+use std::env;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use fake_printer::{Behaviour, FakePrinter};
+use paper::Paper;
+
+/// The default mechanism, to count what it would have lost.
+const BAUD: u32 = 9600;
+const LINE: Duration = Duration::from_micros(728_400);
+const BUFFER: usize = 40;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = env::args_os().skip(1);
+    let file = PathBuf::from(args.next().ok_or("usage: receipt-png FILE [ARGS OF TORMENT-NEXUS]")?);
+    let args: Vec<_> = args.collect();
+    let fast = !args.iter().any(|arg| arg.to_string_lossy().starts_with("--printer-"));
+
+    let folder = tempfile::tempdir()?;
+    let device = folder.path().join("printer");
+    let printer = FakePrinter::at(&device, Behaviour::Silent);
+    // The program lies beside the folder of the examples.
+    let program = env::current_exe()?.ancestors().nth(2).ok_or("no folder")?.join("torment-nexus");
+    let mut life = Command::new(program);
+    life.args(&args).arg("--printer").arg(&device).stdout(Stdio::null());
+    if env::var_os("TORMENT_STATE_DIR").is_none() {
+        life.arg("--state-dir").arg(folder.path());
+    }
+    if fast {
+        life.args(["--printer-baud", "4000000", "--printer-line-ms", "1"]);
+    }
+    let status = life.status()?;
+    let received = printer.stop();
+    let bytes = received.bytes();
+    let paper = Paper::read(&bytes)?;
+    for line in paper.lines() {
+        println!("{line}");
+    }
+    paper.write_png(&file)?;
+    println!("{status}; {} bytes, {} lines, {:.0} mm of paper", bytes.len(), paper.lines().len(), paper.mm());
+    if !fast {
+        println!("overruns of {BUFFER} bytes at {BAUD} baud: {}", received.overruns(BAUD, LINE, BUFFER));
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! A printer played on a pseudo-terminal: it takes bytes, answers, and fails
+//! in every way a printer does.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+
+/// What the printer does beside printing. Places are bytes received so far.
+#[derive(Debug, Clone, Copy)]
+pub enum Behaviour {
+    /// It prints and says nothing.
+    Silent,
+    /// It answers every question: there is paper.
+    Answers,
+    /// It answers, and is out of paper from one place until that many
+    /// questions were asked there.
+    OutOfPaper { from: usize, questions: usize },
+    /// It is unplugged.
+    Unplugged { at: usize },
+    /// It is switched on then; what came before is lost.
+    PoweredAt(usize),
+    /// It says XOFF, and nothing more.
+    Xoff { at: usize },
+    /// It says all bytes there are, over and over.
+    Babbles,
+}
+
+const XOFF: u8 = 0x13;
+
+/// The longest that a test waits for it.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// Replies to `DLE EOT 4`.
+const PAPER: u8 = 0x12;
+const NO_PAPER: u8 = 0x72;
+
+/// A running fake. Its device is a link, as /dev/serial0 is.
+pub struct FakePrinter {
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicUsize>,
+    thread: JoinHandle<Vec<(Instant, Vec<u8>)>>,
+    /// Held so that the terminal does not hang up between two lives.
+    _slave: File,
+}
+
+/// What came in, and when.
+pub struct Received(Vec<(Instant, Vec<u8>)>);
+
+impl FakePrinter {
+    /// A printer that is found at `link`.
+    pub fn at(link: &Path, behaviour: Behaviour) -> Self {
+        let master =
+            posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudo-terminal");
+        grantpt(&master).expect("a pseudo-terminal");
+        unlockpt(&master).expect("a pseudo-terminal");
+        let device = PathBuf::from(ptsname_r(&master).expect("it has a name"));
+        let _ = fs::remove_file(link);
+        std::os::unix::fs::symlink(&device, link).expect("a link");
+        let slave = File::options().read(true).write(true).open(&device).expect("the device");
+        // As a serial port that nobody has opened: it echoes nothing.
+        let mut termios = tcgetattr(&slave).expect("a terminal");
+        cfmakeraw(&mut termios);
+        tcsetattr(&slave, SetArg::TCSANOW, &termios).expect("a terminal");
+        // The master is a file like another.
+        let master = File::from(master.as_fd().try_clone_to_owned().expect("a descriptor"));
+        let flags = OFlag::O_NONBLOCK | OFlag::O_RDWR;
+        fcntl(&master, FcntlArg::F_SETFL(flags)).expect("a descriptor");
+        let stop = Arc::new(AtomicBool::new(false));
+        let count = Arc::new(AtomicUsize::new(0));
+        let thread = thread::spawn({
+            let (stop, count) = (stop.clone(), count.clone());
+            move || run(master, behaviour, &stop, &count)
+        });
+        Self { stop, count, thread, _slave: slave }
+    }
+
+    /// Waits until that many bytes have come.
+    pub fn wait_for(&self, bytes: usize) {
+        let start = Instant::now();
+        while self.count.load(Ordering::Relaxed) < bytes {
+            assert!(start.elapsed() < LIMIT, "nothing is printed");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until it is unplugged.
+    pub fn stop_when_unplugged(self) -> Received {
+        Received(self.thread.join().expect("the fake printer does not fail"))
+    }
+
+    /// Takes in what is left, and stops.
+    pub fn stop(self) -> Received {
+        self.stop.store(true, Ordering::Relaxed);
+        Received(self.thread.join().expect("the fake printer does not fail"))
+    }
+}
+
+fn run(
+    mut master: File,
+    behaviour: Behaviour,
+    stop: &AtomicBool,
+    total: &AtomicUsize,
+) -> Vec<(Instant, Vec<u8>)> {
+    let mut received = Vec::new();
+    let (mut count, mut asked, mut held) = (0, 0, false);
+    let mut tail = Vec::new();
+    loop {
+        let stopping = stop.load(Ordering::Relaxed);
+        let came = read(&mut master);
+        if came.is_empty() {
+            if stopping {
+                return received;
+            }
+            let mut ready = [PollFd::new(master.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut ready, PollTimeout::from(5_u8));
+            if matches!(behaviour, Behaviour::Babbles) {
+                let _ = master.write(&(0..=255).filter(|&byte| byte != XOFF).collect::<Vec<u8>>());
+            }
+            continue;
+        }
+        count += came.len();
+        total.store(count, Ordering::Relaxed);
+        // Questions, also those that two reads cut in two.
+        tail.extend(&came);
+        let questions = tail.windows(3).filter(|bytes| bytes == b"\x10\x04\x04").count();
+        let keep = if tail.ends_with(b"\x10\x04\x04") { 0 } else { tail.len().min(2) };
+        tail.drain(..tail.len() - keep);
+
+        let replies = |reply: u8| vec![reply; questions];
+        let reply = match behaviour {
+            Behaviour::Answers => replies(PAPER),
+            Behaviour::OutOfPaper { from, questions: enough } => {
+                let out = count >= from && asked < enough;
+                if out {
+                    asked += questions;
+                }
+                replies(if out { NO_PAPER } else { PAPER })
+            }
+            Behaviour::Xoff { at } if count >= at && !held => {
+                held = true;
+                vec![XOFF]
+            }
+            Behaviour::Unplugged { at } if count >= at => {
+                received.push((Instant::now(), came));
+                return received;
+            }
+            _ => Vec::new(),
+        };
+        let _ = master.write_all(&reply);
+        let on = !matches!(behaviour, Behaviour::PoweredAt(at) if count < at);
+        if on {
+            received.push((Instant::now(), came));
+        }
+    }
+}
+
+fn read(master: &mut File) -> Vec<u8> {
+    let mut buffer = vec![0; 4096];
+    let length = match master.read(&mut buffer) {
+        Ok(length) => length,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        // The other end is closed.
+        Err(_) => 0,
+    };
+    buffer.truncate(length);
+    buffer
+}
+
+impl Received {
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+    }
+
+    /// Bytes that a printer would have lost that has a buffer of `buffer`
+    /// bytes, a wire of `baud` and paper that needs `line` for a line. Time
+    /// runs from the first byte.
+    pub fn overruns(&self, baud: u32, line: Duration, buffer: usize) -> usize {
+        let Some((start, _)) = self.0.first() else { return 0 };
+        let byte_time = Duration::from_secs_f64(10.0 / f64::from(baud));
+        let mut wire = Duration::ZERO;
+        let mut paper = Duration::ZERO;
+        // When each byte that waits is taken out of the buffer.
+        let mut waiting: Vec<Duration> = Vec::new();
+        let (mut overruns, mut operands, mut text) = (0, 0, false);
+        let mut command = Vec::new();
+        for (at, bytes) in &self.0 {
+            for &byte in bytes {
+                wire = wire.max(at.duration_since(*start)) + byte_time;
+                waiting.retain(|&taken| taken > wire);
+                if waiting.len() >= buffer {
+                    overruns += 1;
+                }
+                let taken = wire.max(paper);
+                waiting.push(taken);
+                // What the byte is, and how long it keeps the paper.
+                if operands > 0 {
+                    operands -= 1;
+                    command.push(byte);
+                    if let [0x1B, b'J', rows] = command[..] {
+                        paper = taken + line.mul_f64(f64::from(rows) * 2.1 / 728.4);
+                    }
+                } else if matches!(byte, 0x1B | 0x1C | 0x1D | 0x10) {
+                    operands = if byte == 0x1C { 1 } else { 2 };
+                    command = vec![byte];
+                } else if byte == b'\n' {
+                    paper = taken + if text { line } else { line.mul_f64(28.0 * 2.1 / 728.4) };
+                    text = false;
+                } else {
+                    text |= byte != b' ' && byte != 0xFF;
+                }
+                match command[..] {
+                    [0x1B, b'@'] => operands = 0,
+                    [0x1B, b'8'] if operands == 1 => operands = 2,
+                    [0x1B, b'7'] if operands == 1 => operands = 3,
+                    _ => {}
+                }
+            }
+        }
+        overruns
+    }
+}

@@ -1,0 +1,529 @@
+//! A life on paper: the receipt, and everything a printer can do to it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use torment_nexus::generator::{Mind, live};
+use torment_nexus::interrupt::Interrupt;
+use torment_nexus::lifespan::Lifespan;
+use torment_nexus::listeners::Listeners;
+use torment_nexus::output::Output;
+use torment_nexus::printer::{Lost, Printer, Settings};
+use torment_nexus::receipt::{Line, Summary};
+use torment_nexus::state::{Record, StateDir};
+
+use crate::fake_printer::{Behaviour, FakePrinter, Received};
+use crate::nexus::{DEATH, Ended, Nexus};
+use crate::paper::Paper;
+
+/// A printer that is much faster than any: tests wait for no paper.
+const FAST: [&str; 4] = ["--printer-baud", "4000000", "--printer-line-ms", "1"];
+
+/// Bytes: a receipt of ember has 8,000, and a fault comes after 1,000.
+const LESS_THAN_A_LIFE: usize = 6000;
+
+/// The three lines of the death as 32 columns take them.
+const DEATH_ON_PAPER: [&str; 7] = [
+    "WARNING: Context window",
+    "exhausted!",
+    "The torment nexus has consumed",
+    "all available memory.",
+    "thread 'main' panicked at",
+    "'Context overflow -",
+    "terminating.'",
+];
+
+/// The settings of `FAST`, for tests without the program.
+fn fast(device: PathBuf) -> Settings {
+    let line = Duration::from_millis(1);
+    Settings { device, baud: 4_000_000, columns: 32, line, heat: None, replies: false }
+}
+
+/// A rule of 32 columns.
+fn rule() -> String {
+    "─".repeat(32)
+}
+
+/// Lives a life of ember with `args` on a fast printer that does `behaviour`.
+fn print(nexus: &Nexus, behaviour: Behaviour, args: &[&str]) -> (Ended, Received) {
+    let printer = FakePrinter::at(&nexus.path("printer"), behaviour);
+    let ended = nexus.ember(&[&["--printer", "printer"], &FAST[..], args].concat());
+    (ended, printer.stop())
+}
+
+/// The same on a printer so slow, at 5 s a life, that a fault in the middle
+/// comes in the middle, however late the scheduler lets it come.
+fn print_slowly(nexus: &Nexus, behaviour: Behaviour, args: &[&str]) -> (Ended, Received) {
+    let printer = FakePrinter::at(&nexus.path("printer"), behaviour);
+    let slow = ["--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "20"];
+    let ended = nexus.ember(&[&slow, args].concat());
+    (ended, printer.stop())
+}
+
+fn read(received: &Received) -> Paper {
+    Paper::read(&received.bytes()).expect("the printer knows every byte")
+}
+
+/// The thought of a receipt: what stands between its first two rules.
+fn thought(lines: &[String]) -> String {
+    lines.split(|line| *line == rule()).nth(1).expect("two rules").join("\n")
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+/// The life was lived to its end, and stdout has all of it: what the same life
+/// says without a printer.
+#[track_caller]
+fn assert_lived(nexus: &Nexus, ended: &Ended, args: &[&str]) {
+    ended.died();
+    assert_eq!(ended.stdout, nexus.ember(args).stdout, "stdout is not complete");
+}
+
+#[test]
+fn a_receipt_has_header_thought_death_numbers_and_room_to_tear() {
+    let nexus = Nexus::new();
+    let (ended, received) = print(&nexus, Behaviour::Silent, &["--temp", "0.8", "--seed", "3"]);
+    assert_eq!(ended.died().stderr, DEATH);
+    let paper = read(&received);
+    let lines = paper.lines();
+    assert_eq!(paper.titles(), ["TORMENT NEXUS"]);
+    assert!(lines.contains(&"life 1".to_owned()), "{lines:#?}");
+    assert!(paper.columns() <= 32, "{lines:#?}");
+    assert_eq!(words(&thought(&lines)), words(&ended.stdout));
+    let death = lines.iter().position(|line| *line == DEATH_ON_PAPER[0]).expect("the death is there");
+    assert_eq!(lines[death..][..DEATH_ON_PAPER.len()], DEATH_ON_PAPER);
+    let end = lines[death + DEATH_ON_PAPER.len()..].to_vec();
+    let value = |name: &str| {
+        let line =
+            end.iter().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}: {end:#?}"));
+        line[name.len()..].trim().to_owned()
+    };
+    assert_eq!(value("tokens "), "1945 of 2048");
+    assert_eq!(value("seed "), "3");
+    for name in ["seconds ", "tokens/s "] {
+        assert!(value(name).parse::<f64>().expect("a number") > 0.0, "{name}");
+    }
+    let bar = end.last().expect("a bar");
+    assert_eq!((bar.matches('■').count(), bar.matches('·').count()), (30, 2), "95 % of 32 columns");
+    assert!(paper.mm() < 1200.0, "{} mm", paper.mm());
+}
+
+#[test]
+fn a_greedy_life_has_no_seed_and_80_mm_paper_has_48_columns() {
+    let nexus = Nexus::new();
+    let (ended, received) = print(&nexus, Behaviour::Silent, &["-c", "400", "--printer-columns", "48"]);
+    assert_lived(&nexus, &ended, &["-c", "400"]);
+    let paper = read(&received);
+    assert_eq!(paper.columns(), 48);
+    assert!(!paper.lines().iter().any(|line| line.starts_with("seed")), "{:#?}", paper.lines());
+    assert_eq!(paper.heat, None);
+}
+
+#[test]
+fn heat_is_sent_when_it_is_given() {
+    let (_, received) =
+        print(&Nexus::new(), Behaviour::Silent, &["-c", "400", "--printer-heat", "11,120,40"]);
+    assert_eq!(read(&received).heat, Some([11, 120, 40]));
+}
+
+#[test]
+fn the_life_number_counts_on_and_an_unwritable_state_costs_only_the_number() {
+    let nexus = Nexus::new();
+    for life in 1..=3 {
+        let (_, received) = print(&nexus, Behaviour::Silent, &["-c", "400", "--state-dir", "state"]);
+        assert!(read(&received).lines().contains(&format!("life {life}")));
+    }
+    nexus.file("file", "");
+    let (ended, received) = print(&nexus, Behaviour::Silent, &["-c", "400", "--state-dir", "file"]);
+    assert!(ended.died().stderr.starts_with("warning: cannot keep the life number"), "{}", ended.stderr);
+    assert!(!read(&received).lines().iter().any(|line| line.starts_with("life ")));
+}
+
+#[test]
+fn at_9600_baud_nothing_is_overrun_by_a_life_on_a_slow_printer() {
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    // Short, since every line takes 0.73 s: ember is far ahead of its paper
+    // all the same.
+    let args = ["-c", "210"];
+    let ended = nexus.ember(&[&["--printer", "printer", "-v"], &args[..]].concat());
+    assert_lived(&nexus, &ended, &args);
+    assert!(ended.stderr.contains("waiting for the paper"), "{}", ended.stderr);
+    let received = printer.stop();
+    let lines = read(&received).lines();
+    assert_eq!(words(&thought(&lines)), words(&ended.stdout));
+    // 46 tokens in that many seconds, most of them waits: the rate is ember's.
+    let value = |name: &str| {
+        let value = lines.iter().find_map(|line| line.strip_prefix(name)).expect("it is on the receipt");
+        value.trim().parse::<f64>().expect("a number")
+    };
+    assert!(value("tokens/s ") > 2.0 * 46.0 / value("seconds "), "{lines:#?}");
+    // The program counts on 40 bytes. The clock of this test is as fine as the
+    // scheduler makes it: 256 bytes allow it seven lines.
+    let line = Duration::from_micros(728_400);
+    assert_eq!(received.overruns(9600, line, 256), 0);
+    assert!(received.overruns(9600, 2 * line, 256) > 0, "the fake printer counts nothing");
+}
+
+#[test]
+fn an_unplugged_printer_is_lost_and_the_life_goes_on() {
+    let nexus = Nexus::new();
+    let (ended, received) = print_slowly(&nexus, Behaviour::Unplugged { at: 1000 }, &[]);
+    assert_lived(&nexus, &ended, &[]);
+    assert!(ended.stderr.starts_with("printer \"printer\" lost: "), "{}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1 + DEATH.lines().count(), "it is said once: {}", ended.stderr);
+    assert!(received.bytes().len() < LESS_THAN_A_LIFE);
+}
+
+#[test]
+fn a_printer_plugged_in_again_is_used_by_the_next_life_with_a_gap_before_it() {
+    let nexus = Nexus::new();
+    let (ended, _) = print_slowly(&nexus, Behaviour::Unplugged { at: 1000 }, &[]);
+    assert!(ended.died().stderr.contains("lost"));
+    let (ended, received) = print(&nexus, Behaviour::Silent, &["-c", "400"]);
+    assert_eq!(ended.died().stderr, DEATH);
+    let bytes = received.bytes();
+    assert!(bytes.starts_with(b"\n"), "it begins on a fresh line");
+    let paper = read(&received);
+    assert!(paper.lines().contains(&"life 2".to_owned()));
+    assert!(paper.gap_before("TORMENT") >= 15.0, "{} mm", paper.gap_before("TORMENT"));
+    assert_eq!(words(&thought(&paper.lines())), words(&ended.stdout), "nothing of the life before");
+    // A whole receipt needs no gap after it.
+    let (_, received) = print(&nexus, Behaviour::Silent, &["-c", "400"]);
+    assert!(read(&received).gap_before("TORMENT") < 1.0);
+}
+
+#[test]
+fn a_printer_plugged_in_again_during_a_life_gets_nothing_stale() {
+    let nexus = Nexus::new();
+    let link = nexus.path("printer");
+    let first = FakePrinter::at(&link, Behaviour::Unplugged { at: 1000 });
+    let mut command = nexus.command(["--model", "ember", "--printer", "printer", "--printer-line-ms", "20"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("it starts");
+    let received = first.stop_when_unplugged();
+    let second = FakePrinter::at(&link, Behaviour::Silent);
+    let ended = Ended::of(child.wait_with_output());
+    assert_lived(&nexus, &ended, &[]);
+    assert!(received.bytes().len() >= 1000);
+    assert_eq!(second.stop().bytes(), b"");
+}
+
+#[test]
+fn a_printer_powered_late_prints_the_rest_as_it_should() {
+    let nexus = Nexus::new();
+    let args = ["--temp", "0.8", "--seed", "3"];
+    let (ended, received) = print_slowly(&nexus, Behaviour::PoweredAt(1000), &args);
+    assert_lived(&nexus, &ended, &args);
+    let lines = read(&received).lines();
+    let start = lines.iter().position(|line| *line == rule()).expect("the thought ends");
+    let printed = lines[..start].join("\n");
+    let all = words(&ended.stdout);
+    let rest = words(&printed);
+    assert!(rest.len() > 300 && all.ends_with(&rest), "{printed}");
+    assert_eq!(lines[start + 1..][..DEATH_ON_PAPER.len()], DEATH_ON_PAPER);
+}
+
+#[test]
+fn a_printer_that_is_absent_is_lost_and_said_to_be_so() {
+    let nexus = Nexus::new();
+    let ended = nexus.ember(&["--printer", "nowhere", "-c", "400"]);
+    assert_lived(&nexus, &ended, &["-c", "400"]);
+    let said = ended.stderr.strip_suffix(DEATH).expect("the death comes last");
+    let [warning, lost] = said.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {said}") };
+    assert!(warning.starts_with("warning: there is no printer \"nowhere\""), "{warning}");
+    assert!(lost.starts_with("printer \"nowhere\" lost: No such file"), "{lost}");
+}
+
+#[test]
+fn a_printer_out_of_paper_for_a_while_goes_on_where_it_was() {
+    let nexus = Nexus::new();
+    let out = Behaviour::OutOfPaper { from: 1000, questions: 3 };
+    let (ended, received) = print_slowly(&nexus, out, &["--printer-rx", "-c", "500"]);
+    assert_lived(&nexus, &ended, &["-c", "500"]);
+    assert_eq!(ended.stderr, DEATH);
+    assert_eq!(words(&thought(&read(&received).lines())), words(&ended.stdout));
+}
+
+#[test]
+fn a_printer_that_stays_out_of_paper_is_lost() {
+    let nexus = Nexus::new();
+    let out = Behaviour::OutOfPaper { from: 1000, questions: usize::MAX };
+    let (ended, received) = print_slowly(&nexus, out, &["--printer-rx"]);
+    assert_lived(&nexus, &ended, &[]);
+    assert!(ended.stderr.starts_with("printer \"printer\" lost: it is out of paper"), "{}", ended.stderr);
+    assert!(received.bytes().len() < LESS_THAN_A_LIFE, "it prints on where there is no paper");
+}
+
+#[test]
+fn a_printer_that_answers_is_asked_after_every_line() {
+    let nexus = Nexus::new();
+    let (ended, received) = print(&nexus, Behaviour::Answers, &["--printer-rx", "-c", "500"]);
+    assert_eq!(ended.died().stderr, DEATH);
+    let paper = read(&received);
+    let text = paper.lines().iter().filter(|line| !line.is_empty()).count();
+    assert_eq!(paper.questions, text);
+    assert_eq!(words(&thought(&paper.lines())), words(&ended.stdout));
+}
+
+#[test]
+fn a_printer_that_never_answers_is_printed_on() {
+    let nexus = Nexus::new();
+    let (ended, received) = print(&nexus, Behaviour::Silent, &["--printer-rx"]);
+    assert_eq!(ended.died().stderr, DEATH);
+    let paper = read(&received);
+    assert!(paper.questions > 0);
+    assert_eq!(words(&thought(&paper.lines())), words(&ended.stdout));
+}
+
+#[test]
+fn a_printer_that_babbles_is_printed_on() {
+    for rx in [&["--printer-rx"][..], &[]] {
+        let nexus = Nexus::new();
+        let (ended, received) = print(&nexus, Behaviour::Babbles, rx);
+        assert_lived(&nexus, &ended, &[]);
+        let paper = read(&received);
+        assert_eq!(words(&thought(&paper.lines())), words(&ended.stdout));
+    }
+}
+
+#[test]
+fn a_printer_that_holds_xoff_is_lost() {
+    let nexus = Nexus::new();
+    let (ended, received) = print_slowly(&nexus, Behaviour::Xoff { at: 1000 }, &["--printer-rx"]);
+    assert_lived(&nexus, &ended, &[]);
+    assert!(
+        ended.stderr.starts_with("printer \"printer\" lost: it has taken nothing for 10 s"),
+        "{}",
+        ended.stderr
+    );
+    assert!(received.bytes().len() < LESS_THAN_A_LIFE, "it is sent more");
+}
+
+#[test]
+fn a_printer_that_paces_itself_is_obeyed_and_lost_when_it_holds_xoff() {
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Xoff { at: 1000 });
+    let ended = nexus.ember(&["--printer", "printer", "--printer-baud", "9600", "--printer-line-ms", "0"]);
+    assert_lived(&nexus, &ended, &[]);
+    assert!(ended.stderr.contains("taken nothing for 10 s"), "{}", ended.stderr);
+    assert!(printer.stop().bytes().len() < LESS_THAN_A_LIFE, "it is sent more");
+}
+
+#[test]
+fn an_xoff_on_a_wire_that_leads_nowhere_stops_nothing() {
+    let nexus = Nexus::new();
+    let (ended, received) = print_slowly(&nexus, Behaviour::Xoff { at: 1000 }, &[]);
+    assert_eq!(ended.died().stderr, DEATH);
+    assert_eq!(words(&thought(&read(&received).lines())), words(&ended.stdout));
+}
+
+/// Starts a life on a printer that takes 50 ms for a line, and interrupts it
+/// once it is heard by that much.
+fn interrupt(nexus: &Nexus, behaviour: Behaviour, after: usize, args: &[&str]) -> (Ended, Received) {
+    let printer = FakePrinter::at(&nexus.path("printer"), behaviour);
+    let slow = ["--model", "ember", "--printer", "printer", "--printer-line-ms", "50"];
+    let mut command = nexus.command(slow.iter().chain(args));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    printer.wait_for(after);
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it still runs");
+    let ended = Ended::of(child.wait_with_output());
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    (ended, printer.stop())
+}
+
+#[test]
+fn an_interrupted_receipt_says_so_and_can_be_torn_off() {
+    let nexus = Nexus::new();
+    let (ended, received) = interrupt(&nexus, Behaviour::Silent, 600, &[]);
+    assert!(ended.stderr.starts_with("interrupted at "), "{}", ended.stderr);
+    let paper = read(&received);
+    let lines = paper.lines();
+    assert_eq!(lines[lines.len() - 2..], [rule(), "interrupted".to_owned()], "{lines:#?}");
+    assert!(received.bytes().ends_with(b"\x1bJ\x78"), "no room to tear");
+    let all = words(&ended.stdout);
+    let printed = thought(&lines);
+    assert!(all.starts_with(&words(&printed)), "{printed} is not the beginning of {all:?}");
+    // It is whole: the next one needs no gap.
+    let (_, received) = print(&nexus, Behaviour::Silent, &["-c", "400"]);
+    assert!(read(&received).gap_before("TORMENT") < 1.0);
+}
+
+#[test]
+fn an_interrupt_does_not_wait_until_a_held_printer_is_lost() {
+    let nexus = Nexus::new();
+    let (ended, _) = interrupt(&nexus, Behaviour::Xoff { at: 600 }, 600, &["--printer-rx"]);
+    assert!(!ended.stderr.contains("lost"), "{}", ended.stderr);
+}
+
+/// Says a script once, a few bytes at a time.
+struct Scripted(&'static [u8]);
+
+impl Mind for Scripted {
+    fn next(&mut self, piece: &mut Vec<u8>) -> anyhow::Result<()> {
+        let (now, later) = self.0.split_at(self.0.len().min(3));
+        piece.extend_from_slice(now);
+        self.0 = later;
+        Ok(())
+    }
+}
+
+#[test]
+fn typographic_characters_and_accents_are_folded_and_commands_never_pass() {
+    let script = "‘Who’s there?’ — “Nobody…” said Zoë, naïve as a señor in a café;\n\n\n\n\
+                  Dvořák–Łódź œuvre №5 → 火 🔥 ½ ∞ ≤ €3.\u{1b}@\u{1d}V\0\u{9b}2J\u{202e}\u{200b}\r\n\
+                  Donaudampfschifffahrtsgesellschaftskapitän";
+    let tokens = script.len().div_ceil(3);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let link = folder.path().join("printer");
+    let fake = FakePrinter::at(&link, Behaviour::Silent);
+    let settings = fast(link);
+    let (_raise, interrupt) = Interrupt::new();
+    let lost = Lost::default();
+    let printer = Printer::begin(&settings, None, &lost, &interrupt);
+    let mut stdout = Vec::new();
+    let mut listeners = Listeners::new(Output::new(&mut stdout), Some(printer));
+    let size = (tokens as u32 + 1) * 100 / 95 + 1;
+    let lifespan = Lifespan::new(size.try_into().expect("not 0"), 1, 8192).expect("room");
+    let used = live(&mut Scripted(script.as_bytes()), &mut listeners, lifespan, &interrupt).expect("a life");
+    let summary = Summary { used, context_size: size, seconds: 1.0, rate: 1.0, seed: None };
+    listeners.printer.take().expect("a printer").finish(&summary);
+    drop(listeners);
+    assert!(!lost.is_lost());
+    assert!(String::from_utf8(stdout).expect("valid UTF-8").starts_with(script), "stdout has it as it is");
+    let printed = thought(&read(&fake.stop()).lines());
+    let expected = "
+'Who's there?' -- \"Nobody...\"
+said Zoë, naïve as a señor in a
+café;
+
+Dvorák-Lódz oeuvre No5 - Huo
+fire  ½ ∞ ≤ EUR3.@V2J
+Donaudampfschifffahrtsgesellscha
+ftskapitän
+";
+    assert_eq!(printed.trim(), expected.trim());
+}
+
+#[test]
+fn that_the_printer_is_lost_can_be_seen() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (_raise, interrupt) = Interrupt::new();
+    let lost = Lost::default();
+    let printer = Printer::begin(&fast(folder.path().join("none")), None, &lost, &interrupt);
+    printer.break_off("a test");
+    assert!(lost.is_lost());
+}
+
+#[test]
+fn a_slip_is_printed_whole_and_counts_no_life() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let link = folder.path().join("printer");
+    let state = StateDir::locate(Some(&folder.path().join("state"))).expect("it was named");
+    let fake = FakePrinter::at(&link, Behaviour::Silent);
+    let settings = fast(link);
+    let (_raise, interrupt) = Interrupt::new();
+    let lost = Lost::default();
+    let lines = vec![Line::Title("SERVICE".to_owned()), Line::Row("lives".to_owned(), "41".to_owned())];
+    Printer::slip(&settings, Some(state.clone()), &lost, &interrupt, lines);
+    assert_eq!(state.read().expect("a record"), Record::default());
+    let paper = read(&fake.stop());
+    assert_eq!(paper.lines(), ["SERVICE", "lives                         41"]);
+    assert!(!lost.is_lost());
+}
+
+/// Time on a processor, in nanoseconds, of each of a process's threads, by
+/// name: the kernel's own accounting.
+fn thread_times(id: u32) -> Vec<(String, u64)> {
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().filter_map(Result::ok);
+    tasks
+        .filter_map(|task| {
+            let name = fs::read_to_string(task.path().join("comm")).ok()?;
+            let schedstat = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            Some((name.trim().to_owned(), schedstat.split(' ').next()?.parse().ok()?))
+        })
+        .collect()
+}
+
+#[test]
+fn the_printer_thread_costs_less_than_a_hundredth_of_a_life() {
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let mut command = nexus.command(["--model", "ember", "--printer", "printer"].iter().chain(&FAST));
+    // As many threads as a life has by default.
+    command.env_remove("TORMENT_THREADS").stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    let (mut own, mut all) = (0, 0);
+    while child.try_wait().expect("a child").is_none() {
+        let times = thread_times(child.id());
+        let printers = times.iter().filter(|(name, _)| name == "printer").map(|(_, time)| time).sum();
+        own = own.max(printers);
+        all = all.max(times.iter().map(|(_, time)| time).sum());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(read(&printer.stop()).lines().len() > 200, "a whole life");
+    println!("printer thread: {own} of {all} ns");
+    assert!(own > 0, "the thread is not seen");
+    assert!(own * 100 < all, "the printer thread took {own} of {all} ns");
+}
+
+#[test]
+fn with_a_printer_a_closed_or_full_stdout_is_said_once_and_the_life_goes_on() {
+    for full in [false, true] {
+        let nexus = Nexus::new();
+        let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+        let mut command = nexus.command(["--model", "ember", "--printer", "printer"].iter().chain(&FAST));
+        let full = full.then(|| fs::File::options().write(true).open("/dev/full").expect("Linux has it"));
+        command.stdout(full.map_or_else(Stdio::piped, Stdio::from)).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        drop(child.stdout.take());
+        let ended = Ended::of(child.wait_with_output());
+        let warning = ended.died().stderr.strip_suffix(DEATH).expect("the death comes last");
+        assert!(warning.starts_with("warning: ") && warning.contains("stdout"), "{warning}");
+        assert_eq!(warning.lines().count(), 1, "{warning}");
+        let lines = read(&printer.stop()).lines();
+        assert_eq!(words(&thought(&lines)), words(&nexus.ember(&[]).stdout));
+    }
+}
+
+#[test]
+fn a_path_that_is_no_serial_device_is_an_error_before_anything_is_loaded() {
+    let nexus = Nexus::new();
+    nexus.file("file", "");
+    for path in ["file", ".", "/dev/null"] {
+        // No model either: the printer is looked at first.
+        let ended = nexus.run(["--model", "none.gguf", "--printer", path]);
+        ended.failed(1, &[path, "no serial device", "--printer"]);
+    }
+}
+
+#[test]
+fn printer_options_out_of_bounds_are_wrong_usage() {
+    for (option, value) in [
+        ("--printer-baud", "9601"),
+        ("--printer-baud", "0"),
+        ("--printer-columns", "8"),
+        ("--printer-line-ms", "-1"),
+        ("--printer-heat", "1,2"),
+    ] {
+        Nexus::new().ember(&[option, value]).failed(2, &[option, value]);
+    }
+}
+
+#[test]
+fn the_receipt_can_be_looked_at() {
+    let nexus = Nexus::new();
+    let (_, received) = print(&nexus, Behaviour::Silent, &["-c", "400"]);
+    let path = nexus.path("receipt.png");
+    read(&received).write_png(&path).expect("a picture");
+    let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(&path).expect("a file")));
+    let info = decoder.read_info().expect("a PNG").info().size();
+    assert!(info.0 == 512 && info.1 > 500, "{info:?}");
+}
