@@ -78,6 +78,7 @@ fn keep_first_error() {
             let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
             // `function: what`, with names out of the file in it.
             let what = text.split_once(": ").map_or(&*text, |(_, what)| what);
+            let what = what.trim_start_matches("error loading model: ");
             *first = what.trim().chars().take(200).filter(|c| !c.is_control()).collect();
         }
     }

@@ -176,6 +176,7 @@ fn a_header_that_llama_cpp_would_abort_at() {
     for (file, reason) in [
         (key("block_count", 0), "0 layers"),
         (key("block_count", 513), "513 layers"),
+        (keys(&[("block_count", 300), ("num_loops", 2)]), "300 layers, each 2 times"),
         (key("nextn_predict_layers", 5), "no layer"),
         (key("expert_count", 1025), "1025 experts"),
         (key("expert_used_count", 1), "experts"),

@@ -138,10 +138,14 @@ const PRE_TOKENIZERS: &str = "default minicpm5 llama-bpe deepseek-llm deepseek-c
     tiny_aya superbpe trillion granite-docling bailingmoe seed-coder hunyuan hunyuan-dense hy_v4 \
     joyai-llm kimi-k2 ufakzeka grok-2 afmoe laguna minimax-m2 solar-open mellum2";
 
-/// Architectures that take ember's tensors as they are, or nearly.
-const KIN: &str = "llama qwen2 gemma granite minicpm mistral3 internlm2 xverse smollm3 seed_oss olmo arcee baichuan \
-    deci ernie4_5 exaone refact orion stablelm plamo llama4 maincoder mellum nanbeige pangu-embedded \
-    hunyuan-dense command-r cohere2 granitehybrid talkie";
+/// Architectures that take ember's tensors, by what they want beside them.
+const KIN: [(&str, &[&str]); 5] = [
+    ("llama llama qwen2 gemma minicpm exaone ernie4_5 smollm3 mistral3 nanbeige deci refact", &[]),
+    ("internlm2 xverse baichuan plamo olmoe", &["output"]),
+    ("qwen3 qwen3 hunyuan-dense hunyuan_vl maincoder", &["attn_q_norm", "attn_k_norm"]),
+    ("gemma3 gemma3 exaone4", &["attn_q_norm", "attn_k_norm", "post_attention_norm", "post_ffw_norm"]),
+    ("gemma2 glm4 seed_oss", &["post_attention_norm", "post_ffw_norm"]),
+];
 
 /// All the names that llama.cpp knows, and some that it does not.
 const ARCHITECTURES: &str = "afmoe apertus arcee arctic arwkv7 baichuan bailingmoe bailingmoe2 bailingmoe3 bert bitnet bloom \
@@ -324,7 +328,13 @@ fn scratched(dice: &mut Dice) -> Vec<u8> {
 fn base(gguf: &mut Gguf, dice: &mut Dice) {
     match dice.below(10) {
         0 | 1 => {
-            gguf.rename_architecture(dice.word(KIN));
+            let (names, wanted) = dice.pick(&KIN);
+            let name = dice.word(names);
+            gguf.rename_architecture(name);
+            for part in *wanted {
+                want(gguf, part);
+            }
+            gguf.set(&format!("{name}.attention.sliding_window"), Value::u32(512));
         }
         2 => {
             gguf.rename_architecture(dice.word(ARCHITECTURES));
@@ -362,6 +372,37 @@ fn base(gguf: &mut Gguf, dice: &mut Dice) {
             gguf.set("tokenizer.ggml.pre", Value::text(dice.word(PRE_TOKENIZERS)));
         }
         _ => {}
+    }
+}
+
+/// Adds the tensors of a name: one for the model, or one for each layer.
+fn want(gguf: &mut Gguf, part: &str) {
+    let head = part.starts_with("attn_");
+    let like = |gguf: &Gguf, name: &[u8]| gguf.tensors.iter().find(|tensor| tensor.name == name).cloned();
+    if part == "output" {
+        let Some(mut tensor) = like(gguf, b"token_embd.weight") else { return };
+        tensor.name = b"output.weight".into();
+        gguf.tensors.push(tensor);
+    } else {
+        for layer in 0..5 {
+            let name = format!("blk.{layer}.{part}.weight");
+            let Some(mut tensor) = like(gguf, b"output_norm.weight") else { return };
+            tensor.name = name.into();
+            tensor.sizes = vec![if head { 64 } else { 256 }];
+            gguf.tensors.push(tensor);
+        }
+    }
+    gguf.lay_out();
+    // Norms of zero would leave nothing to see: ones instead.
+    for tensor in &gguf.tensors {
+        if tensor.kind == 0 {
+            let at = tensor.offset as usize;
+            for number in gguf.data[at..at + 4 * tensor.sizes[0] as usize].chunks_exact_mut(4) {
+                if number == [0; 4] {
+                    number.copy_from_slice(&1f32.to_le_bytes());
+                }
+            }
+        }
     }
 }
 

@@ -19,3 +19,4 @@ mod printing;
 mod prompt;
 mod server;
 mod signals;
+mod supervision;

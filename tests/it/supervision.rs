@@ -1,0 +1,121 @@
+//! The service: systemd finds nothing wrong with its unit, and what the unit
+//! asks for leads from one life to the next.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command as StdCommand;
+
+use assert_cmd::Command;
+use assert_cmd::cargo::cargo_bin;
+
+use crate::fake_printer::{Behaviour, FakePrinter};
+use crate::nexus::{Ended, LIMIT, Nexus};
+use crate::paper::Paper;
+
+const UNIT: &str = include_str!("../../hardware/torment-nexus.service");
+const OPTIONS: &str = include_str!("../../hardware/default");
+
+/// The value of a setting of the unit.
+fn setting(name: &str) -> &'static str {
+    let line = UNIT.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    line.unwrap_or_else(|| panic!("{name} is not set"))
+}
+
+/// What `systemd-analyze verify` says of `unit` in a root that holds the
+/// program; `None` where this machine has no systemd.
+fn verify(unit: &str) -> Option<Ended> {
+    let root = tempfile::tempdir().expect("a root");
+    let at = |path: &str| root.path().join(path);
+    for folder in ["bin", "usr/local/bin", "etc/systemd/system", "lib", "usr/lib"] {
+        fs::create_dir_all(at(folder)).expect("a folder");
+    }
+    fs::copy(cargo_bin!("torment-nexus"), at("usr/local/bin/torment-nexus")).expect("the program");
+    fs::copy("/bin/sh", at("bin/sh")).expect("a shell");
+    fs::write(at("etc/systemd/system/torment-nexus.service"), unit).expect("a unit");
+    let units = Path::new("/lib/systemd/system");
+    if !units.join("sysinit.target").exists() {
+        assert!(std::env::var_os("CI").is_none(), "the gate needs systemd");
+        return None;
+    }
+    fs::create_dir(at("lib/systemd")).expect("a folder");
+    copy_units(units, &at("lib/systemd/system"));
+    symlink("../../lib/systemd", at("usr/lib/systemd")).expect("a link");
+    let mut command = StdCommand::new("systemd-analyze");
+    command.args(["verify", "--root"]).arg(root.path()).arg("torment-nexus.service");
+    Some(Ended::of(Command::from_std(command).timeout(LIMIT).output()))
+}
+
+fn copy_units(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("the units").map_while(Result::ok) {
+        if entry.path().is_file() {
+            // A link to nowhere is of no use in the root either.
+            let _ = fs::copy(entry.path(), to.join(entry.file_name()));
+        }
+    }
+}
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_unit() {
+    let Some(verified) = verify(UNIT) else { return };
+    assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
+    let broken =
+        verify(&UNIT.replace("/usr/local/bin/torment-nexus", "/usr/local/bin/nexus")).expect("systemd");
+    assert!(broken.stderr.contains("/usr/local/bin/nexus"), "it looks for the program: {}", broken.stderr);
+}
+
+#[test]
+fn the_exhibitions_options_are_options_of_the_program() {
+    let nexus = Nexus::new();
+    // Wrong ones would be refused before the version is said.
+    let options =
+        OPTIONS.lines().map(|line| line.trim_start_matches('#')).filter(|line| line.starts_with("TORMENT_"));
+    let names: Vec<_> = options.clone().filter_map(|line| line.split('=').next()).collect();
+    assert!(
+        ["TORMENT_BUTTON", "TORMENT_LED", "TORMENT_PRINTER", "TORMENT_DRY_MULTIPLIER"]
+            .iter()
+            .all(|name| names.contains(name))
+    );
+    let help = nexus.run(["--help"]).stdout;
+    for line in options {
+        let (name, value) = line.split_once('=').expect("a variable");
+        let option = name.trim_start_matches("TORMENT_").to_lowercase().replace('_', "-");
+        assert!(help.contains(&format!("--{option} ")), "{name} is no option");
+        let mut command = nexus.command(["--model", "ember", "--context-size", "1"]);
+        if name != "TORMENT_MODEL" && name != "TORMENT_PRINTER" {
+            command.env(name, value);
+        }
+        let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+        assert_eq!(ended.code, Some(1), "{name}={value} is wrong usage: {}", ended.stderr);
+    }
+}
+
+/// Lives as the unit has systemd do: again and again, as long as each ending
+/// counts as a success. Time between two lives is left out.
+#[test]
+fn supervised_the_piece_lives_and_dies_three_times_on_three_receipts() {
+    let successes: Vec<i32> =
+        setting("SuccessExitStatus").split(' ').map(|code| code.parse().expect("a number")).collect();
+    assert_eq!(setting("Restart"), "always");
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let mut thoughts = Vec::new();
+    for _ in 0..3 {
+        let mut command = nexus.command(["--model", "ember", "--context-size", "256", "--temp", "0.8"]);
+        command.args(["--printer", "printer", "--printer-baud", "4000000", "--printer-line-ms", "1"]);
+        command.env("STATE_DIRECTORY", nexus.path("state"));
+        let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+        ended.died();
+        assert!(ended.code.is_some_and(|code| successes.contains(&code)));
+        thoughts.push(ended.stdout);
+    }
+    assert!(
+        thoughts[0] != thoughts[1] && thoughts[1] != thoughts[2],
+        "no two visitors carry home the same receipt"
+    );
+    let lines = Paper::read(&printer.stop().bytes()).expect("the printer knows every byte").lines();
+    let lives: Vec<_> = lines.iter().filter(|line| line.starts_with("life ")).collect();
+    assert_eq!(lives, ["life 1", "life 2", "life 3"]);
+    assert_eq!(lines.iter().filter(|line| *line == "terminating.'").count(), 3, "{lines:#?}");
+}
