@@ -140,6 +140,9 @@ fn live(cli: &Cli, gpio: &Gpio, interrupt: &Interrupt) -> Result<Infallible> {
     session.prefill(&tokens, interrupt)?;
     let prefill = prefill.elapsed();
 
+    if cli.verbose {
+        stderr::say(&format!("armed after {:.2} s of prompt\n", prefill.as_secs_f64()));
+    }
     while gpio.wait_for_press()? == Asked::Slip {
         paper.slip(&file.to_string(), prompt.text(), interrupt);
     }
