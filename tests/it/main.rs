@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod download;
+mod emulator;
 mod fake_printer;
 mod gguf;
 mod gguf_file;

@@ -1,0 +1,345 @@
+//! The shipped program on an emulated Raspberry Pi Zero 2 W: a kernel, real
+//! registers, a pressed button, a lit LED and a printed receipt.
+//!
+//! These tests boot a machine and take minutes: `script/pi-run` and
+//! `script/pi-emulate` prepare it and run them. Time in there is the
+//! emulator's, several times slower than the board's; nothing asserts it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::paper::Paper;
+
+/// The longest that anything in there may take: a life of ember takes about a
+/// minute on a quiet machine.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// How long a life may wait for its press, and a receipt for its first line.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// The wiring, by BCM number.
+const BUTTON: u8 = 23;
+const LIGHT: u8 = 18;
+
+/// Registers of the BCM2837's GPIO block: set, clear and level of pins 0 to 31.
+const SET: u32 = 0x3f20_001c;
+const CLEAR: u32 = 0x3f20_0028;
+const LEVEL: u32 = 0x3f20_0034;
+
+/// The golden life: what plain greedy ember says on a Cortex-A53. Written anew
+/// where `BLESS` is set; a change of it is a change of the work.
+const GOLDEN: &str = "hardware/emulator/life-of-ember.txt";
+
+fn tree(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Where the printer's wire leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wire {
+    Printer,
+    /// It takes every byte, and none arrives.
+    Nowhere,
+}
+
+/// A running machine.
+struct Board {
+    qemu: Child,
+    folder: TempDir,
+    /// QEMU's test socket, to read and write registers from outside.
+    registers: Mutex<BufReader<UnixStream>>,
+}
+
+impl Board {
+    /// Boots, and runs `script` in a shell that finds the program in PATH, and
+    /// `extra` files beside it.
+    fn boot(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        copy(&tree("target/emulator/root"), &at("root"));
+        let program = tree("target/aarch64-unknown-linux-gnu/release/torment-nexus");
+        fs::copy(program, at("root/bin/torment-nexus")).expect("script/pi-build has built the program");
+        for (name, content) in extra {
+            executable(&at("root/bin").join(name), content);
+        }
+        let init = format!(
+            "#!/bin/busybox sh\n\
+             /bin/busybox --install -s /bin\n\
+             export PATH=/bin HOME=/\n\
+             mkdir -p /proc /sys /dev /tmp\n\
+             mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /dev\n\
+             {script}\n\
+             echo 'the end'\n\
+             sleep 1000\n"
+        );
+        executable(&at("root/init"), init.as_bytes());
+        let pack = "cd root && find . | cpio --quiet -o -H newc | gzip -1 >../initramfs";
+        run(Command::new("sh").args(["-c", pack]).current_dir(folder.path()));
+        let printer = match wire {
+            Wire::Printer => format!("file:{}", at("printer").display()),
+            Wire::Nowhere => "null".to_owned(),
+        };
+        let mut qemu = Command::new("qemu-system-aarch64");
+        qemu.args(["-M", "raspi3ap", "-accel", "tcg,thread=single", "-display", "none", "-monitor", "none"]);
+        qemu.arg("-no-reboot").arg("-kernel").arg(tree("target/emulator/kernel"));
+        qemu.arg("-dtb").arg(tree("target/emulator/board.dtb")).arg("-initrd").arg(at("initramfs"));
+        // The clock of the power manager is not emulated; rppal maps registers
+        // that the kernel's own driver has claimed.
+        qemu.args([
+            "-append",
+            "iomem=relaxed initcall_blacklist=bcm2835_pm_driver_init rdinit=/init console=ttyS0,115200 loglevel=1",
+        ]);
+        qemu.args(["-serial", &printer, "-serial", &format!("file:{}", at("console").display())]);
+        qemu.args(["-qtest", &format!("unix:{},server=on,wait=off", at("qtest").display())]);
+        let qemu =
+            qemu.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("qemu-system-aarch64 starts");
+        let begun = Instant::now();
+        let socket = loop {
+            match UnixStream::connect(at("qtest")) {
+                Ok(socket) => break socket,
+                Err(error) => assert!(begun.elapsed() < ANSWER, "no machine: {error}"),
+            }
+            thread::sleep(Duration::from_millis(50));
+        };
+        socket.set_read_timeout(Some(ANSWER)).expect("a time-out");
+        Self { qemu, folder, registers: Mutex::new(BufReader::new(socket)) }
+    }
+
+    fn ask(&self, question: &str) -> String {
+        let mut registers = self.registers.lock().expect("no test has panicked");
+        registers.get_mut().write_all(format!("{question}\n").as_bytes()).expect("the machine runs");
+        let mut answer = String::new();
+        registers.read_line(&mut answer).expect("the machine answers");
+        answer.trim().strip_prefix("OK").unwrap_or_else(|| panic!("{question}: {answer}")).trim().to_owned()
+    }
+
+    fn drive(&self, pin: u8, high: bool) {
+        let register = if high { SET } else { CLEAR };
+        self.ask(&format!("writel {register:#x} {:#x}", 1_u32 << pin));
+    }
+
+    fn is_high(&self, pin: u8) -> bool {
+        let level = self.ask(&format!("readl {LEVEL:#x}"));
+        let level = u64::from_str_radix(level.trim_start_matches("0x"), 16).expect("a number");
+        level >> pin & 1 == 1
+    }
+
+    /// What the program and its shell have said so far.
+    fn console(&self) -> String {
+        let bytes = fs::read(self.folder.path().join("console")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\r', "")
+    }
+
+    fn printed(&self) -> Vec<u8> {
+        fs::read(self.folder.path().join("printer")).unwrap_or_default()
+    }
+
+    /// Waits until the console says `words`, the `count`th time.
+    fn wait_for(&self, words: &str, count: usize, limit: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        while self.console().matches(words).count() < count {
+            if begun.elapsed() > limit {
+                return Err(format!("{words:?} is not said in {} s: {}", limit.as_secs(), self.console()));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(from.exists(), "{from:?} is missing: run script/pi-emulate");
+    run(Command::new("cp").arg("-a").arg(from).arg(to));
+}
+
+fn executable(path: &Path, content: &[u8]) {
+    fs::write(path, content).expect("a file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().expect("it starts");
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+/// The light's rises during a life.
+struct Beats(Vec<Instant>);
+
+impl Beats {
+    /// Mean seconds between the first and between the last beats of a life.
+    fn first_and_last(&self) -> (f64, f64) {
+        let gaps: Vec<f64> = self.0.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        let few = gaps.len() / 4;
+        let mean = |gaps: &[f64]| gaps.iter().sum::<f64>() / gaps.len() as f64;
+        (mean(&gaps[..few]), mean(&gaps[gaps.len() - few..]))
+    }
+}
+
+/// Presses the button for the life of that number, watches the light, and
+/// waits for the exit.
+fn visit(board: &Board, life: usize) -> Result<Beats, String> {
+    board.wait_for("armed after", life, LIMIT)?;
+    let (said, printed) = (board.console().len(), board.printed().len());
+    // Two breaths of the light: time enough to begin without a press.
+    thread::sleep(Duration::from_secs(3));
+    if board.console().len() != said || board.printed().len() != printed {
+        return Err(format!("it did not wait for the press: {}", board.console()));
+    }
+    board.drive(BUTTON, false);
+    let pressed = Instant::now();
+    while board.console().len() == said {
+        if pressed.elapsed() > ANSWER {
+            return Err("the press begins no life".to_owned());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    board.drive(BUTTON, true);
+    let mut beats = Vec::new();
+    let mut was_high = true;
+    while board.console().matches("tokens used").count() < life {
+        if pressed.elapsed() > LIMIT {
+            return Err(format!("the life does not end: {}", board.console()));
+        }
+        let high = board.is_high(LIGHT);
+        if high && !was_high {
+            beats.push(Instant::now());
+        }
+        was_high = high;
+        thread::sleep(Duration::from_millis(10));
+    }
+    board.wait_for("exit ", life, LIMIT)?;
+    Ok(Beats(beats))
+}
+
+/// Two lives as visitors meet them.
+fn exhibition(pin: u8, wire: Wire) -> Result<(), String> {
+    // A small context, so that the light goes through all its rates in less
+    // than a minute; a page of paper a life; paper that is not waited for.
+    let life = format!(
+        r#"torment-nexus --verbose --model ember --threads 1 --context-size 768 --button {pin} --led {LIGHT} --printer /dev/ttyAMA0 --printer-line-ms 700 --state-dir /state >/dev/console 2>&1; echo "exit $?"
+"#
+    );
+    let board = Board::boot(&life.repeat(2), wire, &[]);
+    // QEMU has no pull-ups.
+    board.drive(pin, true);
+    board.drive(BUTTON, true);
+    for life in 1..=2 {
+        let beats = visit(&board, life)?;
+        let (first, last) = beats.first_and_last();
+        if !(first > 1.5 * last) {
+            return Err(format!(
+                "the light does not beat faster: {first:.2} s, then {last:.2} s from beat to beat"
+            ));
+        }
+        println!("life {life}: {} beats, {first:.2} s apart at first, {last:.2} s at last", beats.0.len());
+    }
+    let console = board.console();
+    if console.matches("exit 101\n").count() != 2 {
+        return Err(format!("two lives do not end with 101: {console}"));
+    }
+    let lines = Paper::read(&board.printed()).map_err(|error| format!("the receipt: {error}"))?.lines();
+    let receipts: Vec<_> = lines.split(|line| line == "TORMENT NEXUS").skip(1).collect();
+    if receipts.len() != 2 {
+        return Err(format!("{} receipts were printed, not 2", receipts.len()));
+    }
+    for (index, receipt) in receipts.iter().enumerate() {
+        let number = format!("life {}", index + 1);
+        let is_whole = receipt.contains(&number)
+            && receipt.contains(&"terminating.'".to_owned())
+            && receipt.iter().any(|line| line.starts_with("tokens") && line.ends_with("729 of 768"));
+        if !is_whole {
+            return Err(format!("receipt {number} is not complete: {receipt:#?}"));
+        }
+        // What was said is what was printed.
+        let thought = receipt.split(|line| line.starts_with('─')).nth(1).unwrap_or_default().join(" ");
+        let words: Vec<_> = thought.split_whitespace().collect();
+        let said = console.split("armed after").nth(index + 1).unwrap_or_default();
+        let said = said.split_once('\n').map_or("", |(_, said)| said);
+        if !said.split_whitespace().collect::<Vec<_>>().starts_with(&words) || words.len() < 100 {
+            return Err(format!("receipt {number} differs from what was said: {thought}\n{said}"));
+        }
+    }
+    println!("two presses, two receipts, two deaths; {} bytes printed", board.printed().len());
+    Ok(())
+}
+
+#[test]
+#[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
+fn each_press_is_a_life_with_a_receipt_and_a_light_that_beats_faster() {
+    exhibition(BUTTON, Wire::Printer).unwrap_or_else(|fault| panic!("{fault}"));
+}
+
+#[test]
+#[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
+fn a_wrong_button_pin_is_caught() {
+    let fault = exhibition(24, Wire::Printer).expect_err("the visitor presses GPIO 23");
+    assert_eq!(fault, "the press begins no life");
+}
+
+#[test]
+#[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
+fn a_stuck_uart_is_caught() {
+    let fault = exhibition(BUTTON, Wire::Nowhere).expect_err("nothing arrives at the printer");
+    assert_eq!(fault, "0 receipts were printed, not 2");
+}
+
+#[test]
+#[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
+fn a_dot_product_is_caught_by_the_build_and_by_the_machine() {
+    let folder = TempDir::new().expect("a folder");
+    let source = "#include <arm_neon.h>\n\
+                  int main(int n, char **words) {\n\
+                  int8x16_t bytes = vdupq_n_s8((signed char)n);\n\
+                  return vgetq_lane_s32(vdotq_s32(vdupq_n_s32(0), bytes, bytes), 0) - 4;\n}\n";
+    fs::write(folder.path().join("dot.c"), source).expect("a file");
+    let compile = ["-O2", "-static", "-march=armv8.2-a+dotprod", "dot.c", "-o", "dot"];
+    run(Command::new("aarch64-linux-gnu-gcc").args(compile).current_dir(folder.path()));
+    let program = folder.path().join("dot");
+    let built = Command::new(tree("script/pi-build")).arg(&program).output().expect("it starts");
+    assert!(!built.status.success());
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(said.contains("instructions that a Cortex-A53 lacks") && said.contains("sdot"), "{said}");
+    let board = Board::boot(
+        "dot; echo \"exit $?\"",
+        Wire::Nowhere,
+        &[("dot", fs::read(program).expect("a program"))],
+    );
+    board.wait_for("the end", 1, LIMIT).expect("it boots");
+    // 128 + SIGILL
+    assert!(board.console().contains("exit 132\n"), "{}", board.console());
+}
+
+#[test]
+#[ignore = "boots an emulated Zero 2 W: script/pi-run"]
+fn ember_lives_its_golden_life_on_an_a53() {
+    let script = "torment-nexus --model ember --threads 1 >/tmp/life 2>/tmp/death; echo \"exit $?\"\n\
+                  echo 'life:'; cat /tmp/life; echo 'death:'; cat /tmp/death";
+    let board = Board::boot(script, Wire::Nowhere, &[]);
+    board.wait_for("the end", 1, LIMIT).expect("it lives and dies");
+    let console = board.console();
+    assert!(console.contains("exit 101\n"), "{console}");
+    let life = console.split_once("life:\n").expect("a life").1.split_once("death:\n").expect("a death").0;
+    let golden = tree(GOLDEN);
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&golden, life).expect("the golden life is written");
+    }
+    let golden = fs::read_to_string(golden).expect("the golden life");
+    assert!(life == golden, "ember says something else on an A53 than {GOLDEN}: {life}");
+    println!("{} words, the golden ones", life.split_whitespace().count());
+}
