@@ -21,9 +21,10 @@
 //! | texts that begin or end with a token that is not there | abort: `special_bos_id != LLAMA_TOKEN_NULL` |
 //! | a block count of 0 or above 512, all blocks for prediction | abort in `load_hparams` |
 //! | expert counts that contradict each other, or none where they must be | abort in `load_hparams` |
+//! | a sliding window of billions of tokens | throw through its caller |
 //! | an unknown kind of rope scaling | abort in `load_hparams` |
 //! | heads that do not share their keys evenly; more than 2^31 | abort at the first token; panic in llama-cpp-2 |
-//! | rope over more than a head, an odd part of it or no section of it; values and keys of different lengths where they are the same; a negative epsilon | abort at the first token |
+//! | rope over more than a head, an odd part of it, no section or nothing of it; values and keys of different lengths where they are the same; a negative epsilon | abort at the first token, or turn nothing for ever |
 //! | weights of a type that has no dot product; vectors that are not F32 | call a null pointer; abort at the first token |
 //! | an alignment below 32 | abort: `buffer pointer must be aligned` |
 //!
@@ -65,6 +66,10 @@ const MAX_EXPERTS: u32 = 1024;
 /// Attention heads at most; llama-cpp-2 panics above an i32, the largest
 /// models have 128.
 const MAX_HEADS: u32 = 65_536;
+
+/// Tokens of a sliding window at most: llama.cpp reserves 4 bytes for each.
+/// The longest contexts have some 10 million.
+const MAX_WINDOW: u32 = 1 << 24;
 
 /// Bytes at which data is aligned unless `general.alignment` says otherwise,
 /// and the least that ggml's buffers accept (`TENSOR_ALIGNMENT`).
@@ -422,9 +427,17 @@ impl Header {
         let key = match String::from_utf8(key) {
             // llama.cpp finds a key up to its first NUL.
             Ok(key) if !key.is_empty() && !key.contains('\0') => key,
-            Ok(key) => return Err(damaged(format_args!("its header has a key {}", quoted(key.as_bytes())))),
+            Ok(key) => {
+                return Err(damaged(format_args!(
+                    "its header has a damaged key, {}",
+                    quoted(key.as_bytes())
+                )));
+            }
             Err(error) => {
-                return Err(damaged(format_args!("its header has a key {}", quoted(error.as_bytes()))));
+                return Err(damaged(format_args!(
+                    "its header has a damaged key, {}",
+                    quoted(error.as_bytes())
+                )));
             }
         };
         let value = match reader.u32()? {
@@ -669,6 +682,9 @@ impl Header {
                 return Err(damaged("its header leaves no layer for the text itself"));
             }
         }
+        if let Some(window @ MAX_WINDOW..) = self.number("attention.sliding_window") {
+            return Err(damaged(format_args!("its attention slides over {window} tokens")));
+        }
         for key in ["layer_norm_epsilon", "layer_norm_rms_epsilon", "group_norm_epsilon"] {
             if let Some(&Value::F32(epsilon)) = self.get(&format!("attention.{key}"))
                 && (epsilon.is_nan() || epsilon < 0.0)
@@ -712,13 +728,6 @@ impl Header {
         {
             return Err(damaged(format_args!("its rope scaling, {}, is unknown", quoted(kind.as_bytes()))));
         }
-        let sections = self.numbers("rope.dimension_sections").unwrap_or_default();
-        let architecture = self.text("general.architecture").unwrap_or_default();
-        if sections.iter().any(|&section| section > MAX_HEADS)
-            || has(ROPE_SECTIONS, architecture) && sections.iter().take(3).all(|&section| section == 0)
-        {
-            return Err(damaged(format_args!("its rope has the sections {sections:?}")));
-        }
         let Some(heads) = self.numbers("attention.head_count") else {
             return Ok(());
         };
@@ -741,20 +750,36 @@ impl Header {
     }
 
     /// Rope turns pairs of numbers within a head, whose length is `head`
-    /// unless the header says otherwise.
+    /// unless the header says otherwise, for all layers or for those with a
+    /// sliding window.
     fn check_rope(&self, head: u32) -> Result<()> {
         let architecture = self.text("general.architecture").unwrap_or_default();
-        let key = self.number("attention.key_length").unwrap_or(head);
-        let value = self.number("attention.value_length").unwrap_or(head);
-        let turned = self.number("rope.dimension_count").unwrap_or(key);
         let whole = has(WHOLE_ROPE, architecture);
-        let sound = (!whole && !has(VALUE_AS_KEY, architecture) || key == value)
-            && (!whole || turned == key)
-            && (self.number("rope.dimension_count").is_none() && !whole
-                || turned.is_multiple_of(2) && turned <= key);
-        if !sound {
+        let same = whole || has(VALUE_AS_KEY, architecture);
+        let (mut key, mut value, mut turned) = (head, head, None);
+        for layers in ["", "_swa"] {
+            key = self.number(&format!("attention.key_length{layers}")).unwrap_or(key);
+            value = self.number(&format!("attention.value_length{layers}")).unwrap_or(value);
+            turned = self.number(&format!("rope.dimension_count{layers}")).or(turned);
+            let all = turned.unwrap_or(key);
+            let sound = (!same || key == value)
+                && (!whole || all == key)
+                // Some architectures have no rope, and do not speak of it.
+                && (turned.is_none() && !whole || all > 0 && all.is_multiple_of(2) && all <= key);
+            if !sound {
+                return Err(damaged(format_args!(
+                    "its rope turns {all} numbers of keys with {key} and values with {value}"
+                )));
+            }
+        }
+        let sections = self.numbers("rope.dimension_sections").unwrap_or_default();
+        let sections = &sections[..sections.len().min(4)];
+        let sum = sections.iter().fold(0u32, |sum, &section| sum.saturating_add(section));
+        if sum > key
+            || has(ROPE_SECTIONS, architecture) && sections.iter().take(3).all(|&section| section == 0)
+        {
             return Err(damaged(format_args!(
-                "its rope turns {turned} numbers of keys with {key} and values with {value}"
+                "its rope has the sections {sections:?} in keys of {key} numbers"
             )));
         }
         Ok(())
@@ -867,4 +892,62 @@ fn unescaped(token: &[u8]) -> Cow<'_, [u8]> {
         });
     }
     Cow::Owned(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    const EMBER: &[u8] = include_bytes!("../models/ember/ember.gguf");
+
+    #[test]
+    fn a_vocabulary_that_memory_does_not_hold_is_refused() {
+        let header = Header::read(Cursor::new(EMBER), EMBER.len() as u64).expect("ember is sound");
+        let needed = header.memory();
+        assert!((500_000..2_000_000).contains(&needed), "{needed}");
+        let fault = header.check_memory(Some(needed - 1)).expect_err("one byte is missing");
+        assert!(fault.to_string().contains("needs some 1 MB of memory and 0 MB are free"), "{fault}");
+        assert!(!fault.is_damage());
+        header.check_memory(Some(needed)).expect("it fits");
+        header.check_memory(None).expect("nobody knows");
+    }
+
+    #[test]
+    fn nothing_is_read_that_the_file_does_not_have() {
+        for length in 0..1000 {
+            Header::read(Cursor::new(&EMBER[..length]), length as u64).expect_err("cut short");
+        }
+    }
+
+    #[test]
+    fn the_tokens_of_an_rwkv_vocabulary_are_escaped() {
+        for (token, bytes) in [
+            (&b"plain"[..], &b"plain"[..]),
+            (b"\\x0a", b"\n"),
+            (b"\\xFF\\t", b"\xff\t"),
+            (b"a\\\\b", b"a\\b"),
+            (b"\\n\\r\\'", b"\n\r'"),
+            (b"cut\\x0", b"cut"),
+            (b"cut\\", b"cut"),
+        ] {
+            assert_eq!(*unescaped(token), *bytes, "{}", String::from_utf8_lossy(token));
+        }
+    }
+
+    #[test]
+    fn byte_tokens_are_asked_of_the_tokenizers_that_need_them() {
+        let texts: Vec<_> = (1..=u8::MAX).map(|byte| format!("<0x{byte:02X}>").into_bytes()).collect();
+        let mut tokens: HashSet<_> = texts.iter().map(Vec::as_slice).collect();
+        assert_eq!(missing_byte("llama", &tokens), None);
+        assert_eq!(missing_byte("rwkv", &tokens), Some(1));
+        assert_eq!(missing_byte("gpt2", &HashSet::new()), None);
+        tokens.remove(&b"<0x0A>"[..]);
+        assert_eq!(missing_byte("llama", &tokens), Some(b'\n'));
+        // llama.cpp also takes the byte as it is.
+        tokens.insert(b"\n");
+        assert_eq!(missing_byte("llama", &tokens), None);
+        let texts: Vec<_> = (1..=u8::MAX).map(|byte| format!("\\x{byte:02x}").into_bytes()).collect();
+        assert_eq!(missing_byte("rwkv", &texts.iter().map(Vec::as_slice).collect()), None);
+    }
 }

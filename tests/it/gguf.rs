@@ -194,6 +194,11 @@ fn a_header_that_llama_cpp_would_abort_at() {
             ]),
             "rope",
         ),
+        (key("attention.sliding_window", 1 << 31), "slides over 2147483648 tokens"),
+        // ggml would turn no numbers for ever.
+        (key("rope.dimension_count_swa", 0), "rope turns 0"),
+        (key("rope.dimension_count", 66), "rope turns 66"),
+        (with("llama.rope.dimension_sections", Value::i32s(&[32, 32, 32, 0])), "sections [32, 32, 32, 0]"),
         (with("llama.attention.layer_norm_rms_epsilon", Value::f32(-1.0)), "epsilon is -1"),
         (with("llama.attention.layer_norm_rms_epsilon", Value::f32(f32::NAN)), "epsilon is NaN"),
         (ember(|gguf| _ = gguf.tensor("blk.0.attn_q.weight", |tensor| tensor.kind = 26)), "type 26"),
