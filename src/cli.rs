@@ -30,8 +30,9 @@ const MAX_THREADS: i64 = 512;
 const MIN_COLUMNS: i64 = 16;
 const MAX_COLUMNS: i64 = 64;
 
-/// The slowest paper, in milliseconds a line: beyond it a life takes an hour.
-const MAX_LINE_MILLIS: u64 = 10_000;
+/// The slowest paper, in milliseconds a line, twice the default: the death and
+/// what waits before it are some 20 lines, and a life's end waits 30 s for them.
+const MAX_LINE_MILLIS: u64 = 1_500;
 
 const AFTER_HELP: &str = "Every option can also be given as an environment variable: TORMENT_ and the \
 option's name in capitals, hyphens as underscores (TORMENT_CONTEXT_SIZE=1024). An empty variable \

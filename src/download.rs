@@ -68,18 +68,25 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Left free on the disk, for the system's own needs, in bytes.
 const ROOM_TO_LEAVE: u64 = 8 << 20;
 
-/// The file that `url` names in `dir`: downloaded, unless it is there.
+/// The file that `url` names in `dir`: downloaded with the client that
+/// `client` makes, unless it is there.
 ///
 /// # Errors
 ///
 /// A fault with the manual way out, or [`Ending::Interrupted`] when the signal
 /// came first; what had come is kept.
-pub fn model(url: &str, dir: &Path, client: &Client, interrupt: &Interrupt) -> Result<PathBuf> {
+pub fn model(
+    url: &str,
+    dir: &Path,
+    client: impl FnOnce() -> Result<Client>,
+    interrupt: &Interrupt,
+) -> Result<PathBuf> {
     let address = http::web_address(url)?;
     let target = Target::new(&address, dir)?;
     if target.is_there()? {
         return Ok(target.path);
     }
+    let client = client()?;
     ensure!(
         !client.is_offline(),
         "model {:?} is not there and HF_HUB_OFFLINE forbids the network; unset it, or {}",
@@ -88,8 +95,7 @@ pub fn model(url: &str, dir: &Path, client: &Client, interrupt: &Interrupt) -> R
     );
     // On a thread of its own: looking up a host, connecting and reading may
     // each take as long as the client's patience, and a signal must not.
-    let download =
-        Download { address, target: target.clone(), client: client.clone(), interrupt: interrupt.clone() };
+    let download = Download { address, target: target.clone(), client, interrupt: interrupt.clone() };
     let (sender, receiver) = bounded(1);
     let worker = thread::spawn(move || sender.send(download.run()));
     let ended = match interrupt.or_next(&receiver) {
@@ -396,14 +402,17 @@ impl Download {
     fn receive(&self, mut answer: Answer, from: u64) -> Result<Tried> {
         ensure!(answer.part != Part::Beyond, "the server says that the file has no beginning");
         let mut first = [0; gguf::MAGIC.len()];
-        if from == 0 {
-            if let Some(tried) = self.no_gguf(&mut answer, &mut first)? {
-                return Ok(tried);
-            }
-            self.target.remove_part()?;
+        if from == 0
+            && let Some(tried) = self.no_gguf(&mut answer, &mut first)?
+        {
+            return Ok(tried);
         }
         if let Some(size) = answer.size {
-            self.ensure_room(size.saturating_sub(from))?;
+            // A part that is begun anew makes room for itself.
+            self.ensure_room(size.saturating_sub(self.target.part_len()))?;
+        }
+        if from == 0 {
+            self.target.remove_part()?;
         }
         let origin = Origin {
             url: self.target.url.clone(),

@@ -136,7 +136,8 @@ pub fn exit_at_once() -> ! {
     unsafe { libc::_exit(INTERRUPTED.into()) }
 }
 
-/// Says `fault` and ends the process with 1, now: for a place that cannot
+/// Says `fault` and ends the process with 1, now, without blinks, closing
+/// lines or a reset of the pins: for a place that cannot
 /// return, where the process would be aborted otherwise.
 pub fn fail_at_once(fault: &str) -> ! {
     say(&format!("error: {}\n", one_line(&Error::msg(fault.to_owned()))));

@@ -116,13 +116,15 @@ fn is_true(value: &str) -> bool {
 ///
 /// When it is none.
 pub fn web_address(text: &str) -> Result<Uri> {
+    let shown = shown(text);
+    // The parser's own words may quote the text.
     let address: Uri = text
         .parse()
-        .with_context(|| format!("{text:?} is not an address; give one that begins with https://"))?;
+        .map_err(|_| anyhow!("{shown:?} is not an address; give one that begins with https://"))?;
     ensure!(
         matches!(address.scheme_str(), Some("http" | "https"))
             && address.host().is_some_and(|host| !host.is_empty()),
-        "{text:?} is not an address; give one that begins with https://"
+        "{shown:?} is not an address; give one that begins with https://"
     );
     let authority = address.authority().map_or("", |authority| authority.as_str());
     ensure!(
@@ -130,6 +132,14 @@ pub fn web_address(text: &str) -> Result<Uri> {
         "an address with a user name or a password in it is not used; for Hugging Face, set HF_TOKEN"
     );
     Ok(address)
+}
+
+/// As much of an address as may stand in a log: no query, which may be a
+/// signature, and nothing of one that may hold a password.
+#[must_use]
+pub fn shown(address: &str) -> &str {
+    let address = address.split(['?', '#']).next().unwrap_or_default();
+    if address.contains('@') { "the address" } else { address }
 }
 
 /// The rest of a file, as one attempt had left it.
@@ -457,7 +467,10 @@ pub fn broke_off(error: &io::Error) -> String {
 pub fn file_name(address: &Uri) -> Result<&str> {
     match address.path().rsplit('/').next() {
         Some(name) if name.len() > ".gguf".len() && name.ends_with(".gguf") => Ok(name),
-        _ => bail!("URL {address} does not end in a .gguf file; give the address of the file itself"),
+        _ => bail!(
+            "URL {} does not end in a .gguf file; give the address of the file itself",
+            shown(&address.to_string())
+        ),
     }
 }
 
@@ -479,10 +492,23 @@ mod tests {
 
     #[test]
     fn an_address_is_http_or_https_and_holds_no_password() {
-        for text in ["ftp://h/m.gguf", "h/m.gguf", "https:///m.gguf", "https://me:secret@h/m.gguf"] {
+        for text in [
+            "ftp://h/m.gguf",
+            "h/m.gguf",
+            "https:///m.gguf",
+            "https://me:secret@h/m.gguf",
+            "https://me:secret@h/a b.gguf",
+            "https://h/a b.gguf?token=secret",
+        ] {
             let error = web_address(text).expect_err(text);
             assert!(!format!("{error:#}").contains("secret"), "{error:#}");
         }
+    }
+
+    #[test]
+    fn a_query_is_not_said() {
+        let error = file_name(&uri("https://h/download?token=secret")).expect_err("no file");
+        assert!(!format!("{error:#}").contains("secret"), "{error:#}");
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn live(cli: &Cli, gpio: &Gpio, interrupt: &Interrupt) -> Result<Infallible> {
     if let Some(note) = gpio.note().filter(|_| cli.verbose) {
         stderr::say(&format!("{note}\n"));
     }
-    let paper = Paper::open(cli.printer.settings(), cli.state_dir.as_deref())?;
+    let paper = Paper::open(cli.printer.settings(), cli.state_dir.as_deref(), cli.hardware.button.is_some())?;
     let prompt = Prompt::read(cli.prompt_file.as_deref(), interrupt)?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
     let sampling = cli.sampling.with_seed()?;
@@ -156,18 +156,14 @@ fn live(cli: &Cli, gpio: &Gpio, interrupt: &Interrupt) -> Result<Infallible> {
 
     gpio.dying();
     let waited = listeners.waited();
-    if let Some(printer) = listeners.printer.take() {
-        paper.finish(
-            printer,
-            &Summary {
-                used,
-                context_size: lifespan.context_size(),
-                seconds: life.as_secs_f64(),
-                rate: lifespan.rate(used, life - waited),
-                seed: sampling.has_dice().then_some(sampling.seed),
-            },
-        );
-    }
+    let summary = Summary {
+        used,
+        context_size: lifespan.context_size(),
+        seconds: life.as_secs_f64(),
+        rate: lifespan.rate(used, life - waited),
+        seed: sampling.has_dice().then_some(sampling.seed),
+    };
+    paper.finish(listeners.printer.take(), &summary);
     if cli.verbose {
         let report = lifespan.report(used, prefill, life, waited);
         stderr::say(&format!("{report}{sampling}"));

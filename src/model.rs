@@ -63,8 +63,8 @@ impl ModelFile {
             ModelName::Ember => Self::ember(),
             ModelName::Path(path) => Self::at(path),
             ModelName::Url(url) => {
-                let client = Client::new(Environment::read()?, Patience::default())?;
-                Self::at(&download::model(url, model_dir, &client, interrupt)?)
+                let client = || Client::new(Environment::read()?, Patience::default());
+                Self::at(&download::model(url, model_dir, client, interrupt)?)
             }
         }
     }

@@ -30,26 +30,35 @@ impl Paper {
     /// # Errors
     ///
     /// When the device can be no printer; see [`crate::serial::check`].
-    pub fn open(settings: Option<Settings>, state_dir: Option<&Path>) -> Result<Self> {
-        let state = match &settings {
-            Some(settings) => {
-                settings.check()?;
-                StateDir::open(state_dir)
-            }
-            None => None,
-        };
+    pub fn open(settings: Option<Settings>, state_dir: Option<&Path>, has_button: bool) -> Result<Self> {
+        if let Some(settings) = &settings {
+            settings.check()?;
+        }
+        // A life on a terminal is not counted: nobody would be shown the number.
+        let counts = settings.is_some() || has_button;
+        let state = if counts { StateDir::open(state_dir) } else { None };
         Ok(Self { settings, state })
     }
 
     /// Begins the receipt of a life; `None` without a printer.
     #[must_use]
     pub fn begin(&self, lost: &Lost, interrupt: &Interrupt) -> Option<Printer> {
-        Some(Printer::begin(self.settings.as_ref()?, self.state.clone(), lost, interrupt))
+        if let Some(settings) = &self.settings {
+            return Some(Printer::begin(settings, self.state.clone(), lost, interrupt));
+        }
+        if let Some(state) = &self.state
+            && let Err(error) = state.update(|record| record.lives += 1)
+        {
+            say(&format!("warning: {error:#}\n"));
+        }
+        None
     }
 
-    /// Ends the receipt with the death, on paper and fed.
-    pub fn finish(&self, printer: Printer, summary: &Summary) {
-        printer.finish(summary);
+    /// Ends the receipt, if there is one, with the death, on paper and fed.
+    pub fn finish(&self, printer: Option<Printer>, summary: &Summary) {
+        if let Some(printer) = printer {
+            printer.finish(summary);
+        }
         if let Some(state) = &self.state {
             // What cannot be kept was said when the life began.
             let _ = state.update(|record| record.rate = Some(summary.rate));

@@ -182,6 +182,8 @@ enum Order {
 /// The order to come to an end soon.
 #[derive(Debug)]
 struct BreakOff {
+    /// When it was given: the thread may be in the middle of a line then.
+    asked: Instant,
     /// Lines behind those in the queue; printed as far as there is time.
     rest: Vec<Chunk>,
     /// Printed in any case.
@@ -325,18 +327,20 @@ impl Printer {
     fn end(&mut self, lines: Vec<Chunk>) {
         let start = Instant::now();
         if let Some(orders) = self.orders.take() {
-            // A signal does not keep the last lines from the queue's end, only
-            // a printer that takes nothing does.
-            let _ = orders.send_timeout(Order::End(lines), FINISHING);
+            // The queue moves, or closes when the printer is lost. A signal
+            // leaves it less time.
+            if let Err(order) = self.interrupt.or_send(&orders, Order::End(lines)) {
+                let _ = orders.send_timeout(order, BREAKING_OFF);
+            }
         }
         self.interrupt.or_next_within(&self.done, FINISHING.saturating_sub(start.elapsed()));
         if self.interrupt.is_raised() {
             let _ = self.done.recv_timeout(BREAKING_OFF);
         }
-        self.leave();
         if self.done.try_recv() == Err(TryRecvError::Empty) {
-            say("warning: the paper is not ready yet; the life ends without it\n");
+            say("warning: the paper is not ready yet and is not waited for any longer\n");
         }
+        self.leave();
     }
 
     /// Ends the receipt of a life that was broken off: as much of the thought
@@ -345,14 +349,16 @@ impl Printer {
         let mut rest = std::mem::take(&mut self.rest);
         self.thought.finish(&mut rest);
         let closing = receipt::typeset(&receipt::broken_off(why), self.columns);
-        let _ = self.break_off.try_send(BreakOff { rest, closing });
+        let _ = self.break_off.try_send(BreakOff { asked: Instant::now(), rest, closing });
         let _ = self.done.recv_timeout(BREAKING_OFF);
         self.leave();
     }
 
-    /// Nothing that the thread may still find out is of interest.
+    /// Nothing that the thread may still find out is of interest; but it lets
+    /// go of a port that is held.
     fn leave(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
+        let _ = self.done.recv_timeout(4 * STALL_PAUSE);
     }
 }
 
@@ -378,7 +384,9 @@ impl Desk {
         let printed = port.map_err(|error| error.to_string()).and_then(|port| {
             let clock = SystemClock(Instant::now());
             let inquiry = replies.then(Inquiry::default);
-            let mut press = Press { port, clock, pace: Pace::new(*baud, *line), inquiry, listens: flow };
+            let abandoned = self.abandoned.clone();
+            let pace = Pace::new(*baud, *line);
+            let mut press = Press { port, clock, pace, inquiry, listens: flow, abandoned };
             press.print(header, &self.ordered, &self.broken_off)
         });
         match printed {
@@ -447,6 +455,8 @@ struct Press<P, C> {
     /// Whether what comes in is read, asked for or not: with flow control a
     /// full input buffer would make the kernel send XOFF to the printer.
     listens: bool,
+    /// Set when nobody waits for what is printed any more.
+    abandoned: Arc<AtomicBool>,
 }
 
 impl<P: Port, C: Clock> Press<P, C> {
@@ -506,7 +516,7 @@ impl<P: Port, C: Clock> Press<P, C> {
         ordered: &Receiver<Order>,
         order: BreakOff,
     ) -> Result<Printed, String> {
-        let deadline = self.clock.now() + LAST_BYTES;
+        let deadline = self.clock.now() + LAST_BYTES.saturating_sub(order.asked.elapsed());
         for order in ordered.try_iter() {
             let (Order::Lines(lines) | Order::End(lines)) = order;
             waiting.extend(lines);
@@ -578,8 +588,13 @@ impl<P: Port, C: Clock> Press<P, C> {
         Ok(())
     }
 
-    /// Pauses, unless the last progress was too long ago.
+    /// Pauses, unless the last progress was too long ago. A port that is held
+    /// when nobody waits any more is given up, and its bytes with it: closing
+    /// it would wait for them.
     fn stall(&self, progress: Duration) -> Result<(), String> {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Err("nobody waits for it any more".to_owned());
+        }
         if self.clock.now() - progress >= NO_PROGRESS {
             return Err(format!("it has taken nothing for {} s", NO_PROGRESS.as_secs()));
         }
@@ -837,6 +852,7 @@ mod tests {
             pace: Pace::new(BAUD, line),
             inquiry: replies.then(Inquiry::default),
             listens: replies,
+            abandoned: Arc::default(),
         }
     }
 
@@ -855,6 +871,15 @@ mod tests {
     fn printed_lines(fake: &Shared) -> usize {
         let text = String::from_utf8_lossy(&fake.0.borrow().printed).into_owned();
         text.lines().filter(|line| line.contains("00000")).count()
+    }
+
+    #[test]
+    fn a_held_port_is_let_go_when_nobody_waits_any_more() {
+        let fake = fake();
+        let press = press(&fake, Duration::from_millis(LINE_MILLIS), false);
+        press.stall(Duration::ZERO).expect("somebody waits");
+        press.abandoned.store(true, Ordering::Relaxed);
+        press.stall(Duration::ZERO).expect_err("nobody waits");
     }
 
     #[test]
@@ -958,8 +983,11 @@ mod tests {
         orders.send(Order::Lines(lines(ahead))).expect("room");
         let start = fake.0.borrow().now;
         let closing = vec![line("---", Style::default()), line("interrupted", Style::default()), feed(120)];
-        let order =
-            BreakOff { rest: (0..rest).map(|_| line("the rest", Style::default())).collect(), closing };
+        let order = BreakOff {
+            asked: Instant::now(),
+            rest: (0..rest).map(|_| line("the rest", Style::default())).collect(),
+            closing,
+        };
         assert_eq!(press.break_off(VecDeque::new(), &ordered, order), Ok(Printed::Whole));
         let taken = fake.0.borrow().now - start;
         fake.sleep(Duration::from_secs(20));

@@ -67,7 +67,7 @@ impl Downloads {
     fn model_from(&self, server: &Server) -> Result<PathBuf, String> {
         let client = Client::new(self.environment.clone(), self.patience).expect("a client");
         let (_raise, interrupt) = Interrupt::new();
-        download::model(&server.url(PATH), &self.nexus.path("models"), &client, &interrupt)
+        download::model(&server.url(PATH), &self.nexus.path("models"), || Ok(client), &interrupt)
             .map_err(|error| format!("{error:#}"))
     }
 
@@ -194,6 +194,16 @@ fn a_model_that_was_put_there_by_hand_needs_no_network() {
     fs::create_dir(nexus.path("models")).expect("a folder");
     nexus.file("models/mind.gguf", model());
     nexus.run(short_life("http://127.0.0.1:1/mind.gguf")).died();
+}
+
+#[test]
+fn a_model_that_is_there_does_not_ask_what_the_network_would_need() {
+    let nexus = Nexus::new();
+    fs::create_dir(nexus.path("models")).expect("a folder");
+    nexus.file("models/mind.gguf", model());
+    let mut command = nexus.command(short_life("http://127.0.0.1:1/mind.gguf"));
+    command.env("SSL_CERT_FILE", "nowhere").env("HF_ENDPOINT", "no address");
+    Ended::of(Command::from_std(command).timeout(LIMIT).output()).died();
 }
 
 #[test]

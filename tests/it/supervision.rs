@@ -91,6 +91,25 @@ fn the_exhibitions_options_are_options_of_the_program() {
     }
 }
 
+#[test]
+fn the_next_start_waits_after_a_fault_and_not_after_a_death() {
+    let line = setting("ExecStopPost").replace("$$", "$");
+    let script =
+        line.strip_prefix("/bin/sh -c '").and_then(|line| line.strip_suffix('\'')).expect("a script");
+    let nexus = Nexus::new();
+    let sleep = nexus.file("sleep", "#!/bin/sh\necho $1 >>slept\n");
+    fs::set_permissions(&sleep, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    for (result, slept) in [("success", ""), ("exit-code", "4\n")] {
+        let mut command = StdCommand::new("/bin/sh");
+        command.args(["-c", script]).current_dir(nexus.folder.path());
+        command.env("SERVICE_RESULT", result).env("PATH", nexus.folder.path());
+        assert_eq!(Ended::of(Command::from_std(command).timeout(LIMIT).output()).code, Some(0));
+        assert_eq!(fs::read_to_string(nexus.path("slept")).unwrap_or_default(), slept, "after {result}");
+    }
+    let pause: u32 = setting("RestartSec").parse().expect("seconds");
+    assert!(pause <= 1 && pause + 4 >= 5);
+}
+
 /// Lives as the unit has systemd do: again and again, as long as each ending
 /// counts as a success. Time between two lives is left out.
 #[test]
