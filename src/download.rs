@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `m.gguf` | the model: written nowhere but by the rename of a verified `.part` |
 //! | `m.gguf.part` | what has come so far; never looked at as a model |
-//! | `m.gguf.origin` | where it comes from: URL, size, sha256, and the server's ETag |
+//! | `m.gguf.part.origin` | what the server said of the part: URL, size, sha256, ETag |
+//! | `m.gguf.origin` | the same of the model, once it is verified |
 //!
 //! Every fault ends in one line and exit status 1. "By hand" stands for:
 //! *fetch `<URL>` by hand to `<the path the program looks at>`, or give
@@ -64,6 +65,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How long an interrupted download may take to end by itself before the
 /// process ends around it.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The next step where the model folder is of no use.
+const WRITABLE: &str = "give --model-dir a folder that can be written";
 
 /// Left free on the disk, for the system's own needs, in bytes.
 const ROOM_TO_LEAVE: u64 = 8 << 20;
@@ -126,8 +130,7 @@ struct Target {
 impl Target {
     fn new(address: &Uri, dir: &Path) -> Result<Self> {
         let name = http::file_name(address)?.to_owned();
-        let url = address.to_string();
-        let url = url.split('?').next().unwrap_or(&url).to_owned();
+        let url = http::shown(&address.to_string()).to_owned();
         Ok(Self { url, path: dir.join(&name), name, dir: dir.to_path_buf() })
     }
 
@@ -166,16 +169,24 @@ impl Target {
         fs::metadata(self.part()).map_or(0, |metadata| metadata.len())
     }
 
+    /// What the server said of the part: of no account for a model that was
+    /// put in its place by hand.
+    fn part_origin(&self) -> PathBuf {
+        self.beside("part.origin")
+    }
+
     /// What has come so far, where it can be gone on from.
     fn kept(&self) -> Option<Kept> {
-        let origin = Origin::read(&self.beside("origin")).filter(|origin| origin.url == self.url)?;
+        let origin = Origin::read(&self.part_origin()).filter(|origin| origin.url == self.url)?;
         Some(Kept { len: self.part_len(), origin }).filter(|kept| kept.len > 0)
     }
 
     fn remove_part(&self) -> Result<()> {
-        let part = self.part();
-        if part.exists() {
-            fs::remove_file(&part).with_context(|| format!("cannot remove {part:?}; remove it by hand"))?;
+        for path in [self.part(), self.part_origin()] {
+            if path.exists() {
+                fs::remove_file(&path)
+                    .with_context(|| format!("cannot remove {path:?}; remove it by hand"))?;
+            }
         }
         Ok(())
     }
@@ -274,9 +285,8 @@ struct Download {
 impl Download {
     fn run(&self) -> Result<()> {
         let dir = &self.target.dir;
-        let next = "give --model-dir a folder that can be written";
-        fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {dir:?}; {next}"))?;
-        let _lock = self.lock().with_context(|| format!("cannot lock the folder {dir:?}; {next}"))?;
+        fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {dir:?}; {WRITABLE}"))?;
+        let _lock = self.lock().with_context(|| format!("cannot lock the folder {dir:?}; {WRITABLE}"))?;
         // Another process may have downloaded it while this one waited.
         if self.target.is_there()? {
             return Ok(());
@@ -420,16 +430,15 @@ impl Download {
             sha256: answer.sha256.clone(),
             validator: answer.validator.clone(),
         };
-        let record = self.target.beside("origin");
+        let record = self.target.part_origin();
         let part = self.target.part();
-        let next = "give --model-dir a folder that can be written";
         origin.write(&record).map_err(|error| self.cannot_write(error, &record))?;
         let mut file = File::options()
             .read(true)
             .append(true)
             .create(true)
             .open(&part)
-            .with_context(|| format!("cannot write {part:?}; {next}"))?;
+            .with_context(|| format!("cannot write {part:?}; {WRITABLE}"))?;
         let mut body = BodyFile { hash: Sha256::new(), len: 0 };
         if from == 0 {
             body.append(&mut file, &first).map_err(|error| self.cannot_write(error, &part))?;
@@ -559,6 +568,8 @@ impl Download {
         let path = &self.target.path;
         let placed = fs::rename(&part, path).and_then(|()| File::open(&self.target.dir)?.sync_all());
         placed.with_context(|| format!("cannot name the file {path:?}; look at the folder's permissions"))?;
+        // What is left of the part is its origin; it harms nobody.
+        let _ = self.target.remove_part();
         say(&format!("downloaded {} to {path:?}\n", bytes(len)));
         Ok(Tried::Done)
     }
@@ -580,11 +591,10 @@ impl Download {
     /// A disk that ran full gets its room back: the system has to go on.
     fn cannot_write(&self, error: io::Error, path: &Path) -> Error {
         if error.kind() != io::ErrorKind::StorageFull {
-            return anyhow!("cannot write {path:?} ({error}); give --model-dir a folder that can be written");
+            return anyhow!("cannot write {path:?} ({error}); {WRITABLE}");
         }
         let had = bytes(self.target.part_len());
         let _ = self.target.remove_part();
-        let _ = fs::remove_file(self.target.beside("origin"));
         anyhow!(
             "the disk was full after {had}, which are removed again; free some, or give another --model-dir"
         )

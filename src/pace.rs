@@ -24,8 +24,8 @@ pub const LINE_MILLIS: u64 = LINE_MICROS.div_ceil(1000);
 
 /// Bytes that a printer holds beside the line it prints. The manuals of these
 /// mechanisms give no figure; 40 is the smallest input buffer that Epson's
-/// receipt printers can be switched to (TM-U200, DIP switch 1-2), and a line
-/// of 32 columns with its commands and a question fits.
+/// receipt printers can be switched to (TM-U200, DIP switch 1-2). A line of 32
+/// ASCII characters fits; a longer one waits until the paper stands still.
 pub const INPUT_BUFFER: usize = 40;
 
 /// Bits on the wire for a byte, 8N1.
