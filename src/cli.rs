@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::escpos::Heat;
+use crate::llm::MAX_LOOKAHEAD;
 use crate::model::ModelName;
 use crate::pace;
 use crate::printer::Settings;
@@ -78,6 +79,17 @@ pub struct Cli {
     )]
     pub threads: Option<u16>,
 
+    /// Tokens computed ahead where the text repeats itself (0: never); the text is the same
+    #[arg(
+        long,
+        value_name = "NUM",
+        default_value = "6",
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_LOOKAHEAD)),
+        help_heading = "Running"
+    )]
+    pub lookahead: u16,
+
     /// Print llama.cpp's own log, tokens used and timings on stderr
     #[arg(
         short,
@@ -95,9 +107,10 @@ pub struct Cli {
     #[command(flatten, next_help_heading = "Printer")]
     pub printer: PrinterArgs,
 
-    /// Directory of the life number [default: $STATE_DIRECTORY,
-    /// $XDG_STATE_HOME/torment-nexus or ~/.local/state/torment-nexus]
-    #[arg(long, value_name = "DIR", help_heading = "Printer")]
+    /// Directory of what outlives a life: its number, what the model made of
+    /// the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or
+    /// ~/.local/state/torment-nexus]
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub state_dir: Option<PathBuf>,
 
     /// How the next token is chosen.

@@ -21,12 +21,16 @@
 //! | `main.rs` | parse, run, end |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
 //! | [`prompt`] | the system message: which file, and what is no prompt |
+//! | [`prompt_state`] | what the model made of the prompt, kept for the next life |
 //! | [`model`] | from `--model` to a file llama.cpp can open |
 //! | [`download`] | from a URL to a verified file: resumed, never half there |
 //! | [`http`] | one GET: token, redirects, patience; the only user of ureq |
 //! | [`progress`] | how far a download is; the only user of indicatif |
 //! | [`gguf`] | what a model file's header must say before llama.cpp sees it |
 //! | [`llm`] | model, context, tokens in and out; the only user of llama-cpp-2 |
+//! | [`speculation`] | what a text that repeats itself says next |
+//! | `ggml` | where ggml's hot loops are led to ours |
+//! | `kernels` | matrix products and attention for the A53 |
 //! | [`sampler`] | how the next token is chosen |
 //! | [`lifespan`] | when a life ends, and which prompts leave room for one |
 //! | [`memory`] | what a context costs, and whether this machine has it |
@@ -60,10 +64,14 @@ pub mod download;
 pub mod ending;
 pub mod escpos;
 pub mod generator;
+#[cfg_attr(not(target_arch = "aarch64"), path = "ggml_portable.rs")]
+mod ggml;
 pub mod gguf;
 pub mod gpio;
 pub mod http;
 pub mod interrupt;
+#[cfg(target_arch = "aarch64")]
+mod kernels;
 pub mod lifespan;
 pub mod listeners;
 pub mod llm;
@@ -75,11 +83,13 @@ pub mod paper;
 pub mod printer;
 pub mod progress;
 pub mod prompt;
+pub mod prompt_state;
 pub mod pulse;
 pub mod pwm;
 pub mod receipt;
 pub mod sampler;
 pub mod serial;
+pub mod speculation;
 pub mod state;
 pub mod stderr;
 pub mod utf8;
@@ -95,12 +105,14 @@ use crate::gpio::{Asked, Gpio};
 use crate::interrupt::Interrupt;
 use crate::lifespan::Lifespan;
 use crate::listeners::Listeners;
-use crate::llm::{Model, Session};
+use crate::llm::{Computing, Model, Prefill, Session};
 use crate::model::ModelFile;
 use crate::output::Output;
 use crate::paper::Paper;
 use crate::prompt::Prompt;
+use crate::prompt_state::PromptState;
 use crate::receipt::Summary;
+use crate::state::StateDir;
 
 /// Lives one life, from loading to the panic, on stdout, on paper and in
 /// light.
@@ -132,16 +144,19 @@ fn live(cli: &Cli, gpio: &Gpio, interrupt: &Interrupt) -> Result<Infallible> {
     let trained = model.trained_context(cli.context_size)?;
     let tokens = model.tokenize_prompt(prompt.text())?;
     let lifespan = Lifespan::new(cli.context_size, tokens.len(), trained)?;
-    let mut session = Session::open(&model, lifespan, cli.threads(), &sampling)?;
+    let computing = Computing::new(cli.threads(), cli.lookahead);
+    let mut session = Session::open(&model, lifespan, computing, &sampling)?;
     if let Some(warning) = lifespan.warning(trained) {
         stderr::say(&warning);
     }
     let prefill = Instant::now();
-    session.prefill(&tokens, interrupt)?;
+    let kept = StateDir::locate(cli.state_dir.as_deref()).map(|dir| PromptState::within(dir.path()));
+    let how = session.prefill(&tokens, kept.as_ref(), interrupt)?;
     let prefill = prefill.elapsed();
+    let restored = matches!(how, Prefill::Restored);
 
     if cli.verbose {
-        stderr::say(&format!("armed after {:.2} s of prompt\n", prefill.as_secs_f64()));
+        stderr::say(&format!("armed after {:.2} s of prompt, {how}\n", prefill.as_secs_f64()));
     }
     while gpio.wait_for_press()? == Asked::Slip {
         paper.slip(&file.to_string(), prompt.text(), interrupt);
@@ -165,7 +180,7 @@ fn live(cli: &Cli, gpio: &Gpio, interrupt: &Interrupt) -> Result<Infallible> {
     };
     paper.finish(listeners.printer.take(), &summary);
     if cli.verbose {
-        let report = lifespan.report(used, prefill, life, waited);
+        let report = lifespan.report(used, (!restored).then_some(prefill), life, waited);
         stderr::say(&format!("{report}{sampling}"));
     }
     gpio.hold_last_light();

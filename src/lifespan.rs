@@ -74,17 +74,19 @@ impl Lifespan {
         rate(used - self.prompt, time)
     }
 
-    /// What `--verbose` says after a life: tokens, times and rates. Of the
-    /// `life`, the time `waited` for the paper is left out of the rate.
+    /// What `--verbose` says after a life: tokens, times and rates. `prefill` is
+    /// what it took to compute the prompt, if it was computed. Of the `life`,
+    /// the time `waited` for the paper is left out of the rate.
     #[must_use]
-    pub fn report(&self, used: u32, prefill: Duration, life: Duration, waited: Duration) -> String {
+    pub fn report(&self, used: u32, prefill: Option<Duration>, life: Duration, waited: Duration) -> String {
         let Self { context_size, prompt, .. } = *self;
         let spoken = used - prompt;
         format!(
             "{used} of {context_size} tokens used: {prompt} by the prompt, {spoken} spoken\n\
-             prompt {:.2} s, {:.1} tokens/s; life {:.2} s, {:.1} tokens/s{}\n",
-            prefill.as_secs_f64(),
-            rate(prompt, prefill),
+             {}life {:.2} s, {:.1} tokens/s{}\n",
+            prefill.map_or(String::new(), |time| {
+                format!("prompt {:.2} s, {:.1} tokens/s; ", time.as_secs_f64(), rate(prompt, time))
+            }),
             life.as_secs_f64(),
             rate(spoken, life - waited),
             if waited.is_zero() {

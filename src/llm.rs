@@ -4,7 +4,9 @@
 //! llama.cpp refuses all the same is told in its own words, and an assertion
 //! that fails inside it is a fault with exit status 1, not an abort.
 
+use std::env::consts::ARCH;
 use std::ffi::{CStr, c_char, c_void};
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::ptr;
@@ -13,16 +15,18 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
+use llama_cpp_2::context::session::LlamaStateSeqFlags;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaChatMessage, LlamaModel};
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
-use llama_cpp_2::token::logit_bias::LlamaLogitBias;
+use llama_cpp_2::token::data::LlamaTokenData;
+use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use llama_cpp_sys_2::{
-    GGML_LOG_LEVEL_ERROR, LLAMA_FLASH_ATTN_TYPE_DISABLED, ggml_log_level, ggml_set_abort_callback,
-    llama_log_set,
+    GGML_LOG_LEVEL_ERROR, LLAMA_FLASH_ATTN_TYPE_DISABLED, LLAMA_FLASH_ATTN_TYPE_ENABLED, ggml_log_level,
+    ggml_set_abort_callback, llama_log_set,
 };
 
 use crate::ending::{self, Ending};
@@ -31,13 +35,22 @@ use crate::interrupt::Interrupt;
 use crate::lifespan::Lifespan;
 use crate::memory::{self, ContextCost};
 use crate::model::ModelFile;
-use crate::sampler::{Sampling, argmax};
+use crate::prompt_state::{Key, PromptState, Unusable};
+use crate::sampler::{Logits, Sampling};
+use crate::speculation::Speculation;
 use crate::stderr::say;
 
-/// Tokens decoded at once while the prompt is taken in. Its buffers hold
-/// logits for each of them (6 MB at 49,152 tokens), and a signal waits for
-/// one batch: two to three seconds on the board.
+/// The llama.cpp that is linked: it decides what a kept state means.
+const LLAMA_CPP: &str = "llama-cpp-2 0.1.160, llama-cpp-sys-2 0.1.161";
+
+/// Tokens decoded at once while the prompt is taken in: its buffers grow with
+/// it, and a signal waits for one batch, two seconds on the board.
 const BATCH: u32 = 32;
+
+/// The most tokens that are looked ahead. With the one before them they are
+/// seven: from eight on, ggml computes products in another order, and a batch
+/// would not have the bits of its tokens any more.
+pub const MAX_LOOKAHEAD: u16 = 6;
 
 /// The sequence that a life is, in llama.cpp's batches.
 const SEQUENCE: i32 = 0;
@@ -97,23 +110,84 @@ fn backend() -> MutexGuard<'static, LlamaBackend> {
     BACKEND.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How the numbers of the cache are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cache {
+    /// Halves.
+    F16,
+    /// Blocks of 32 bytes with a scale, 34 bytes each.
+    Q8_0,
+}
+
+impl Cache {
+    fn kind(self) -> KvCacheType {
+        match self {
+            Self::F16 => KvCacheType::F16,
+            Self::Q8_0 => KvCacheType::Q8_0,
+        }
+    }
+}
+
 /// The choices that decide speed, memory and the exact text, in one place.
-///
-/// Without flash attention the text does not depend on the number of threads;
-/// an f16 cache is the reference that smaller ones are measured against.
-fn context_params(context_size: u32, threads: u16) -> LlamaContextParams {
-    LlamaContextParams::default()
-        .with_n_ctx(NonZeroU32::new(context_size))
-        .with_n_batch(BATCH)
-        .with_n_ubatch(BATCH)
-        .with_n_threads(threads.into())
-        .with_n_threads_batch(threads.into())
-        .with_flash_attention_policy(LLAMA_FLASH_ATTN_TYPE_DISABLED)
-        .with_type_k(KvCacheType::F16)
-        .with_type_v(KvCacheType::F16)
-        .with_offload_kqv(false)
-        .with_op_offload(false)
-        .with_no_perf(true)
+/// `benches/README.md` has what each of them costs and gains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Computing {
+    /// Threads that compute.
+    pub threads: u16,
+    /// Tokens looked ahead where the text repeats itself; 0 never does.
+    pub lookahead: u16,
+    /// Attention in one pass over the cache.
+    pub flash_attention: bool,
+    /// The cache's keys.
+    pub keys: Cache,
+    /// The cache's values; q8_0 only with flash attention.
+    pub values: Cache,
+    /// Tokens of the prompt decoded at once.
+    pub batch: u32,
+}
+
+impl Computing {
+    /// What a life is computed with. The text depends on neither number.
+    #[must_use]
+    pub fn new(threads: u16, lookahead: u16) -> Self {
+        Self {
+            threads,
+            lookahead: lookahead.min(MAX_LOOKAHEAD),
+            flash_attention: true,
+            keys: Cache::Q8_0,
+            values: Cache::Q8_0,
+            batch: BATCH,
+        }
+    }
+
+    /// What every model can be computed with: not every shape of head fits
+    /// into the blocks of a smaller cache.
+    fn plain(self) -> Self {
+        Self { flash_attention: false, keys: Cache::F16, values: Cache::F16, ..self }
+    }
+
+    fn params(&self, context_size: u32) -> LlamaContextParams {
+        let flash_attention =
+            if self.flash_attention { LLAMA_FLASH_ATTN_TYPE_ENABLED } else { LLAMA_FLASH_ATTN_TYPE_DISABLED };
+        LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(context_size))
+            .with_n_batch(self.batch)
+            .with_n_ubatch(self.batch)
+            .with_n_threads(self.threads.into())
+            .with_n_threads_batch(self.threads.into())
+            .with_flash_attention_policy(flash_attention)
+            .with_type_k(self.keys.kind())
+            .with_type_v(self.values.kind())
+            .with_offload_kqv(false)
+            .with_op_offload(false)
+            .with_no_perf(true)
+    }
+
+    /// What of it a kept state depends on.
+    fn key(&self, context_size: u32) -> String {
+        let Self { flash_attention, keys, values, batch, .. } = self;
+        format!("{context_size} {flash_attention} {keys:?} {values:?} {batch}")
+    }
 }
 
 /// A loaded model: its vocabulary in memory, its weights mapped.
@@ -124,6 +198,8 @@ pub struct Model {
     /// Tokens that may never be chosen, ascending: those that end the
     /// generation, control tokens, and those without any text.
     banned: Vec<usize>,
+    /// What tells its file from others, if that can be known.
+    identity: Option<[u8; 32]>,
 }
 
 impl Model {
@@ -157,7 +233,7 @@ impl Model {
             banned.len() < usize::try_from(model.n_vocab()).unwrap_or(0),
             "model {file} has no token that can be spoken; name another one with --model"
         );
-        Ok(Self { model, name: file.to_string(), banned })
+        Ok(Self { model, name: file.to_string(), banned, identity: file.identity().ok() })
     }
 
     /// The tokens of a system message, framed by the model's own chat template
@@ -219,26 +295,40 @@ impl Model {
         self.model.meta_val_str(&format!("{architecture}.{key}")).ok()?.parse().ok()
     }
 
-    fn context_cost(&self) -> ContextCost {
+    fn context_cost(&self, computing: &Computing) -> ContextCost {
         let heads = u64::from(self.model.n_head());
         let width = u64::try_from(self.model.n_embd()).unwrap_or(0);
         let head = width / heads.max(1);
         ContextCost {
             layers: u64::from(self.model.n_layer()),
-            heads,
+            score_rows: if computing.flash_attention { 1 } else { heads.saturating_add(1) },
             kv_heads: u64::from(self.model.n_head_kv()),
             key_and_value: (self.number("attention.key_length").unwrap_or(head))
                 .saturating_add(self.number("attention.value_length").unwrap_or(head)),
+            cache_block: if computing.values == Cache::Q8_0 { 34 } else { 64 },
             vocabulary: u64::try_from(self.model.n_vocab()).unwrap_or(0),
             widest: self.number("feed_forward_length").unwrap_or(4 * width),
-            batch: BATCH.into(),
+            batch: computing.batch.into(),
         }
+    }
+
+    /// What cannot forget its last tokens cannot look ahead.
+    fn can_look_ahead(&self) -> bool {
+        !self.model.is_recurrent() && !self.model.is_hybrid()
     }
 }
 
 /// A token of a model's vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token(LlamaToken);
+
+impl Token {
+    /// The token of a number below the vocabulary's size.
+    #[must_use]
+    pub fn new(id: i32) -> Self {
+        Self(LlamaToken::new(id))
+    }
+}
 
 fn banned_tokens(model: &LlamaModel) -> Vec<usize> {
     let vocab = model.vocab();
@@ -256,33 +346,38 @@ fn banned_tokens(model: &LlamaModel) -> Vec<usize> {
 }
 
 /// How the next token is chosen; see [`crate::sampler`].
-enum Choice {
-    Argmax,
-    Chain(LlamaSampler),
+struct Choice {
+    /// Changes the logits of tokens that occurred.
+    penalties: Option<LlamaSampler>,
+    /// Chooses among the best.
+    dice: Option<LlamaSampler>,
+    /// How many the best are; 0 for all.
+    top_k: usize,
+    /// Tokens that occurred and may be chosen, if there are penalties.
+    /// Ascending, like the next.
+    occurred: Vec<usize>,
+    /// The banned ones and those that occurred.
+    apart: Vec<usize>,
+    // Reused: a token allocates nothing.
+    changed: Vec<(usize, f32)>,
+    best: Vec<(usize, f32)>,
+    candidates: LlamaTokenDataArray,
 }
 
 impl Choice {
     fn new(model: &Model, sampling: &Sampling, context_size: u32) -> Self {
-        if sampling.is_plain_greedy() {
-            return Self::Argmax;
-        }
         // llama.cpp takes a window of -1 for none at all, and allocates any
         // other: no window is longer than the context.
         let context = i32::try_from(context_size).unwrap_or(i32::MAX);
         let window = |tokens: i32| if tokens < 0 { context } else { tokens.min(context) };
         let vocabulary = model.model.n_vocab();
-        let bans: Vec<_> = model
-            .banned
-            .iter()
-            .map(|&token| LlamaLogitBias::new(LlamaToken::new(token as i32), f32::NEG_INFINITY))
-            .collect();
-        let mut chain = vec![LlamaSampler::logit_bias(vocabulary, &bans)];
+        let mut penalties = Vec::new();
         if sampling.has_repeat_penalty() {
             let window = window(sampling.repeat_last_n);
-            chain.push(LlamaSampler::penalties(vocabulary, window, sampling.repeat_penalty, 0.0, 0.0));
+            penalties.push(LlamaSampler::penalties(vocabulary, window, sampling.repeat_penalty, 0.0, 0.0));
         }
         if sampling.has_dry() {
-            chain.push(LlamaSampler::dry(
+            penalties.push(LlamaSampler::dry(
                 &model.model,
                 sampling.dry_multiplier,
                 sampling.dry_base,
@@ -291,17 +386,90 @@ impl Choice {
                 DRY_BREAKERS,
             ));
         }
-        if sampling.has_dice() {
-            // The order of llama.cpp's own tools.
-            chain.push(LlamaSampler::top_k(sampling.top_k));
-            chain.push(LlamaSampler::top_p(sampling.top_p, 1));
-            chain.push(LlamaSampler::min_p(sampling.min_p, 1));
-            chain.push(LlamaSampler::temp(sampling.temp));
-            chain.push(LlamaSampler::dist(sampling.seed));
-        } else {
-            chain.push(LlamaSampler::greedy());
+        // The order of llama.cpp's own tools, whose top-k comes first.
+        let dice = sampling.has_dice().then(|| {
+            LlamaSampler::chain(
+                vec![
+                    LlamaSampler::top_p(sampling.top_p, 1),
+                    LlamaSampler::min_p(sampling.min_p, 1),
+                    LlamaSampler::temp(sampling.temp),
+                    LlamaSampler::dist(sampling.seed),
+                ],
+                true,
+            )
+        });
+        Self {
+            penalties: (!penalties.is_empty()).then(|| LlamaSampler::chain(penalties, true)),
+            dice,
+            top_k: usize::try_from(sampling.top_k).unwrap_or(0),
+            occurred: Vec::new(),
+            apart: model.banned.clone(),
+            changed: Vec::new(),
+            best: Vec::new(),
+            candidates: LlamaTokenDataArray::new(Vec::new(), false),
         }
-        Self::Chain(LlamaSampler::chain(chain, true))
+    }
+
+    /// Takes in a token of the prompt or of the life.
+    fn accept(&mut self, token: LlamaToken) {
+        let Some(penalties) = &mut self.penalties else { return };
+        penalties.accept(token);
+        let Ok(token) = usize::try_from(token.0) else { return };
+        // What is apart and did not occur is banned, and stays so.
+        if let Err(at) = self.apart.binary_search(&token) {
+            self.apart.insert(at, token);
+            let at = self.occurred.partition_point(|&other| other < token);
+            self.occurred.insert(at, token);
+        }
+    }
+
+    /// Chooses by these logits; `None` where none is a finite number.
+    fn choose(&mut self, computed: &[f32]) -> Option<LlamaToken> {
+        self.changed.clear();
+        if let Some(penalties) = &mut self.penalties {
+            let occurred = self.occurred.iter().map(|&token| (token, computed[token]));
+            fill(&mut self.candidates, occurred);
+            penalties.apply(&mut self.candidates);
+            let changed = self.candidates.data.iter();
+            self.changed.extend(changed.map(|token| (token.id().0 as usize, token.logit())));
+        }
+        let logits = Logits { computed, apart: &self.apart, changed: &self.changed };
+        let greatest = logits.greatest()?;
+        let Some(dice) = &mut self.dice else { return Some(LlamaToken::new(greatest as i32)) };
+        match self.top_k {
+            0 => logits.all(&mut self.best),
+            count => logits.top(count, &mut self.best),
+        }
+        fill(&mut self.candidates, self.best.iter().copied());
+        self.candidates.sorted = self.top_k > 0;
+        dice.apply(&mut self.candidates);
+        self.candidates.selected_token()
+    }
+}
+
+fn fill(candidates: &mut LlamaTokenDataArray, tokens: impl Iterator<Item = (usize, f32)>) {
+    candidates.data.clear();
+    let data = |(token, logit)| LlamaTokenData::new(LlamaToken::new(token as i32), logit, 0.0);
+    candidates.data.extend(tokens.map(data));
+    (candidates.selected, candidates.sorted) = (None, false);
+}
+
+/// How the prompt came into the context.
+#[derive(Debug)]
+pub enum Prefill {
+    /// From what an earlier life kept.
+    Restored,
+    /// Computed; with what kept it from being restored, or from being kept for
+    /// the next life.
+    Computed(String),
+}
+
+impl fmt::Display for Prefill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Restored => f.write_str("restored from an earlier life"),
+            Self::Computed(why) => write!(f, "computed: {why}"),
+        }
     }
 }
 
@@ -311,11 +479,19 @@ pub struct Session<'model> {
     model: &'model Model,
     batch: LlamaBatch<'static>,
     choice: Choice,
-    /// Tokens in the context.
-    position: i32,
+    computing: Computing,
+    /// Tokens at which the life ends: what is beyond is not looked at.
+    limit: u32,
+    /// Tokens in the context, without those that are only looked ahead at.
+    position: u32,
     /// The token spoken last, which the context has not taken in yet: the
     /// last one of a life never needs to be.
     spoken: Option<LlamaToken>,
+    speculation: Speculation,
+    /// Tokens computed beyond `position`, and how many of them were spoken.
+    ahead: Vec<i32>,
+    confirmed: usize,
+    steps: u64,
 }
 
 impl<'model> Session<'model> {
@@ -325,63 +501,164 @@ impl<'model> Session<'model> {
     /// # Errors
     ///
     /// When the context does not fit in memory.
-    pub fn open(model: &'model Model, lifespan: Lifespan, threads: u16, sampling: &Sampling) -> Result<Self> {
+    pub fn open(
+        model: &'model Model,
+        lifespan: Lifespan,
+        computing: Computing,
+        sampling: &Sampling,
+    ) -> Result<Self> {
         let context_size = lifespan.context_size();
         if let Some(available) = memory::available() {
-            let warning = model.context_cost().check(context_size, model.model.size(), available)?;
-            if let Some(warning) = warning {
+            let cost = model.context_cost(&computing);
+            if let Some(warning) = cost.check(context_size, model.model.size(), available)? {
                 say(&format!("warning: {warning}\n"));
             }
         }
-        let context =
-            model.model.new_context(&backend(), context_params(context_size, threads)).map_err(|error| {
-                anyhow!(
-                    "llama.cpp cannot make a context for model {}: {}; --verbose shows its log, \
-                     a smaller --context-size may help",
-                    model.name,
-                    first_error(&error.to_string())
-                )
-            })?;
+        let open = |computing: Computing| {
+            model.model.new_context(&backend(), computing.params(context_size)).map(|made| (made, computing))
+        };
+        let opened = open(computing).or_else(|_| open(computing.plain()));
+        let (context, mut computing) = opened.map_err(|error| {
+            anyhow!(
+                "llama.cpp cannot make a context for model {}: {}; --verbose shows its log, \
+                 a smaller --context-size may help",
+                model.name,
+                first_error(&error.to_string())
+            )
+        })?;
+        if !model.can_look_ahead() {
+            computing.lookahead = 0;
+        }
         Ok(Self {
             context,
             model,
-            batch: LlamaBatch::new(BATCH as usize, 1),
+            batch: LlamaBatch::new(computing.batch.max(u32::from(MAX_LOOKAHEAD) + 1) as usize, 1),
             choice: Choice::new(model, sampling, context_size),
+            computing,
+            limit: lifespan.limit(),
             position: 0,
             spoken: None,
+            speculation: Speculation::default(),
+            ahead: Vec::new(),
+            confirmed: 0,
+            steps: 0,
         })
     }
 
-    /// Takes in the prompt, a batch at a time.
+    /// Takes in the prompt: all but its last token from what `kept` has, if it
+    /// has that, else a batch at a time, and then keeps it there. The last
+    /// token is computed by itself either way, so that every life has the same
+    /// bits.
     ///
     /// # Errors
     ///
     /// When a batch cannot be computed, or [`Ending::Interrupted`] within one
     /// batch of a signal.
-    pub fn prefill(&mut self, tokens: &[Token], interrupt: &Interrupt) -> Result<()> {
-        if let Choice::Chain(sampler) = &mut self.choice {
-            sampler.accept_many(tokens.iter().map(|token| token.0));
+    pub fn prefill(
+        &mut self,
+        tokens: &[Token],
+        kept: Option<&PromptState>,
+        interrupt: &Interrupt,
+    ) -> Result<Prefill> {
+        for token in tokens {
+            self.choice.accept(token.0);
+            self.speculation.push(token.0.0);
         }
-        for batch in tokens.chunks(BATCH as usize) {
-            if interrupt.is_raised() {
-                let place =
-                    format!("while reading the prompt, at {} of {} tokens", self.position, tokens.len());
-                return Err(Ending::Interrupted(place).into());
-            }
-            self.take_in(batch.iter().map(|token| token.0))?;
-        }
-        Ok(())
+        let Some((last, before)) = tokens.split_last() else { return Ok(Prefill::Restored) };
+        let how = self.prefill_all_but_last(before, kept, interrupt)?;
+        check(interrupt, self.position, tokens.len())?;
+        self.take_in([last.0.0].into_iter(), 0)?;
+        Ok(how)
     }
 
-    /// Decodes at most [`BATCH`] tokens; the last one's logits can be read
-    /// afterwards.
-    fn take_in(&mut self, tokens: impl ExactSizeIterator<Item = LlamaToken>) -> Result<()> {
-        self.batch.clear();
-        let last = tokens.len() - 1;
-        for (index, token) in tokens.enumerate() {
-            self.batch.add(token, self.position, &[SEQUENCE], index == last)?;
-            self.position += 1;
+    fn prefill_all_but_last(
+        &mut self,
+        tokens: &[Token],
+        kept: Option<&PromptState>,
+        interrupt: &Interrupt,
+    ) -> Result<Prefill> {
+        let kept = kept.zip(self.key(tokens)).filter(|_| !tokens.is_empty());
+        let mut note = match &kept {
+            None => "nothing is kept".to_owned(),
+            Some((kept, key)) => match self.restore(kept, *key, tokens.len()) {
+                Ok(()) => return Ok(Prefill::Restored),
+                Err(unusable) => unusable.to_string(),
+            },
+        };
+        for batch in tokens.chunks(self.computing.batch as usize) {
+            check(interrupt, self.position, tokens.len() + 1)?;
+            self.take_in(batch.iter().map(|token| token.0.0), batch.len() - 1)?;
         }
+        if let Some((kept, key)) = kept {
+            let state = self.context.state_seq_get_size_ext(SEQUENCE, LlamaStateSeqFlags::empty());
+            let mut bytes = vec![0; state];
+            // SAFETY: the buffer is as long as llama.cpp asks for.
+            let length = unsafe {
+                self.context.state_seq_get_data_ext(bytes.as_mut_ptr(), SEQUENCE, LlamaStateSeqFlags::empty())
+            };
+            if let Err(error) = kept.write(key, &bytes[..length.min(state)]) {
+                note = format!("it cannot be kept: {error}");
+            }
+        }
+        Ok(Prefill::Computed(note))
+    }
+
+    /// What the state of these tokens depends on.
+    fn key(&self, tokens: &[Token]) -> Option<Key> {
+        let version = format!("{} {LLAMA_CPP} {ARCH}", env!("CARGO_PKG_VERSION"));
+        let computing = self.computing.key(self.context.n_ctx());
+        let tokens: Vec<u8> = tokens.iter().flat_map(|token| token.0.0.to_le_bytes()).collect();
+        let identity = self.model.identity?;
+        Some(Key::of(&[version.as_bytes(), &identity, computing.as_bytes(), &tokens]))
+    }
+
+    fn restore(&mut self, kept: &PromptState, key: Key, tokens: usize) -> Result<(), Unusable> {
+        let state = kept.read(key)?;
+        // SAFETY: these are the bytes that llama.cpp gave for this key.
+        if unsafe { self.set_state(&state) } && self.position as usize == tokens {
+            return Ok(());
+        }
+        // A state that fails half way leaves its positions behind.
+        self.context.clear_kv_cache();
+        self.position = 0;
+        Err(Unusable::Damaged)
+    }
+
+    /// What the context holds, as llama.cpp serialises a sequence.
+    #[must_use]
+    pub fn state(&self) -> Vec<u8> {
+        let flags = LlamaStateSeqFlags::empty();
+        let mut state = vec![0; self.context.state_seq_get_size_ext(SEQUENCE, flags)];
+        // SAFETY: the buffer is as long as llama.cpp asks for.
+        let length = unsafe { self.context.state_seq_get_data_ext(state.as_mut_ptr(), SEQUENCE, flags) };
+        state.truncate(length);
+        state
+    }
+
+    /// Puts what another context held into this one; whether that was taken.
+    ///
+    /// # Safety
+    ///
+    /// `state` came from [`Session::state`], for this model and with the same
+    /// [`Computing`], and is whole: llama.cpp believes every byte of it.
+    pub unsafe fn set_state(&mut self, state: &[u8]) -> bool {
+        let flags = LlamaStateSeqFlags::empty();
+        // SAFETY: the caller's word.
+        let taken = unsafe { self.context.state_seq_set_data_ext(state, SEQUENCE, flags) };
+        self.position = u32::try_from(self.context.kv_cache_seq_pos_max(SEQUENCE) + 1).unwrap_or(0);
+        taken
+    }
+
+    /// Decodes at most a batch of tokens; logits are computed from the one at
+    /// index `first_logits` on.
+    fn take_in(&mut self, tokens: impl Iterator<Item = i32>, first_logits: usize) -> Result<()> {
+        self.batch.clear();
+        for (index, token) in tokens.enumerate() {
+            let position = self.position as i32 + index as i32;
+            self.batch.add(LlamaToken::new(token), position, &[SEQUENCE], index >= first_logits)?;
+        }
+        self.position += self.batch.n_tokens() as u32;
+        self.steps += 1;
         self.context.decode(&mut self.batch).with_context(|| {
             format!(
                 "llama.cpp failed at token {} of model {}; --verbose shows its log, --model ember works without a file",
@@ -390,32 +667,93 @@ impl<'model> Session<'model> {
         })
     }
 
+    /// Takes in the token that was spoken, and looks ahead where that may pay.
+    /// One that was looked ahead at is there already.
+    fn follow(&mut self, token: LlamaToken) -> Result<()> {
+        if self.ahead.get(self.confirmed) == Some(&token.0) {
+            self.confirmed += 1;
+            self.position += 1;
+            return Ok(());
+        }
+        if self.confirmed < self.ahead.len() {
+            // The rest of what was looked ahead at was never said.
+            self.context.kv_cache_seq_rm(SEQUENCE, Some(self.position), None)?;
+        }
+        self.ahead.clear();
+        self.confirmed = 0;
+        // The life's last token needs no logits after it.
+        let room = self.limit.saturating_sub(self.position + 2);
+        let most = u32::from(self.computing.lookahead).min(room) as usize;
+        let mut tokens = std::mem::take(&mut self.ahead);
+        tokens.push(token.0);
+        self.speculation.foretell(most, &mut tokens);
+        let taken = self.take_in(tokens.iter().copied(), 0);
+        tokens.remove(0);
+        self.position -= tokens.len() as u32;
+        self.ahead = tokens;
+        taken
+    }
+
+    /// The logits that the next token is chosen by, one for each token of the
+    /// vocabulary.
+    #[must_use]
+    pub fn logits(&self) -> &[f32] {
+        logits(&self.context, self.ahead.len() - self.confirmed)
+    }
+
+    /// Goes on as if `token` had been chosen.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be computed.
+    pub fn follow_with(&mut self, token: Token) -> Result<()> {
+        self.spoken = Some(token.0);
+        self.speculation.push(token.0.0);
+        self.follow(token.0)
+    }
+
+    /// How often the model was computed, for one token or several.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
     fn choose(&mut self) -> Result<LlamaToken> {
-        let logits = self.context.get_logits_ith(-1);
-        let greatest = argmax(logits, &self.model.banned);
-        // Dice would fall on a NaN, which an infinite logit becomes where it
-        // is banned, or llama.cpp's sorting would.
-        let sound = !logits.iter().any(|&logit| logit.is_nan() || logit == f32::INFINITY);
-        // Weights that are all zero, as where a card lost them, prefer nothing.
-        let prefers = self.spoken.is_some() || logits.iter().any(|&logit| logit != logits[0]);
-        let Some(greatest) = greatest.filter(|_| sound && prefers) else {
+        let computed = logits(&self.context, self.ahead.len() - self.confirmed);
+        let logits = Logits { computed, apart: &[], changed: &[] };
+        let prefers = self.spoken.is_some() || logits.prefer_any();
+        let chosen = if prefers && logits.are_sound() { self.choice.choose(computed) } else { None };
+        let Some(token) = chosen else {
             let fault = if prefers { "no finite numbers" } else { "the same number for every token" };
             bail!(
                 "model {} computes {fault}: its weights are damaged; download or copy it again",
                 self.model.name
             );
         };
-        Ok(match &mut self.choice {
-            Choice::Argmax => LlamaToken::new(greatest as i32),
-            Choice::Chain(sampler) => sampler.sample(&self.context, -1),
-        })
+        self.choice.accept(token);
+        self.speculation.push(token.0);
+        Ok(token)
     }
+}
+
+/// The logits of the last batch's last token but `ahead`.
+fn logits<'a>(context: &'a LlamaContext<'_>, ahead: usize) -> &'a [f32] {
+    context.get_logits_ith(-1 - ahead as i32)
+}
+
+/// Whether the prompt may go on being taken in.
+fn check(interrupt: &Interrupt, taken: u32, of: usize) -> Result<()> {
+    if interrupt.is_raised() {
+        let place = format!("while reading the prompt, at {taken} of {of} tokens");
+        return Err(Ending::Interrupted(place).into());
+    }
+    Ok(())
 }
 
 impl Mind for Session<'_> {
     fn next(&mut self, piece: &mut Vec<u8>) -> Result<()> {
         if let Some(token) = self.spoken {
-            self.take_in(std::iter::once(token))?;
+            self.follow(token)?;
         }
         let token = self.choose()?;
         self.spoken = Some(token);

@@ -95,6 +95,12 @@ impl StateDir {
         state.or_else(home).map(|state| Self(state.join("torment-nexus")))
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The located directory, if the record can be kept there; says why not.
     #[must_use]
     pub fn open(named: Option<&Path>) -> Option<Self> {

@@ -17,7 +17,7 @@ use torment_nexus::cli::Cli;
 use torment_nexus::ending::Ending;
 use torment_nexus::interrupt::Interrupt;
 use torment_nexus::lifespan::Lifespan;
-use torment_nexus::llm::{Model, Session};
+use torment_nexus::llm::{Computing, Model, Session};
 use torment_nexus::model::{ModelFile, ModelName};
 
 use crate::nexus::{LIMIT, Nexus};
@@ -148,9 +148,9 @@ fn a_signal_while_the_prompt_is_read_ends_before_the_next_batch() {
     let lifespan = Lifespan::new(300.try_into().expect("not 0"), tokens.len(), 2048).expect("room");
     let cli = <Cli as clap::Parser>::parse_from(["torment-nexus"]);
     let sampling = cli.sampling.with_seed().expect("greedy");
-    let mut session = Session::open(&model, lifespan, 1, &sampling).expect("a context");
+    let mut session = Session::open(&model, lifespan, Computing::new(1, 0), &sampling).expect("a context");
     drop(raise);
-    let ended = session.prefill(&tokens, &interrupt).expect_err("interrupted");
+    let ended = session.prefill(&tokens, None, &interrupt).expect_err("interrupted");
     let place = format!("while reading the prompt, at 0 of {} tokens", tokens.len());
     assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted(place)));
 }

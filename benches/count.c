@@ -1,0 +1,96 @@
+/* Counts the instructions of an emulated aarch64 program by class, for
+ * benches/bench.py: a plugin of qemu-aarch64 (QEMU 7.2 and its plugin API 1,
+ * of which it states what it uses). The program marks what is counted with a
+ * system call that does not exist, MARK; its argument is printed. */
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MARK = 0x7001 };
+
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+typedef uint64_t plugin_id;
+typedef void translated(plugin_id, struct qemu_plugin_tb *);
+typedef void called(plugin_id, unsigned cpu, int64_t number, uint64_t, uint64_t, uint64_t, uint64_t,
+                    uint64_t, uint64_t, uint64_t, uint64_t);
+enum plugin_op { ADD_U64 };
+
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
+const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
+void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, enum plugin_op, void *, uint64_t);
+void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, translated *);
+void qemu_plugin_register_vcpu_syscall_cb(plugin_id, called *);
+void qemu_plugin_outs(const char *);
+
+int qemu_plugin_version = 1;
+
+enum { SIMD, SIMD_LOAD, SIMD_STORE, INTEGER, LOAD, STORE, BRANCH, CLASSES };
+static const char *const names[CLASSES] = {
+    "simd", "simd-load", "simd-store", "integer", "load", "store", "branch",
+};
+static uint64_t counts[CLASSES], before[CLASSES];
+
+/* The class of an A64 instruction, by bits 28 to 25 of its encoding. */
+static int class_of(uint32_t word)
+{
+    unsigned group = word >> 25 & 15;
+    if ((group & 7) == 7)
+        return SIMD;
+    if ((group & 14) == 10)
+        return BRANCH;
+    if ((group & 5) != 4)
+        return INTEGER;
+    int simd = word >> 26 & 1, load = word >> 22 & 1;
+    switch (word >> 28 & 3) {
+    case 1: /* literal */
+        load = 1;
+        break;
+    case 3: /* one register: sign-extending loads have bit 23 alone */
+        load |= !simd && (word >> 23 & 1);
+        break;
+    }
+    return simd ? (load ? SIMD_LOAD : SIMD_STORE) : (load ? LOAD : STORE);
+}
+
+static void on_translation(plugin_id id, struct qemu_plugin_tb *block)
+{
+    uint64_t here[CLASSES] = {0};
+    size_t length = qemu_plugin_tb_n_insns(block);
+    for (size_t i = 0; i < length; i++) {
+        uint32_t word;
+        memcpy(&word, qemu_plugin_insn_data(qemu_plugin_tb_get_insn(block, i)), sizeof word);
+        here[class_of(word)]++;
+    }
+    for (int class = 0; class < CLASSES; class++)
+        if (here[class])
+            qemu_plugin_register_vcpu_tb_exec_inline(block, ADD_U64, &counts[class], here[class]);
+}
+
+static void on_system_call(plugin_id id, unsigned cpu, int64_t number, uint64_t label, uint64_t b, uint64_t c,
+                           uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h)
+{
+    char line[512];
+    uint64_t all = 0;
+    if (number != MARK)
+        return;
+    int end = snprintf(line, sizeof line, "mark %" PRIu64, label);
+    for (int class = 0; class < CLASSES; class++) {
+        uint64_t since = counts[class] - before[class];
+        all += since;
+        end += snprintf(line + end, sizeof line - end, " %s %" PRIu64, names[class], since);
+        before[class] = counts[class];
+    }
+    snprintf(line + end, sizeof line - end, " all %" PRIu64 "\n", all);
+    qemu_plugin_outs(line);
+}
+
+int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
+{
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+    qemu_plugin_register_vcpu_syscall_cb(id, on_system_call);
+    return 0;
+}

@@ -1,0 +1,303 @@
+//! What `benches/bench.py` measures from within: one way of computing, at one
+//! depth, on one thread or several. It starts no thread of its own, so that it
+//! runs under user-mode emulation, where its instructions can be counted.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Parser, ValueEnum};
+use torment_nexus::generator::Mind;
+use torment_nexus::interrupt::Interrupt;
+use torment_nexus::lifespan::Lifespan;
+use torment_nexus::llm::{Cache, Computing, Model, Session, Token};
+use torment_nexus::model::{ModelFile, ModelName};
+use torment_nexus::sampler::Sampling;
+
+const CONTEXT: u32 = 2048;
+
+/// Measures one way of computing.
+#[derive(Parser)]
+enum Probe {
+    /// Tokens a second at each of these depths, from a text without sense
+    Speed {
+        #[command(flatten)]
+        way: Way,
+        #[arg(long, value_delimiter = ',', default_value = "0,512,1024,1900")]
+        depths: Vec<u32>,
+        #[arg(long, default_value_t = 32)]
+        tokens: u32,
+    },
+    /// Keeps the state at a depth in a file
+    Keep {
+        #[command(flatten)]
+        way: Way,
+        #[arg(long)]
+        depth: u32,
+        file: PathBuf,
+    },
+    /// Computes tokens from a kept state, each between two marks for the plugin
+    Count {
+        #[command(flatten)]
+        way: Way,
+        file: PathBuf,
+        /// Tokens computed at once
+        #[arg(long, default_value_t = 1)]
+        batch: usize,
+    },
+    /// How the choice of a token from a kept state is counted
+    Choose {
+        #[command(flatten)]
+        way: Way,
+        file: PathBuf,
+        #[arg(long, default_value_t = 0.0)]
+        temp: f32,
+        #[arg(long, default_value_t = 0.0)]
+        dry: f32,
+    },
+    /// Loads the model between two marks
+    Load {
+        #[command(flatten)]
+        way: Way,
+    },
+    /// The mean Kullback-Leibler divergence from f16 without flash attention,
+    /// over a greedy life
+    Divergence {
+        #[command(flatten)]
+        way: Way,
+    },
+    /// Whole greedy lives from many prompts, with and without looking ahead
+    Lives {
+        #[command(flatten)]
+        way: Way,
+        #[arg(long, default_value_t = 20)]
+        count: usize,
+    },
+}
+
+#[derive(Args)]
+struct Way {
+    /// A GGUF file, or ember
+    model: PathBuf,
+    #[arg(long, default_value_t = 1)]
+    threads: u16,
+    #[arg(long, default_value_t = 6)]
+    lookahead: u16,
+    #[arg(long, value_enum, default_value_t = Numbers::Q8_0)]
+    keys: Numbers,
+    #[arg(long, value_enum, default_value_t = Numbers::Q8_0)]
+    values: Numbers,
+    #[arg(long)]
+    no_flash_attention: bool,
+    #[arg(long, default_value_t = 32)]
+    ubatch: u32,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Numbers {
+    F16,
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+impl From<Numbers> for Cache {
+    fn from(numbers: Numbers) -> Self {
+        match numbers {
+            Numbers::F16 => Self::F16,
+            Numbers::Q8_0 => Self::Q8_0,
+        }
+    }
+}
+
+impl Way {
+    fn computing(&self) -> Computing {
+        Computing {
+            threads: self.threads,
+            lookahead: self.lookahead,
+            flash_attention: !self.no_flash_attention,
+            keys: self.keys.into(),
+            values: self.values.into(),
+            batch: self.ubatch,
+        }
+    }
+
+    /// The model, and an interrupt that nothing raises.
+    fn load(&self) -> Result<(Model, Interrupt)> {
+        let (raise, interrupt) = Interrupt::new();
+        std::mem::forget(raise);
+        let name = ModelName::from(self.model.clone());
+        let file = ModelFile::find(&name, "models".as_ref(), &interrupt)?;
+        Ok((Model::load(&file, false, &interrupt)?, interrupt))
+    }
+}
+
+fn open<'a>(model: &'a Model, computing: Computing, sampling: &Sampling) -> Result<Session<'a>> {
+    let lifespan = Lifespan::new(CONTEXT.try_into()?, 1, CONTEXT.into())?;
+    Session::open(model, lifespan, computing, sampling)
+}
+
+/// Tokens without sense, always the same.
+fn tokens(from: u32, count: u32) -> Vec<Token> {
+    (from..from + count)
+        .map(|index| Token::new((index.wrapping_mul(2_654_435_761) >> 20) as i32 + 300))
+        .collect()
+}
+
+/// Tells the plugin that something begins or ends: a system call that there is
+/// not.
+fn mark(label: u64) {
+    // SAFETY: the kernel knows no such call and does nothing.
+    unsafe { libc::syscall(0x7001, label) };
+}
+
+fn main() -> Result<()> {
+    match Probe::parse() {
+        Probe::Speed { way, depths, tokens: count } => {
+            let (model, interrupt) = way.load()?;
+            let mut session = open(&model, way.computing(), &Sampling::GREEDY)?;
+            let mut at = 0;
+            for depth in depths {
+                let before = depth.saturating_sub(1).max(1);
+                if before > at {
+                    session.prefill(&tokens(at, before - at), None, &interrupt)?;
+                    at = before;
+                }
+                let start = Instant::now();
+                for token in tokens(at, count) {
+                    session.follow_with(token)?;
+                }
+                at += count;
+                println!("{depth} {:.2}", f64::from(count) / start.elapsed().as_secs_f64());
+            }
+        }
+        Probe::Keep { way, depth, file } => {
+            let (model, interrupt) = way.load()?;
+            let mut session = open(&model, way.computing(), &Sampling::GREEDY)?;
+            session.prefill(&tokens(0, depth), None, &interrupt)?;
+            fs::write(file, session.state())?;
+        }
+        Probe::Count { way, file, batch } => {
+            let (model, interrupt) = way.load()?;
+            let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
+            let computing = Computing { batch: batch as u32, ..way.computing() };
+            let mut session = open(&model, computing, &Sampling::GREEDY)?;
+            // SAFETY: `Keep` wrote it, for this model and this way.
+            ensure!(unsafe { session.set_state(&state) }, "{file:?} is of another way");
+            for round in 0..3u32 {
+                mark(0);
+                // The last one goes alone: a batch is one more than itself.
+                let count = if batch == 1 { 1 } else { batch as u32 + 1 };
+                session.prefill(&tokens(2000 + 64 * round, count), None, &interrupt)?;
+                mark(u64::from(round) + 1);
+            }
+            println!("{:.6}", session.logits().iter().sum::<f32>());
+        }
+        Probe::Choose { way, file, temp, dry } => {
+            let (model, interrupt) = way.load()?;
+            let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
+            let sampling = Sampling { temp, dry_multiplier: dry, seed: 1, ..Sampling::GREEDY };
+            let mut session = open(&model, way.computing(), &sampling)?;
+            // SAFETY: `Keep` wrote it, for this model and this way.
+            ensure!(unsafe { session.set_state(&state) }, "{file:?} is of another way");
+            session.prefill(&tokens(2000, 1), None, &interrupt)?;
+            let mut piece = Vec::with_capacity(64);
+            for round in 1..4 {
+                mark(0);
+                piece.clear();
+                session.next(&mut piece)?;
+                mark(round);
+            }
+            black_box(&piece);
+        }
+        Probe::Load { way } => {
+            mark(0);
+            let (model, _) = way.load()?;
+            mark(1);
+            drop(model);
+        }
+        Probe::Divergence { way } => divergence(&way)?,
+        Probe::Lives { way, count } => lives(&way, count)?,
+    }
+    Ok(())
+}
+
+/// The logarithms of the probabilities that logits stand for.
+fn log_probabilities(logits: &[f32]) -> Vec<f64> {
+    let greatest = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - greatest).exp()).sum();
+    logits.iter().map(|&logit| f64::from(logit - greatest) - sum.ln()).collect()
+}
+
+fn argmax(logits: &[f32]) -> i32 {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a))).unwrap_or(0) as i32
+}
+
+fn divergence(way: &Way) -> Result<()> {
+    let (model, interrupt) = way.load()?;
+    let prompt = model.tokenize_prompt(&fs::read_to_string("prompt.txt")?)?;
+    let reference = Computing {
+        flash_attention: false,
+        keys: Cache::F16,
+        values: Cache::F16,
+        lookahead: 0,
+        ..way.computing()
+    };
+    let mut reference = open(&model, reference, &Sampling::GREEDY)?;
+    let mut other = open(&model, Computing { lookahead: 0, ..way.computing() }, &Sampling::GREEDY)?;
+    reference.prefill(&prompt, None, &interrupt)?;
+    other.prefill(&prompt, None, &interrupt)?;
+    let count = CONTEXT as usize * 95 / 100 - prompt.len();
+    let (mut sum, mut most, mut agree) = (0.0f64, 0.0f64, 0);
+    for _ in 0..count {
+        let (p, q) = (log_probabilities(reference.logits()), log_probabilities(other.logits()));
+        let kl: f64 = p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum();
+        sum += kl;
+        most = most.max(kl);
+        let token = argmax(reference.logits());
+        agree += usize::from(token == argmax(other.logits()));
+        reference.follow_with(Token::new(token))?;
+        other.follow_with(Token::new(token))?;
+    }
+    println!("mean {:.6} greatest {:.6} same choice {agree} of {count}", sum / count as f64, most);
+    Ok(())
+}
+
+fn lives(way: &Way, count: usize) -> Result<()> {
+    let (model, interrupt) = way.load()?;
+    let text = fs::read_to_string("prompt.txt")?;
+    let words: Vec<_> = text.split_whitespace().collect();
+    let mut differ = 0;
+    let (mut plain_time, mut ahead_time) = (0.0, 0.0);
+    for life in 0..count {
+        // A prompt of its own for each life: the words from another place on.
+        let start = life * words.len() / count;
+        let prompt = [&words[start..], &words[..start]].concat().join(" ");
+        let prompt = model.tokenize_prompt(&prompt)?;
+        let one = |lookahead: u16| -> Result<(Vec<u8>, u64, f64)> {
+            let mut session = open(&model, Computing { lookahead, ..way.computing() }, &Sampling::GREEDY)?;
+            session.prefill(&prompt, None, &interrupt)?;
+            let before = session.steps();
+            let start = Instant::now();
+            let mut text = Vec::new();
+            for _ in prompt.len()..CONTEXT as usize * 95 / 100 {
+                session.next(&mut text)?;
+            }
+            Ok((text, session.steps() - before, start.elapsed().as_secs_f64()))
+        };
+        let (plain, steps, time) = one(0)?;
+        let (ahead, fewer, time_ahead) = one(way.lookahead)?;
+        plain_time += time;
+        ahead_time += time_ahead;
+        let same = plain == ahead;
+        differ += usize::from(!same);
+        println!(
+            "life {life}: {} {steps} steps, {fewer} looking ahead, {:.2} of the time",
+            if same { "the same," } else { "DIFFERS," },
+            time_ahead / time
+        );
+    }
+    println!("{differ} of {count} differ; {:.3} of the time", ahead_time / plain_time);
+    Ok(())
+}

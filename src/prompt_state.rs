@@ -1,0 +1,242 @@
+//! The prompt, taken in once: what the model made of it, kept on disk.
+//!
+//! One file in the state directory holds the cache's content for all of the
+//! prompt but its last token, which every life computes itself. It is written
+//! aside and renamed; a checksum stands in it, because llama.cpp takes damaged
+//! bytes without complaint. A file that is not there, not whole or not for
+//! this model, prompt, context and version is passed over in silence, and
+//! written anew.
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | [`MAGIC`] |
+//! | 8 | 32 | the [`Key`] |
+//! | 40 | 8 | length of the state, little-endian |
+//! | 48 | 32 | SHA-256 of the state |
+//! | 80 | … | the state, as llama.cpp serialises a sequence |
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+/// What the file begins with; the digit is the version of the table above.
+const MAGIC: [u8; 8] = *b"NEXUSKV1";
+
+const HEADER: usize = MAGIC.len() + 32 + 8 + 32;
+
+/// All that a state depends on, as one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The key of these parts, in this order.
+    #[must_use]
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            // With its length, so that no two lists run together to the same.
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        Self(digest.finalize().into())
+    }
+}
+
+/// Why a file is passed over.
+#[derive(Debug)]
+pub enum Unusable {
+    /// It is not there.
+    Absent,
+    /// It cannot be read.
+    Unreadable(io::Error),
+    /// It is none of ours, or of another version.
+    Unknown,
+    /// It is of another model, prompt, context or version.
+    Foreign,
+    /// It is shorter or longer than it says.
+    Cut,
+    /// Its bytes are not those that were written.
+    Damaged,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("none is kept yet"),
+            Self::Unreadable(error) => write!(f, "the kept one cannot be read: {error}"),
+            Self::Unknown => f.write_str("the kept one is of an unknown format"),
+            Self::Foreign => f.write_str("the kept one is of another model, prompt, context or version"),
+            Self::Cut => f.write_str("the kept one is not whole"),
+            Self::Damaged => f.write_str("the kept one is damaged"),
+        }
+    }
+}
+
+/// The file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromptState {
+    path: PathBuf,
+    aside: PathBuf,
+}
+
+impl PromptState {
+    /// The one of a state directory.
+    #[must_use]
+    pub fn within(state_dir: &std::path::Path) -> Self {
+        Self { path: state_dir.join("prompt-state"), aside: state_dir.join("prompt-state.new") }
+    }
+
+    /// Reads the state that was kept under `key`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it cannot be used.
+    pub fn read(&self, key: Key) -> Result<Vec<u8>, Unusable> {
+        let unreadable = |error: io::Error| match error.kind() {
+            ErrorKind::NotFound => Unusable::Absent,
+            _ => Unusable::Unreadable(error),
+        };
+        let mut file = File::open(&self.path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        let mut header = [0; HEADER];
+        file.read_exact(&mut header).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => Unusable::Cut,
+            _ => Unusable::Unreadable(error),
+        })?;
+        let promised = Header::parse(&header, key)?;
+        // Not before the lengths agree: a damaged one would ask for any memory.
+        if length.checked_sub(HEADER as u64) != Some(promised.length) {
+            return Err(Unusable::Cut);
+        }
+        let mut state = vec![0; usize::try_from(promised.length).map_err(|_| Unusable::Cut)?];
+        file.read_exact(&mut state).map_err(Unusable::Unreadable)?;
+        if Sha256::digest(&state)[..] != promised.checksum {
+            return Err(Unusable::Damaged);
+        }
+        Ok(state)
+    }
+
+    /// Keeps `state` under `key`, in place of what was kept before.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written; what was kept before is still there then.
+    pub fn write(&self, key: Key, state: &[u8]) -> io::Result<()> {
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let written = self.write_aside(key, state).and_then(|()| fs::rename(&self.aside, &self.path));
+        if written.is_err() {
+            // Half a file is of no use, and may be what filled the disk.
+            let _ = fs::remove_file(&self.aside);
+        }
+        written
+    }
+
+    fn write_aside(&self, key: Key, state: &[u8]) -> io::Result<()> {
+        let mut file = File::create(&self.aside)?;
+        file.write_all(&Header::of(key, state))?;
+        file.write_all(state)?;
+        file.sync_all()
+    }
+}
+
+/// What a header promises of the state behind it.
+struct Header {
+    length: u64,
+    checksum: [u8; 32],
+}
+
+impl Header {
+    fn of(key: Key, state: &[u8]) -> Vec<u8> {
+        let length = (state.len() as u64).to_le_bytes();
+        [&MAGIC[..], &key.0, &length, &Sha256::digest(state)].concat()
+    }
+
+    fn parse(bytes: &[u8; HEADER], expected: Key) -> Result<Self, Unusable> {
+        let (magic, rest) = bytes.split_at(MAGIC.len());
+        let (key, rest) = rest.split_at(32);
+        let (length, checksum) = rest.split_at(8);
+        if magic != MAGIC {
+            return Err(Unusable::Unknown);
+        }
+        if key != expected.0 {
+            return Err(Unusable::Foreign);
+        }
+        match (length.try_into(), checksum.try_into()) {
+            (Ok(length), Ok(checksum)) => Ok(Self { length: u64::from_le_bytes(length), checksum }),
+            _ => Err(Unusable::Cut),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATE: &[u8] = b"what the model made of it";
+
+    fn kept() -> (tempfile::TempDir, PromptState, Key) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let kept = PromptState::within(&folder.path().join("state"));
+        let key = Key::of(&[b"model", b"prompt"]);
+        kept.write(key, STATE).expect("a state is kept");
+        (folder, kept, key)
+    }
+
+    #[test]
+    fn what_was_kept_comes_back_and_nothing_is_left_aside() {
+        let (_folder, kept, key) = kept();
+        assert_eq!(kept.read(key).expect("it is kept"), STATE);
+        assert!(!kept.aside.exists());
+    }
+
+    #[test]
+    fn keys_of_other_parts_differ_even_where_they_run_together_to_the_same() {
+        assert_ne!(Key::of(&[b"ab", b"c"]), Key::of(&[b"a", b"bc"]));
+        assert_ne!(Key::of(&[b"a"]), Key::of(&[b"a", b""]));
+    }
+
+    #[test]
+    fn another_key_finds_nothing() {
+        let (_folder, kept, _) = kept();
+        assert!(matches!(kept.read(Key::of(&[b"other"])), Err(Unusable::Foreign)));
+    }
+
+    #[test]
+    fn a_file_cut_short_at_any_byte_or_grown_is_passed_over() {
+        let (_folder, kept, key) = kept();
+        let whole = fs::read(&kept.path).expect("the file");
+        for length in 0..whole.len() {
+            fs::write(&kept.path, &whole[..length]).expect("a shorter file");
+            assert!(matches!(kept.read(key), Err(Unusable::Cut)), "{length} bytes were taken");
+        }
+        fs::write(&kept.path, [&whole[..], b"!"].concat()).expect("a longer file");
+        assert!(matches!(kept.read(key), Err(Unusable::Cut)));
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        let (_folder, kept, key) = kept();
+        let whole = fs::read(&kept.path).expect("the file");
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&kept.path, flipped).expect("a damaged file");
+            assert!(kept.read(key).is_err(), "bit {bit} was not noticed");
+        }
+    }
+
+    #[test]
+    fn a_write_that_fails_keeps_what_was_there() {
+        let (folder, kept, key) = kept();
+        // A folder in the way of the file that is written aside.
+        fs::create_dir_all(kept.aside.join("x")).expect("a folder");
+        assert!(kept.write(key, b"new").is_err());
+        assert_eq!(kept.read(key).expect("the old one"), STATE);
+        drop(folder);
+    }
+}

@@ -1,0 +1,125 @@
+//! Prompt-lookup speculation: what a text that repeats itself says next.
+//!
+//! Small models loop. Once the text has followed an earlier passage of itself
+//! for a while, its next tokens are foretold from there, and the model checks
+//! several of them at once, for less than they cost one by one. What it would
+//! not have said is dropped, so the text is the same.
+//!
+//! Whether to foretell is decided by the text alone: it costs nothing to watch
+//! whether a prophecy would have come true, and none is made before
+//! [`TRUE_BEFORE`] of them did.
+
+/// Tokens that must be the same as at an earlier place to follow the text on
+/// from there.
+const ANCHOR: usize = 3;
+
+/// Tokens in a row that the earlier passage must have foretold before the
+/// model is asked about more than one. `benches/README.md` has what other
+/// numbers cost and gain.
+const TRUE_BEFORE: usize = 8;
+
+/// Foretells a text from what it said before.
+#[derive(Debug, Default)]
+pub struct Speculation {
+    text: Vec<i32>,
+    /// Where in the text the passage goes on that the text repeats.
+    followed: Option<usize>,
+    /// Tokens in a row that it foretold.
+    foretold: usize,
+}
+
+impl Speculation {
+    /// Takes in the next token of the text.
+    pub fn push(&mut self, token: i32) {
+        match &mut self.followed {
+            Some(at) if self.text[*at] == token => {
+                *at += 1;
+                self.foretold += 1;
+            }
+            _ => (self.followed, self.foretold) = (None, 0),
+        }
+        self.text.push(token);
+        if self.followed.is_none() {
+            self.followed = self.earlier_place();
+        }
+    }
+
+    /// What follows the last earlier place that has the text's last tokens.
+    fn earlier_place(&self) -> Option<usize> {
+        let anchor = self.text.last_chunk::<ANCHOR>()?;
+        let before = &self.text[..self.text.len() - 1];
+        before.windows(ANCHOR).rposition(|tokens| tokens == anchor).map(|at| at + ANCHOR)
+    }
+
+    /// Appends to `draft` the tokens that may come next, at most `most`; none
+    /// where the text does not repeat itself.
+    pub fn foretell(&self, most: usize, draft: &mut Vec<i32>) {
+        let Some(at) = self.followed.filter(|_| self.foretold >= TRUE_BEFORE) else { return };
+        let start = draft.len();
+        for index in at..at + most {
+            // A loop shorter than the draft goes round again.
+            let token = match self.text.get(index) {
+                Some(&token) => token,
+                None => draft[start + index - self.text.len()],
+            };
+            draft.push(token);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(text: &[i32]) -> Speculation {
+        let mut speculation = Speculation::default();
+        text.iter().for_each(|&token| speculation.push(token));
+        speculation
+    }
+
+    fn draft(text: &[i32], most: usize) -> Vec<i32> {
+        let mut draft = Vec::new();
+        after(text).foretell(most, &mut draft);
+        draft
+    }
+
+    #[test]
+    fn a_text_that_never_repeats_itself_foretells_nothing() {
+        let text: Vec<_> = (0..500).collect();
+        assert_eq!(draft(&text, 4), []);
+    }
+
+    #[test]
+    fn a_loop_foretells_how_it_goes_on_however_short_it_is() {
+        for period in 1..7 {
+            let text: Vec<_> = (0..60).map(|index| index % period).collect();
+            let next: Vec<_> = (60..66).map(|index| index % period).collect();
+            assert_eq!(draft(&text, 6), next, "a loop of {period}");
+        }
+    }
+
+    #[test]
+    fn a_passage_must_have_foretold_enough_before_it_is_believed() {
+        let passage: Vec<_> = (0..40).collect();
+        let said_again = |count: usize| [&passage[..], &[99], &passage[..count]].concat();
+        assert_eq!(draft(&said_again(ANCHOR + TRUE_BEFORE - 1), 3), []);
+        let next = (ANCHOR + TRUE_BEFORE) as i32;
+        assert_eq!(draft(&said_again(ANCHOR + TRUE_BEFORE), 3), [next, next + 1, next + 2]);
+    }
+
+    #[test]
+    fn one_prophecy_that_fails_ends_the_belief() {
+        let mut text: Vec<_> = (0..60).map(|index| index % 5).collect();
+        text.push(77);
+        assert_eq!(draft(&text, 4), []);
+        text.extend([0, 1, 2]);
+        assert_eq!(draft(&text, 4), [], "it must earn it again");
+    }
+
+    #[test]
+    fn a_draft_is_as_long_as_was_asked_for() {
+        let text: Vec<_> = (0..60).map(|index| index % 5).collect();
+        assert_eq!(draft(&text, 0), []);
+        assert_eq!(draft(&text, 2).len(), 2);
+    }
+}
