@@ -1,15 +1,9 @@
-//! Leads ggml's hot loops to `src/ggml.rs`: the linker renames the calls of
-//! these functions, and nothing of llama.cpp is changed.
-
-use std::env;
+//! Leads two of ggml's hot loops to `src/ggml.rs`: the linker renames the
+//! calls of them, and nothing of llama.cpp is changed.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    let mut led = vec!["llamafile_sgemm"];
-    if env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("aarch64") {
-        led.push("ggml_compute_forward_flash_attn_ext");
-    }
-    for function in led {
+    for function in ["llamafile_sgemm", "ggml_compute_forward_flash_attn_ext"] {
         println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
     }
 }

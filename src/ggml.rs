@@ -1,21 +1,22 @@
-//! Where ggml's hot loops are led to `kernels.rs`, on aarch64; what stands in
-//! for this elsewhere is `ggml_portable.rs`.
+//! Where ggml's hot loops are led to ours.
 //!
 //! The linker does it (`--wrap`, in `build.rs`): ggml's calls of these two
-//! functions arrive here. What the kernels are not made for goes on to ggml's
-//! own code. The signatures are those of the pinned llama-cpp-sys-2.
+//! functions arrive here. What ours are not made for goes on to ggml's own
+//! code; products on other machines than aarch64 do. The signatures are those
+//! of the pinned llama-cpp-sys-2.
 //!
 //! ggml's own products of several tokens at once (llamafile's) are left out:
 //! their sums have another order than a single token's, and a batch must have
 //! the bits of its tokens.
 
 use std::ffi::{c_int, c_void};
+#[cfg(target_arch = "aarch64")]
 use std::ops::Range;
 use std::slice;
 
-use llama_cpp_sys_2::{GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q5_0, GGML_TYPE_Q8_0, ggml_tensor};
+use llama_cpp_sys_2::{GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q8_0, ggml_tensor};
 
-use crate::kernels::{Attention, BLOCK, Block, CHUNK, MAX_GROUP, MAX_HEAD, Partial, Product, Q5_0, Q8_0};
+use crate::attention::{Attention, BLOCK, CHUNK, Column, MAX_GROUP, MAX_HEAD, Partial};
 
 /// `struct ggml_compute_params` of ggml-cpu-impl.h: a thread's share of an
 /// operation.
@@ -42,6 +43,7 @@ impl Share {
     }
 
     /// This thread's part of `count` rows, in steps of four.
+    #[cfg(target_arch = "aarch64")]
     fn my_rows(&self, count: usize) -> Range<usize> {
         let (thread, threads) = (self.thread as usize, self.threads as usize);
         let quads = count.div_ceil(4);
@@ -69,38 +71,43 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
     activations_type: c_int,
     results_type: c_int,
 ) -> bool {
-    if activations_type as u32 != GGML_TYPE_Q8_0 || results_type as u32 != GGML_TYPE_F32 {
-        return false;
-    }
-    // SAFETY: ggml passes tensors of these types and sizes.
-    unsafe fn compute<B: Block>(product: Product<B>, rows: Range<usize>, tokens: usize) -> bool {
-        // SAFETY: as above.
-        unsafe { product.compute(rows, tokens) };
-        true
-    }
-    macro_rules! product {
-        ($block:ty) => {
-            Product::<$block> {
-                blocks: depth as usize,
-                weights: weights.cast(),
-                weights_stride: weights_stride as usize,
-                activations: activations.cast::<Q8_0>(),
-                activations_stride: activations_stride as usize,
-                results: results.cast(),
-                results_stride: results_stride as usize,
+    #[cfg(target_arch = "aarch64")]
+    if activations_type as u32 == GGML_TYPE_Q8_0 && results_type as u32 == GGML_TYPE_F32 {
+        use crate::kernels::{Block, Product, Q5_0};
+        use llama_cpp_sys_2::GGML_TYPE_Q5_0;
+
+        unsafe fn compute<B: Block>(product: Product<B>, rows: Range<usize>, tokens: usize) -> bool {
+            // SAFETY: the caller's word.
+            unsafe { product.compute(rows, tokens) };
+            true
+        }
+        macro_rules! product {
+            ($block:ty) => {
+                Product::<$block> {
+                    blocks: depth as usize,
+                    weights: weights.cast(),
+                    weights_stride: weights_stride as usize,
+                    activations: activations.cast(),
+                    activations_stride: activations_stride as usize,
+                    results: results.cast(),
+                    results_stride: results_stride as usize,
+                }
+            };
+        }
+        // SAFETY: ggml passes its own share, and tensors of these types and
+        // sizes.
+        return unsafe {
+            let (rows, tokens) = ((*share).my_rows(rows as usize), tokens as usize);
+            match weights_type as u32 {
+                GGML_TYPE_Q5_0 => compute(product!(Q5_0), rows, tokens),
+                GGML_TYPE_Q8_0 => compute(product!(crate::attention::Q8_0), rows, tokens),
+                _ => false,
             }
         };
     }
-    // SAFETY: ggml's own share lives during the call.
-    let rows = unsafe { &*share }.my_rows(rows as usize);
-    // SAFETY: ggml passes tensors of these types and sizes.
-    unsafe {
-        match weights_type as u32 {
-            GGML_TYPE_Q5_0 => compute(product!(Q5_0), rows, tokens as usize),
-            GGML_TYPE_Q8_0 => compute(product!(Q8_0), rows, tokens as usize),
-            _ => false,
-        }
-    }
+    let _ = (share, rows, tokens, depth, weights, weights_stride, activations, activations_stride);
+    let _ = (results, results_stride, weights_type, activations_type, results_type);
+    false
 }
 
 /// The operands of ggml's flash attention, of a kind that the kernels take.
@@ -179,14 +186,16 @@ impl<'a> FlashAttention<'a> {
     /// A token's attention over one head of the cache.
     unsafe fn over(&self, token: usize, cache_head: usize) -> Attention {
         let at = |tensor: &ggml_tensor, offset: usize| tensor.data.cast::<u8>().wrapping_add(offset);
+        let column = |tensor: &ggml_tensor| Column {
+            first: at(tensor, cache_head * tensor.nb[2]).cast(),
+            stride: tensor.nb[1],
+        };
         Attention {
             head: self.head,
             positions: self.positions,
             scale: self.scale,
-            keys: at(self.keys, cache_head * self.keys.nb[2]),
-            keys_stride: self.keys.nb[1],
-            values: at(self.values, cache_head * self.values.nb[2]),
-            values_stride: self.values.nb[1],
+            keys: column(self.keys),
+            values: column(self.values),
             queries: at(self.queries, token * self.queries.nb[1]),
             queries_stride: self.queries.nb[2],
             mask: at(self.mask, token * self.mask.nb[1]).cast(),
@@ -225,7 +234,7 @@ impl<'a> FlashAttention<'a> {
         let offset = (token * self.query_heads + head) * self.result.nb[1];
         let result = self.result.data.cast::<u8>().wrapping_add(offset);
         // SAFETY: the result has room for each head of each token.
-        unsafe { sum.finish(result.cast(), self.head) };
+        sum.finish(unsafe { slice::from_raw_parts_mut(result.cast(), self.head) });
     }
 
     unsafe fn compute(&self, share: &Share) {

@@ -15,27 +15,16 @@
 //! these in place of ggml's.
 
 use core::arch::aarch64::{
-    float32x4_t, int8x16_t, int16x8_t, int32x4_t, uint8x16_t, uint16x4_t, vabsq_f32, vaddq_f32, vaddq_s32,
-    vaddvq_f32, vandq_u32, vbslq_f32, vcgtq_f32, vcombine_u8, vcreate_u8, vcvtnq_s32_f32, vcvtq_f32_s32,
-    vdup_n_u16, vdupq_n_f32, vdupq_n_s16, vdupq_n_s32, vdupq_n_u8, vfmaq_f32, vfmaq_laneq_f32, vfmsq_f32,
-    vget_high_s8, vget_low_s8, vget_low_s16, vld1_dup_u16, vld1_dup_u32, vld1_lane_u16, vld1q_f32, vld1q_s8,
-    vld1q_s16, vld1q_u8, vmaxnmq_f32, vmaxnmvq_f32, vmlal_high_laneq_s16, vmlal_high_s8, vmlal_laneq_s16,
-    vmlal_s8, vmovl_s8, vmull_s8, vmulq_f32, vmulq_n_f32, vmvn_u32, vpadalq_s16, vpaddlq_s16, vpaddq_s32,
-    vqmovn_high_s16, vqmovn_high_s32, vqmovn_s16, vqmovn_s32, vqtbl1q_u8, vreinterpret_u8_u32,
-    vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_s8_u8, vreinterpretq_s32_f32,
-    vreinterpretq_u32_f32, vshlq_n_s32, vsliq_n_u8, vsriq_n_u8, vst1q_f32, vst1q_s16, vsubq_f32, vtstq_u8,
+    float32x4_t, int8x16_t, int16x8_t, int32x4_t, uint8x16_t, uint16x4_t, vabsq_f32, vaddvq_f32, vcombine_u8,
+    vcreate_u8, vcvtnq_s32_f32, vcvtq_f32_s32, vdup_n_u16, vdupq_n_f32, vdupq_n_s8, vdupq_n_s16, vdupq_n_s32,
+    vfmaq_f32, vfmaq_laneq_f32, vget_high_s8, vget_low_s8, vget_low_s16, vld1_dup_u16, vld1_dup_u32,
+    vld1_lane_u16, vld1q_f32, vld1q_s8, vld1q_s16, vld1q_u8, vmaxnmq_f32, vmaxnmvq_f32, vmlal_high_laneq_s16,
+    vmlal_high_s8, vmlal_laneq_s16, vmlal_s8, vmovl_s8, vmull_s8, vmulq_f32, vmulq_n_f32, vmvn_u32,
+    vpadalq_s16, vpaddlq_s16, vpaddq_s32, vqmovn_high_s32, vqmovn_s32, vqtbl1q_u8, vreinterpret_u8_u32,
+    vreinterpretq_s8_u8, vsliq_n_u8, vsriq_n_u8, vst1q_f32, vst1q_s16, vtstq_u8,
 };
 
-/// Values in a block of q5_0 and of q8_0.
-pub const BLOCK: usize = 32;
-
-/// 32 numbers: `scale × values`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Q8_0 {
-    scale: u16,
-    values: [i8; BLOCK],
-}
+use crate::attention::{BLOCK, CHUNK, Column, Partial, Q8_0, Quantized, Row};
 
 /// 32 numbers of five bits: `scale × (value − 16)`. The low halves of the
 /// first and the last 16 share bytes; the fifth bits stand apart.
@@ -47,7 +36,7 @@ pub struct Q5_0 {
     low_bits: [u8; BLOCK / 2],
 }
 
-const _: () = assert!(size_of::<Q8_0>() == 34 && size_of::<Q5_0>() == 22);
+const _: () = assert!(size_of::<Q5_0>() == 22);
 
 /// A format of weights.
 pub trait Block: Copy {
@@ -241,7 +230,7 @@ impl<B: Block> Product<B> {
                 ($parity:expr) => {
                     let x_scales = scales::<ROWS>(x.cast(), self.weights_stride * size_of::<B>());
                     let mut products = [vdupq_n_f32(0.0); TOKENS];
-                    let mut activations = [[vreinterpretq_s8_u8(vdupq_n_u8(0)); 2]; TOKENS];
+                    let mut activations = [[vdupq_n_s8(0); 2]; TOKENS];
                     for t in 0..TOKENS {
                         let y = y.add(t * self.activations_stride);
                         products[t] = vmulq_f32(x_scales, scales::<1>(y.cast(), 0));
@@ -278,355 +267,126 @@ impl<B: Block> Product<B> {
     }
 }
 
-/// Positions whose scores are computed before their values are summed, and
-/// the piece of work that a thread takes. The sums of such pieces are added
-/// up in the order of their positions, whoever computed them.
-pub const CHUNK: usize = 128;
-
-/// The longest head that the attention below takes.
-pub const MAX_HEAD: usize = 256;
-
-/// Query heads that share one pass over the cache.
-pub const MAX_GROUP: usize = 4;
-
-/// -∞ as a half: a position that may not be looked at.
-const HIDDEN: u16 = 0xFC00;
-
-/// Attention over a cache of q8_0, for one token and all that share a head of
-/// the cache. Strides are bytes.
-#[derive(Clone, Copy)]
-pub struct Attention {
-    /// Numbers in a head: a multiple of [`BLOCK`], at most [`MAX_HEAD`].
-    pub head: usize,
-    /// Positions of the cache: a multiple of 8.
-    pub positions: usize,
-    /// What a score is multiplied by.
-    pub scale: f32,
-    /// The keys of one head of the cache.
-    pub keys: *const u8,
-    /// From a key to that of the next position.
-    pub keys_stride: usize,
-    /// The values of the same head.
-    pub values: *const u8,
-    /// From a value to that of the next position.
-    pub values_stride: usize,
-    /// The first of the query heads, f32.
-    pub queries: *const u8,
-    /// From one query head to the next.
-    pub queries_stride: usize,
-    /// The token's mask, a half for each position; [`HIDDEN`] hides it.
-    pub mask: *const u16,
-}
-
-/// What attention over some of the positions gives: sums that are to be
-/// divided by `weight`, all relative to e to the `greatest` score.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Partial {
-    greatest: f32,
-    weight: f32,
-    sums: [f32; MAX_HEAD],
-}
-
-impl Partial {
-    /// Of no position at all.
-    pub const NONE: Self = Self { greatest: f32::NEG_INFINITY, weight: 0.0, sums: [0.0; MAX_HEAD] };
-
-    /// Adds what later positions gave.
-    pub fn add(&mut self, later: &Self, head: usize) {
-        if later.weight == 0.0 {
-            return;
-        }
-        if self.weight == 0.0 {
-            self.greatest = later.greatest;
-        }
-        let greatest = self.greatest.max(later.greatest);
-        // SAFETY: every aarch64 has NEON; a head is a multiple of 32 and fits.
-        unsafe {
-            let differences = [self.greatest - greatest, later.greatest - greatest, 0.0, 0.0];
-            let factors = exp(vld1q_f32(differences.as_ptr()));
-            let mut factor = [0.0; 4];
-            vst1q_f32(factor.as_mut_ptr(), factors);
-            self.greatest = greatest;
-            self.weight = self.weight * factor[0] + later.weight * factor[1];
-            for at in (0..head.min(MAX_HEAD)).step_by(4) {
-                let sum = self.sums.as_mut_ptr().add(at);
-                let old = vmulq_n_f32(vld1q_f32(sum), factor[0]);
-                vst1q_f32(sum, add_product(old, vld1q_f32(later.sums.as_ptr().add(at)), factors, 1));
-            }
-        }
-    }
-
-    /// The weighted mean of the values, written to `result`.
-    ///
-    /// # Safety
-    ///
-    /// `head` numbers can be written there.
-    pub unsafe fn finish(&self, result: *mut f32, head: usize) {
-        let inverse = if self.weight == 0.0 { 0.0 } else { 1.0 / self.weight };
-        for at in (0..head).step_by(4) {
-            // SAFETY: the caller's word.
-            unsafe {
-                vst1q_f32(result.add(at), vmulq_n_f32(vld1q_f32(self.sums.as_ptr().add(at)), inverse));
-            }
-        }
-    }
-}
-
-/// e to the power of four numbers, none above 0; 0 for those below -87.
-/// Relative error 2e-7.
+/// Adds to `scores` what `GROUP` queries times the keys of `count` positions
+/// give, in one block of the head. Four positions at a time: `count` is a
+/// multiple of 8.
+///
+/// # Safety
+///
+/// `keys` has that many positions.
 #[inline(always)]
-fn exp(x: float32x4_t) -> float32x4_t {
-    const ROUND: f32 = 12_582_912.0; // 1.5 × 2^23: adding it rounds to an integer
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // The Taylor series: |r| is at most 0.35.
-    const SERIES: [f32; 5] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
-    // SAFETY: every aarch64 has NEON.
+pub unsafe fn score<const GROUP: usize>(
+    keys: Column,
+    count: usize,
+    queries: &[Quantized; GROUP],
+    scores: &mut [Row; GROUP],
+) {
+    // SAFETY: the caller's word; every aarch64 has NEON.
     unsafe {
-        let counts = vcgtq_f32(x, vdupq_n_f32(-87.0));
-        let x = vbslq_f32(counts, x, vdupq_n_f32(0.0));
-        let round = vdupq_n_f32(ROUND);
-        let shifted = vfmaq_f32(round, x, vdupq_n_f32(core::f32::consts::LOG2_E));
-        let n = vsubq_f32(shifted, round);
-        let r = vfmsq_f32(x, n, vdupq_n_f32(LN_2_HIGH));
-        let r = vfmsq_f32(r, n, vdupq_n_f32(LN_2_LOW));
-        let mut sum = vdupq_n_f32(SERIES[0]);
-        for &term in &SERIES[1..] {
-            sum = vfmaq_f32(vdupq_n_f32(term), sum, r);
+        let mut query_values = [[vdupq_n_s8(0); 2]; GROUP];
+        for (values, query) in query_values.iter_mut().zip(queries) {
+            *values = [vld1q_s8(query.values.as_ptr()), vld1q_s8(query.values.as_ptr().add(16))];
         }
-        let one = vdupq_n_f32(1.0);
-        let sum = vfmaq_f32(one, vfmaq_f32(one, sum, r), r);
-        // Into the exponent; the shift drops the magic number's own bits.
-        let exponent = vshlq_n_s32::<23>(vreinterpretq_s32_f32(shifted));
-        let power = vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(sum), exponent));
-        vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(power), counts))
-    }
-}
-
-/// 32 numbers as q8_0 has them, with the scale kept whole.
-#[inline(always)]
-unsafe fn quantize(numbers: *const f32) -> (f32, [int8x16_t; 2]) {
-    // SAFETY: the caller's 32 numbers; every aarch64 has NEON.
-    unsafe {
-        let mut greatest = vdupq_n_f32(0.0);
-        for at in 0..8 {
-            greatest = vmaxnmq_f32(greatest, vabsq_f32(vld1q_f32(numbers.add(4 * at))));
-        }
-        let scale = vmaxnmvq_f32(greatest) / 127.0;
-        let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-        let four = |at: usize| vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(numbers.add(at)), inverse));
-        let eight = |at: usize| vqmovn_high_s32(vqmovn_s32(four(at)), four(at + 4));
-        let sixteen = |at: usize| vqmovn_high_s16(vqmovn_s16(eight(at)), eight(at + 8));
-        (scale, [sixteen(0), sixteen(16)])
-    }
-}
-
-impl Attention {
-    /// Attention of the `GROUP` query heads from `first_head` on, over the
-    /// positions of chunk `chunk`.
-    ///
-    /// # Safety
-    ///
-    /// Everything lies where the fields say.
-    #[inline(never)]
-    pub unsafe fn chunk<const GROUP: usize>(
-        &self,
-        first_head: usize,
-        chunk: usize,
-        partials: &mut [Partial; GROUP],
-    ) {
-        let first = chunk * CHUNK;
-        // SAFETY: the caller's word.
-        let count = unsafe { self.visible(first, CHUNK.min(self.positions - first)) };
-        if count == 0 {
-            for partial in partials {
-                partial.greatest = f32::NEG_INFINITY;
-                partial.weight = 0.0;
-            }
-            return;
-        }
-        let mut scores = [[0.0f32; CHUNK]; GROUP];
-        // SAFETY: the caller's word.
-        unsafe {
-            self.score(first_head, first, count, &mut scores);
-            self.weigh(first, count, &mut scores, partials);
-            for block in 0..self.head / BLOCK {
-                self.sum_values(first, count, block, &scores, partials);
-            }
-        }
-    }
-
-    /// How many of the `count` positions from `first` on matter: up to the last
-    /// one that is not hidden, in steps of 8.
-    unsafe fn visible(&self, first: usize, count: usize) -> usize {
-        const ALL_HIDDEN: u64 = 0x0001_0001_0001_0001 * HIDDEN as u64;
-        let mut count = count;
-        while count > 0 {
-            // SAFETY: the mask has a half for each position.
-            let (low, high) = unsafe {
-                let eight = self.mask.add(first + count - 8).cast::<u64>();
-                (eight.read_unaligned(), eight.add(1).read_unaligned())
-            };
-            if low != ALL_HIDDEN || high != ALL_HIDDEN {
-                break;
-            }
-            count -= 8;
-        }
-        count
-    }
-
-    /// Queries times keys.
-    #[inline(always)]
-    unsafe fn score<const GROUP: usize>(
-        &self,
-        first_head: usize,
-        first: usize,
-        count: usize,
-        scores: &mut [[f32; CHUNK]; GROUP],
-    ) {
-        // SAFETY: the caller's word; every aarch64 has NEON.
-        unsafe {
-            for block in 0..self.head / BLOCK {
-                let mut query_scales = [0.0; GROUP];
-                let mut queries = [[vreinterpretq_s8_u8(vdupq_n_u8(0)); 2]; GROUP];
+        for at in (0..count.min(CHUNK)).step_by(4) {
+            let key_scales = scales::<4>(keys.at(at).cast(), keys.stride);
+            let mut dots = [[vdupq_n_s32(0); 4]; GROUP];
+            for p in 0..4 {
+                let key = Q8_0::values(keys.at(at + p));
                 for h in 0..GROUP {
-                    let query = self.queries.add((first_head + h) * self.queries_stride);
-                    (query_scales[h], queries[h]) = quantize(query.cast::<f32>().add(block * BLOCK));
-                }
-                let mut keys = self.keys.add(first * self.keys_stride + block * size_of::<Q8_0>());
-                for at in (0..count).step_by(4) {
-                    let key_scales = scales::<4>(keys, self.keys_stride);
-                    let mut dots = [[vdupq_n_s32(0); 4]; GROUP];
-                    for p in 0..4 {
-                        let key = Q8_0::values(keys.add(p * self.keys_stride).cast());
-                        for h in 0..GROUP {
-                            dots[h][p] = Q8_0::dot(key, queries[h]);
-                        }
-                    }
-                    for h in 0..GROUP {
-                        let [a, b, c, d] = dots[h];
-                        let dot = vcvtq_f32_s32(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)));
-                        let score = scores[h].as_mut_ptr().add(at);
-                        let product = vmulq_n_f32(key_scales, query_scales[h]);
-                        vst1q_f32(score, vfmaq_f32(vld1q_f32(score), dot, product));
-                    }
-                    keys = keys.add(4 * self.keys_stride);
-                }
-            }
-        }
-    }
-
-    /// Scores to weights, relative to the greatest score.
-    #[inline(always)]
-    unsafe fn weigh<const GROUP: usize>(
-        &self,
-        first: usize,
-        count: usize,
-        scores: &mut [[f32; CHUNK]; GROUP],
-        partials: &mut [Partial; GROUP],
-    ) {
-        // SAFETY: the caller's word; every aarch64 has NEON.
-        unsafe {
-            for (scores, partial) in scores.iter_mut().zip(partials) {
-                let mut greatest = vdupq_n_f32(f32::NEG_INFINITY);
-                for at in (0..count).step_by(4) {
-                    let score = scores.as_mut_ptr().add(at);
-                    let mask = widen(core::ptr::read_unaligned(self.mask.add(first + at).cast()));
-                    let masked = vfmaq_f32(mask, vld1q_f32(score), vdupq_n_f32(self.scale));
-                    vst1q_f32(score, masked);
-                    greatest = vmaxnmq_f32(greatest, masked);
-                }
-                let greatest = vmaxnmvq_f32(greatest);
-                let mut weight = vdupq_n_f32(0.0);
-                for at in (0..count).step_by(4) {
-                    let score = scores.as_mut_ptr().add(at);
-                    let power = exp(vsubq_f32(vld1q_f32(score), vdupq_n_f32(greatest)));
-                    vst1q_f32(score, power);
-                    weight = vaddq_f32(weight, power);
-                }
-                partial.greatest = greatest;
-                partial.weight = vaddvq_f32(weight);
-            }
-        }
-    }
-
-    /// Weights times one block of the values. The weights are rounded to 15
-    /// bits of the chunk's greatest, a finer step than the f16 scale that is
-    /// in them: 128 products of them with eight bits fit in an i32.
-    #[inline(always)]
-    unsafe fn sum_values<const GROUP: usize>(
-        &self,
-        first: usize,
-        count: usize,
-        block: usize,
-        weights: &[[f32; CHUNK]; GROUP],
-        partials: &mut [Partial; GROUP],
-    ) {
-        const GREATEST: f32 = 32767.0;
-        let mut scaled = [[0.0f32; CHUNK]; GROUP];
-        let mut rounded = [[0i16; CHUNK]; GROUP];
-        let mut steps = [0.0; GROUP];
-        // SAFETY: the caller's word; every aarch64 has NEON.
-        unsafe {
-            let values = self.values.add(first * self.values_stride + block * size_of::<Q8_0>());
-            let mut greatest = [vdupq_n_f32(0.0); GROUP];
-            for at in (0..count).step_by(4) {
-                let value_scales = scales::<4>(values.add(at * self.values_stride), self.values_stride);
-                for h in 0..GROUP {
-                    let weight = vmulq_f32(vld1q_f32(weights[h].as_ptr().add(at)), value_scales);
-                    vst1q_f32(scaled[h].as_mut_ptr().add(at), weight);
-                    greatest[h] = vmaxnmq_f32(greatest[h], vabsq_f32(weight));
+                    dots[h][p] = Q8_0::dot(key, query_values[h]);
                 }
             }
             for h in 0..GROUP {
-                let greatest = vmaxnmvq_f32(greatest[h]);
-                let inverse = if greatest == 0.0 { 0.0 } else { GREATEST / greatest };
-                steps[h] = greatest / GREATEST;
-                for at in (0..count).step_by(8) {
-                    let weight = scaled[h].as_ptr().add(at);
-                    let low = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(weight), inverse));
-                    let high = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(weight.add(4)), inverse));
-                    vst1q_s16(rounded[h].as_mut_ptr().add(at), vqmovn_high_s32(vqmovn_s32(low), high));
-                }
+                let [a, b, c, d] = dots[h];
+                let dot = vcvtq_f32_s32(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)));
+                let score = scores[h].as_mut_ptr().add(at);
+                let product = vmulq_n_f32(key_scales, queries[h].scale);
+                vst1q_f32(score, vfmaq_f32(vld1q_f32(score), dot, product));
             }
-            for half in 0..2 {
-                let mut sums = [[vdupq_n_s32(0); 4]; GROUP];
-                let mut value = values.add(2 + 16 * half);
-                for at in (0..count).step_by(8) {
-                    let mut weights = [vdupq_n_s16(0); GROUP];
-                    for h in 0..GROUP {
-                        weights[h] = vld1q_s16(rounded[h].as_ptr().add(at));
-                    }
-                    macro_rules! position {
-                        ($lane:literal) => {
-                            let numbers = vld1q_s8(value.cast());
-                            let low: int16x8_t = vmovl_s8(vget_low_s8(numbers));
-                            let high: int16x8_t = vmovl_s8(vget_high_s8(numbers));
-                            for h in 0..GROUP {
-                                let (sum, weight) = (&mut sums[h], weights[h]);
-                                sum[0] = vmlal_laneq_s16::<$lane>(sum[0], vget_low_s16(low), weight);
-                                sum[1] = vmlal_high_laneq_s16::<$lane>(sum[1], low, weight);
-                                sum[2] = vmlal_laneq_s16::<$lane>(sum[2], vget_low_s16(high), weight);
-                                sum[3] = vmlal_high_laneq_s16::<$lane>(sum[3], high, weight);
-                            }
-                            value = value.add(self.values_stride);
-                        };
-                    }
-                    position!(0);
-                    position!(1);
-                    position!(2);
-                    position!(3);
-                    position!(4);
-                    position!(5);
-                    position!(6);
-                    position!(7);
-                }
+        }
+    }
+}
+
+/// Writes to `partials`, from the head's number `start` on, what the weights times
+/// the values of `count` positions give, in one block of the head; `count` is a
+/// multiple of 8.
+///
+/// The weights are rounded to 15 bits of the greatest, a finer step than the
+/// half that is a factor in them: no value of the cache is made a float.
+///
+/// # Safety
+///
+/// `values` has that many positions.
+#[inline(always)]
+pub unsafe fn sum_values<const GROUP: usize>(
+    values: Column,
+    count: usize,
+    weights: &[Row; GROUP],
+    start: usize,
+    partials: &mut [Partial; GROUP],
+) {
+    const GREATEST: f32 = 32767.0;
+    let mut scaled = [[0.0f32; CHUNK]; GROUP];
+    let mut rounded = [[0i16; CHUNK]; GROUP];
+    let mut steps = [0.0; GROUP];
+    // SAFETY: the caller's word; every aarch64 has NEON.
+    unsafe {
+        let mut greatest = [vdupq_n_f32(0.0); GROUP];
+        for at in (0..count.min(CHUNK)).step_by(4) {
+            let value_scales = scales::<4>(values.at(at).cast(), values.stride);
+            for h in 0..GROUP {
+                let weight = vmulq_f32(vld1q_f32(weights[h].as_ptr().add(at)), value_scales);
+                vst1q_f32(scaled[h].as_mut_ptr().add(at), weight);
+                greatest[h] = vmaxnmq_f32(greatest[h], vabsq_f32(weight));
+            }
+        }
+        for h in 0..GROUP {
+            let greatest = vmaxnmvq_f32(greatest[h]);
+            let inverse = if greatest == 0.0 { 0.0 } else { GREATEST / greatest };
+            steps[h] = greatest / GREATEST;
+            for at in (0..count.min(CHUNK)).step_by(8) {
+                let weight = scaled[h].as_ptr().add(at);
+                let low = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(weight), inverse));
+                let high = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(weight.add(4)), inverse));
+                vst1q_s16(rounded[h].as_mut_ptr().add(at), vqmovn_high_s32(vqmovn_s32(low), high));
+            }
+        }
+        for half in 0..2 {
+            let mut sums = [[vdupq_n_s32(0); 4]; GROUP];
+            let mut value = values.first.cast::<u8>().add(2 + 16 * half);
+            for at in (0..count.min(CHUNK)).step_by(8) {
+                let mut weights = [vdupq_n_s16(0); GROUP];
                 for h in 0..GROUP {
-                    let result = partials[h].sums.as_mut_ptr().add(block * BLOCK + 16 * half);
-                    for (quarter, &sum) in sums[h].iter().enumerate() {
-                        vst1q_f32(result.add(4 * quarter), vmulq_n_f32(vcvtq_f32_s32(sum), steps[h]));
-                    }
+                    weights[h] = vld1q_s16(rounded[h].as_ptr().add(at));
+                }
+                macro_rules! position {
+                    ($lane:literal) => {
+                        let numbers = vld1q_s8(value.cast());
+                        let low: int16x8_t = vmovl_s8(vget_low_s8(numbers));
+                        let high: int16x8_t = vmovl_s8(vget_high_s8(numbers));
+                        for h in 0..GROUP {
+                            let (sum, weight) = (&mut sums[h], weights[h]);
+                            sum[0] = vmlal_laneq_s16::<$lane>(sum[0], vget_low_s16(low), weight);
+                            sum[1] = vmlal_high_laneq_s16::<$lane>(sum[1], low, weight);
+                            sum[2] = vmlal_laneq_s16::<$lane>(sum[2], vget_low_s16(high), weight);
+                            sum[3] = vmlal_high_laneq_s16::<$lane>(sum[3], high, weight);
+                        }
+                        value = value.wrapping_add(values.stride);
+                    };
+                }
+                position!(0);
+                position!(1);
+                position!(2);
+                position!(3);
+                position!(4);
+                position!(5);
+                position!(6);
+                position!(7);
+            }
+            for h in 0..GROUP {
+                let result = partials[h].sums.as_mut_ptr().add(start + 16 * half);
+                for (quarter, &sum) in sums[h].iter().enumerate() {
+                    vst1q_f32(result.add(4 * quarter), vmulq_n_f32(vcvtq_f32_s32(sum), steps[h]));
                 }
             }
         }

@@ -30,7 +30,8 @@
 //! | [`llm`] | model, context, tokens in and out; the only user of llama-cpp-2 |
 //! | [`speculation`] | what a text that repeats itself says next |
 //! | `ggml` | where ggml's hot loops are led to ours |
-//! | `kernels` | matrix products and attention for the A53 |
+//! | `attention` | attention over the cache, in chunks of positions |
+//! | `kernels` | the innermost loops, for the A53 and in plain Rust |
 //! | [`sampler`] | how the next token is chosen |
 //! | [`lifespan`] | when a life ends, and which prompts leave room for one |
 //! | [`memory`] | what a context costs, and whether this machine has it |
@@ -56,6 +57,7 @@
 //! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP as a question to ask |
 //! | [`ending`] | every way a life can end, its words and its exit code |
 
+mod attention;
 pub mod board;
 pub mod button;
 pub mod cli;
@@ -64,13 +66,12 @@ pub mod download;
 pub mod ending;
 pub mod escpos;
 pub mod generator;
-#[cfg_attr(not(target_arch = "aarch64"), path = "ggml_portable.rs")]
 mod ggml;
 pub mod gguf;
 pub mod gpio;
 pub mod http;
 pub mod interrupt;
-#[cfg(target_arch = "aarch64")]
+#[cfg_attr(not(target_arch = "aarch64"), path = "kernels_portable.rs")]
 mod kernels;
 pub mod lifespan;
 pub mod listeners;

@@ -5,6 +5,7 @@
 //! only those that its test sets and `TORMENT_THREADS=1`.
 
 mod bad_input;
+mod computing;
 mod download;
 mod emulator;
 mod fake_printer;
@@ -18,6 +19,7 @@ mod nexus;
 mod paper;
 mod printing;
 mod prompt;
+mod prompt_state;
 mod server;
 mod signals;
 mod supervision;

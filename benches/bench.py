@@ -1,0 +1,258 @@
+"""Measures the piece beside its peers and prints tables in Markdown.
+
+Run by script/bench, which builds what is measured. Times are medians of
+alternating runs in one process list: on a shared machine only their ratios say
+something. Instruction counts are exact.
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CONTEXT, LIMIT = 2048, 1945
+DEPTHS = [0, 512, 1024, 1900]
+COUNTED = [64, 1900]
+# A life of the default model's shape takes half a minute on two x86 cores.
+PATIENCE = 900
+WAYS = {
+    "flash attention off, f16": ["--keys", "f16", "--values", "f16", "--no-flash-attention"],
+    "flash attention on, f16": ["--keys", "f16", "--values", "f16"],
+    "flash attention on, keys q8_0, values f16": ["--keys", "q8_0", "--values", "f16"],
+    "flash attention on, q8_0 (shipped)": ["--keys", "q8_0", "--values", "q8_0"],
+}
+
+arguments = argparse.ArgumentParser(description=__doc__)
+arguments.add_argument("--program", required=True)
+arguments.add_argument("--probe", required=True)
+arguments.add_argument("--model", required=True, help="the default model's shape")
+arguments.add_argument("--board-program")
+arguments.add_argument("--board-probe")
+arguments.add_argument("--plugin")
+arguments.add_argument("--peer-python")
+arguments.add_argument("--pairs", type=int, default=5)
+arguments.add_argument("--threads", type=int, default=2)
+options = arguments.parse_args()
+threads = str(options.threads)
+
+
+def run(command, **more):
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, **more)
+
+
+def table(head, rows):
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |")
+    print(flush=True)
+
+
+def own_life(model, lookahead, state, limit=None):
+    """A greedy life of the program: seconds to armed and to the first word, tokens/s, memory."""
+    command = [options.program, "--model", model, "--threads", threads, "--verbose", "--state-dir", state,
+               "--lookahead", str(lookahead), "--context-size", str(CONTEXT)]
+    start = time.monotonic()
+    life = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    os.set_blocking(life.stderr.fileno(), True)
+    armed = first = None
+    errors = b""
+    for line in life.stderr:
+        errors += line
+        if line.startswith(b"armed after"):
+            armed = time.monotonic()
+            break
+    if armed is None:
+        sys.exit(f"benches/bench.py: no life was lived: {errors[-400:].decode()}")
+    life.stdout.read(1)
+    first = time.monotonic()
+    text = life.stdout.read()
+    errors += life.stderr.read()
+    life.wait(PATIENCE)
+    end = time.monotonic()
+    rate = re.search(rb"life [0-9.]+ s, ([0-9.]+) tokens/s", errors)
+    return {"armed": armed - start, "first": first - armed, "rate": float(rate[1]), "text": text,
+            "restored": b"restored" in errors, "end": end}
+
+
+def memory(model, state):
+    """Peak and private memory (kB) near the end of a life, read from /proc."""
+    command = [options.program, "--model", model, "--threads", threads, "--state-dir", state, "--lookahead", "6"]
+    life = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
+    most = {"VmHWM": 0, "RssAnon": 0}
+    while life.stdout.read(64):
+        try:
+            status = Path(f"/proc/{life.pid}/status").read_text()
+        except OSError:
+            break
+        for key in most:
+            found = re.search(rf"{key}:\s+(\d+)", status)
+            most[key] = max(most[key], int(found[1]) if found else 0)
+    life.wait(PATIENCE)
+    return most
+
+
+def peer_life(model):
+    done = run([options.peer_python, "benches/peer.py", model, "prompt.txt", threads, str(CONTEXT), str(LIMIT)])
+    if done.returncode:
+        sys.exit(f"benches/bench.py: the peer failed: {done.stderr[-400:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def completion_life(model):
+    """llama.cpp's own tool, where it is on PATH: tokens/s of its own report."""
+    prompt = Path(ROOT, "prompt.txt").read_text()
+    done = run(["llama-completion", "-m", model, "-c", str(CONTEXT), "-n", str(LIMIT - 350), "-t", threads,
+                "-p", prompt, "--temp", "0", "--ignore-eos", "-no-cnv"], stdin=subprocess.DEVNULL)
+    found = re.search(r"\beval time.*?([0-9.]+) tokens per second", done.stderr[::1].split("prompt eval time")[-1].split("\n", 1)[-1])
+    return float(found[1])
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def machine():
+    cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    compiler = run(["cc", "--version"]).stdout.splitlines()[0]
+    rustc = run(["rustc", "--version"]).stdout.strip()
+    print(f"{time.strftime('%Y-%m-%d')}; {cpu[1] if cpu else 'unknown CPU'}; {compiler}; {rustc}; "
+          f"{threads} threads; medians of {options.pairs} alternating runs\n")
+
+
+def lives():
+    print("### A whole life\n")
+    own, looking, peer, tool = [], [], [], []
+    first_starts, later = [], []
+    has_tool = shutil.which("llama-completion")
+    for _ in range(options.pairs):
+        with tempfile.TemporaryDirectory() as state:
+            first_starts.append(own_life("ember", 0, state))
+        with tempfile.TemporaryDirectory() as state:
+            one = own_life(options.model, 0, state)
+            first_starts.append(one)
+            own.append(one)
+            if options.peer_python:
+                peer.append(peer_life(options.model))
+            two = own_life(options.model, 6, state)
+            looking.append(two)
+            later.append(two)
+            if has_tool:
+                tool.append(completion_life(options.model))
+    shape_first = [life for life in first_starts if life in own]
+    same = all(a["text"] == b["text"] for a, b in zip(own, looking))
+    rows = [["torment-nexus", f"{median([l['rate'] for l in own]):.1f}", "1.00"]]
+    base = median([l["rate"] for l in own])
+    ratios = lambda others: f"{median([o / l['rate'] for o, l in zip(others, own)]):.2f}"
+    rows.append([f"looking ahead ({'identical text' if same else 'TEXT DIFFERS'})",
+                 f"{median([l['rate'] for l in looking]):.1f}", ratios([l["rate"] for l in looking])])
+    if peer:
+        rows.append(["llama-cpp-python", f"{median([p['rate'] for p in peer]):.1f}", ratios([p["rate"] for p in peer])])
+    if tool:
+        rows.append(["llama-completion", f"{median(tool):.1f}", ratios(tool)])
+    table(["whole greedy life of 2,048, the default model's shape", "tokens/s", "median of ratios"], rows)
+
+    print("### Starting\n")
+    one_token = 1 / base
+    rows = [
+        ["process start to armed, first time", f"{median([l['armed'] for l in shape_first]):.2f} s"],
+        ["process start to armed, later", f"{median([l['armed'] for l in later]):.2f} s"],
+        ["later / first (panic to armed again)",
+         f"{median([b['armed'] / a['armed'] for a, b in zip(shape_first, later)]):.3f}"],
+        ["armed to first word, in tokens' time", f"{median([l['first'] for l in later]) / one_token:.2f}"],
+    ]
+    if peer:
+        rows.append(["llama-cpp-python: load", f"{median([p['load'] for p in peer]):.2f} s"])
+        rows.append(["llama-cpp-python: prompt to first token", f"{median([p['first'] for p in peer]):.2f} s"])
+    table(["", ""], rows)
+    if not all(life["restored"] for life in later):
+        sys.exit("benches/bench.py: a later life did not restore its prompt")
+
+    print("### Memory\n")
+    with tempfile.TemporaryDirectory() as state:
+        most = memory(options.model, state)
+    rows = [["torment-nexus", most["VmHWM"], most["RssAnon"]]]
+    if peer:
+        rows.append(["llama-cpp-python", peer[-1]["rss"], peer[-1]["anonymous"]])
+    table(["kB at 2,048", "peak resident", "private"], rows)
+
+
+def depths():
+    print("### Tokens a second by depth\n")
+    measured = {name: [] for name in WAYS}
+    for _ in range(options.pairs):
+        for name, way in WAYS.items():
+            done = run([options.probe, "speed", options.model, "--threads", threads, "--tokens", "24",
+                        "--depths", ",".join(map(str, DEPTHS)), *way])
+            measured[name].append([float(line.split()[1]) for line in done.stdout.splitlines()])
+    rows = [[name, *(f"{median(column):.1f}" for column in zip(*runs))] for name, runs in measured.items()]
+    table(["", *DEPTHS], rows)
+
+
+def quality():
+    print("### What a smaller cache changes: mean KL divergence from f16 over a life of ember (bound: 0.001)\n")
+    rows = []
+    for name, way in WAYS.items():
+        done = run([options.probe, "divergence", "ember", "--threads", "1", *way])
+        rows.append([name, done.stdout.strip()])
+    table(["", ""], rows)
+    print("### Looking ahead: 20 whole lives of ember\n")
+    done = run([options.probe, "lives", "ember", "--threads", "1", "--count", "20"])
+    print("```text\n" + done.stdout.strip() + "\n```\n")
+
+
+def counts():
+    print("### Instructions on the Cortex-A53, one thread (millions; exact)\n")
+    emulator = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu", "cortex-a53",
+                "-plugin", options.plugin, "-d", "plugin", options.board_probe]
+
+    def marks(*more):
+        done = run(emulator + list(more))
+        found = re.findall(r"mark ([1-9]\d*) (.*)", done.stderr + done.stdout)
+        if not found:
+            sys.exit(f"benches/bench.py: nothing was counted: {done.stderr[-400:]}")
+        words = found[-1][1].split()
+        return {key: int(value) / 1e6 for key, value in zip(words[::2], words[1::2])}
+
+    rows, batches = [], []
+    classes = ["all", "simd", "simd-load", "simd-store", "integer", "load", "store", "branch"]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, way in WAYS.items():
+            for depth in COUNTED:
+                state = f"{folder}/state"
+                run([options.probe, "keep", options.model, "--threads", threads, "--depth", str(depth), state, *way])
+                counted = marks("count", options.model, state, *way)
+                rows.append([name, depth, *(f"{counted[key]:.1f}" for key in classes)])
+                if "shipped" in name:
+                    single = counted["all"]
+                    for batch in [2, 4, 7]:
+                        several = marks("count", options.model, state, "--batch", str(batch), *way)["all"] - single
+                        batches.append([depth, batch, f"{several / batch:.1f}", f"{single * batch / several:.2f}"])
+                    choices = [["arg-max", []], ["dice", ["--temp", "0.8"]],
+                               ["dice and DRY", ["--temp", "0.8", "--dry", "0.8"]]]
+                    if depth == COUNTED[0]:
+                        chosen = [[label, f"{marks('choose', options.model, state, *more)['all'] - single:.2f}"]
+                                  for label, more in choices]
+    table(["a token", "depth", *classes], rows)
+    table(["depth", "tokens at once", "for each token", "times as fast as one by one"], batches)
+    table(["choosing a token", "beside the token itself"], chosen)
+    load = marks("load", options.model)
+    print(f"Loading the model: {load['all']:.0f}\n")
+
+
+machine()
+lives()
+depths()
+quality()
+if options.plugin:
+    counts()
+    ember = Path(ROOT, "models/ember/ember.gguf").stat().st_size
+    whole = Path(options.board_program).stat().st_size
+    print(f"aarch64 program: {whole} bytes, {whole - ember} without ember\n")

@@ -1,0 +1,96 @@
+//! How it is computed changes no word: batches, threads, looking ahead.
+
+use torment_nexus::interrupt::Interrupt;
+use torment_nexus::lifespan::Lifespan;
+use torment_nexus::llm::{Computing, Model, Session, Token};
+use torment_nexus::model::{ModelFile, ModelName};
+use torment_nexus::sampler::Sampling;
+
+use crate::nexus::Nexus;
+
+#[test]
+fn looking_ahead_changes_no_word_whatever_chooses_them() {
+    let nexus = Nexus::new();
+    for sampling in [
+        &[][..],
+        &["--temp", "0.3", "--seed", "5"],
+        &["--temp", "0.8", "--seed", "5", "--top-k", "0"],
+        &["--dry-multiplier", "0.1"],
+        &["--repeat-penalty", "1.05", "--temp", "0.2", "--seed", "2"],
+    ] {
+        let thought = |lookahead: &str| {
+            let ended = nexus.ember(&[sampling, &["-c", "900", "--lookahead", lookahead]].concat());
+            ended.died().stdout.clone()
+        };
+        let plain = thought("0");
+        for lookahead in ["1", "3", "6"] {
+            assert_eq!(thought(lookahead), plain, "--lookahead {lookahead} with {sampling:?}");
+        }
+    }
+}
+
+fn model() -> (Model, Interrupt) {
+    let (raise, interrupt) = Interrupt::new();
+    std::mem::forget(raise);
+    let file = ModelFile::find(&ModelName::Ember, "models".as_ref(), &interrupt).expect("ember");
+    (Model::load(&file, false, &interrupt).expect("ember loads"), interrupt)
+}
+
+fn open(model: &Model, computing: Computing) -> Session<'_> {
+    let lifespan = Lifespan::new(1024.try_into().expect("not 0"), 1, 2048).expect("room");
+    Session::open(model, lifespan, computing, &Sampling::GREEDY).expect("a context")
+}
+
+/// Tokens without sense.
+fn tokens(count: i32) -> Vec<Token> {
+    (0..count).map(|index| Token::new(300 + index * 37 % 1500)).collect()
+}
+
+#[test]
+fn a_batch_has_the_bits_of_its_tokens_on_any_number_of_threads() {
+    let (model, interrupt) = model();
+    let logits = |batch: u32, threads: u16| {
+        let mut session = open(&model, Computing { batch, ..Computing::new(threads, 0) });
+        session.prefill(&tokens(400), None, &interrupt).expect("a prompt");
+        session.logits().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()
+    };
+    let singles = logits(1, 1);
+    for (batch, threads) in [(2, 1), (5, 1), (7, 1), (1, 2), (7, 2)] {
+        assert!(logits(batch, threads) == singles, "batches of {batch} on {threads} threads differ");
+    }
+}
+
+#[test]
+fn a_text_that_loops_takes_far_fewer_steps_and_one_that_does_not_takes_none_more() {
+    let (model, interrupt) = model();
+    let steps = |period: i32| {
+        let mut session = open(&model, Computing::new(1, 6));
+        session.prefill(&tokens(period)[..1], None, &interrupt).expect("a prompt");
+        let before = session.steps();
+        for index in 1..400 {
+            let token = tokens(period)[(index % period) as usize];
+            session.follow_with(token).expect("it is computed");
+        }
+        session.steps() - before
+    };
+    assert_eq!(steps(400), 399);
+    assert!(steps(11) < 100, "{} steps for 399 tokens of a loop", steps(11));
+}
+
+#[test]
+fn what_was_looked_ahead_at_and_not_said_leaves_no_trace() {
+    let (model, interrupt) = model();
+    // A loop that breaks off in the middle of what was foretold, and goes on
+    // otherwise.
+    let mut text: Vec<_> = tokens(9).into_iter().cycle().take(100).collect();
+    text.extend(tokens(200).into_iter().skip(50));
+    let logits = |lookahead: u16| {
+        let mut session = open(&model, Computing::new(1, lookahead));
+        session.prefill(&text[..1], None, &interrupt).expect("a prompt");
+        for &token in &text[1..] {
+            session.follow_with(token).expect("it is computed");
+        }
+        session.logits().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()
+    };
+    assert!(logits(6) == logits(0));
+}
