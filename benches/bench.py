@@ -39,6 +39,7 @@ arguments.add_argument("--plugin")
 arguments.add_argument("--peer-python")
 arguments.add_argument("--pairs", type=int, default=5)
 arguments.add_argument("--threads", type=int, default=2)
+arguments.add_argument("--only", default="lives,depths,quality,counts", help="some of these, with commas")
 options = arguments.parse_args()
 threads = str(options.threads)
 
@@ -111,8 +112,11 @@ def completion_life(model):
     prompt = Path(ROOT, "prompt.txt").read_text()
     done = run(["llama-completion", "-m", model, "-c", str(CONTEXT), "-n", str(LIMIT - 350), "-t", threads,
                 "-p", prompt, "--temp", "0", "--ignore-eos", "-no-cnv"], stdin=subprocess.DEVNULL)
-    found = re.search(r"\beval time.*?([0-9.]+) tokens per second", done.stderr[::1].split("prompt eval time")[-1].split("\n", 1)[-1])
-    return float(found[1])
+    # The first such line is the prompt's.
+    rates = re.findall(r"eval time.*?([0-9.]+) tokens per second", done.stderr)
+    if len(rates) < 2:
+        sys.exit(f"benches/bench.py: llama-completion reports no rate: {done.stderr[-400:]}")
+    return float(rates[1])
 
 
 def median(values):
@@ -247,11 +251,15 @@ def counts():
     print(f"Loading the model: {load['all']:.0f}\n")
 
 
+only = options.only.split(",")
 machine()
-lives()
-depths()
-quality()
-if options.plugin:
+if "lives" in only:
+    lives()
+if "depths" in only:
+    depths()
+if "quality" in only:
+    quality()
+if "counts" in only and options.plugin:
     counts()
     ember = Path(ROOT, "models/ember/ember.gguf").stat().st_size
     whole = Path(options.board_program).stat().st_size
