@@ -106,7 +106,7 @@ impl ModelFile {
     }
 
     /// What tells this file from others, without reading all of it: its length,
-    /// when it was changed, and [`SAMPLES`] pieces of what is in it.
+    /// when it was changed, and 64 pieces of what is in it.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 8 | [`MAGIC`] |
+//! | 0 | 8 | `NEXUSKV1` |
 //! | 8 | 32 | the [`Key`] |
 //! | 40 | 8 | length of the state, little-endian |
 //! | 48 | 32 | SHA-256 of the state |

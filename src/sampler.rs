@@ -104,7 +104,7 @@ impl<'a> Logits<'a> {
     #[must_use]
     pub fn are_sound(&self) -> bool {
         // Without a way out in the middle, so that it is done in vectors.
-        let unsound = |unsound, &logit: &f32| unsound | !(logit < f32::INFINITY);
+        let unsound = |unsound, &logit: &f32| unsound | logit.is_nan() | (logit == f32::INFINITY);
         !self.computed.iter().fold(false, unsound)
     }
 

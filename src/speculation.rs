@@ -7,7 +7,7 @@
 //!
 //! Whether to foretell is decided by the text alone: it costs nothing to watch
 //! whether a prophecy would have come true, and none is made before
-//! [`TRUE_BEFORE`] of them did.
+//! eight of them did.
 
 /// Tokens that must be the same as at an earlier place to follow the text on
 /// from there.
