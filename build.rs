@@ -1,9 +1,24 @@
 //! Leads two of ggml's hot loops to `src/ggml.rs`: the linker renames the
-//! calls of them, and nothing of llama.cpp is changed.
+//! calls of them, and nothing of llama.cpp is changed. And says which kernels
+//! the machine that this is built for gets.
+
+use std::env;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     for function in ["llamafile_sgemm", "ggml_compute_forward_flash_attn_ext"] {
         println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
     }
+
+    println!("cargo:rustc-check-cfg=cfg(kernels, values(none(), \"a53\", \"avx2\"))");
+    let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    let has = |feature: &str| features.split(',').any(|has| has == feature);
+    let kernels = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
+        Ok("aarch64") => "a53",
+        Ok("x86_64") if ["avx2", "fma", "f16c"].into_iter().all(has) => "avx2",
+        _ => return,
+    };
+    // With a name, and without one: there are some.
+    println!("cargo:rustc-cfg=kernels=\"{kernels}\"");
+    println!("cargo:rustc-cfg=kernels");
 }

@@ -11,20 +11,8 @@
 
 use std::slice;
 
+use crate::blocks::{BLOCK, Q8_0, add_product};
 use crate::kernels;
-
-/// Numbers in a block of q8_0.
-pub const BLOCK: usize = 32;
-
-/// 32 numbers: `scale × values`. The scale is a half.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Q8_0 {
-    pub scale: u16,
-    pub values: [i8; BLOCK],
-}
-
-const _: () = assert!(size_of::<Q8_0>() == 34);
 
 /// Positions that are one piece of work. (Their products with 15 bits and with
 /// eight fit in an i32, too.)
@@ -41,21 +29,6 @@ pub type Row = [f32; CHUNK];
 
 /// -∞ as a half: a position that may not be looked at.
 const HIDDEN: u16 = 0xFC00;
-
-/// A half as a float; infinities and NaNs are taken for numbers.
-#[inline(always)]
-pub fn widen(half: u16) -> f32 {
-    // The exponent's bias is 127 instead of 15.
-    const REBIAS: f32 = f32::from_bits((127 + 127 - 15) << 23);
-    let magnitude = f32::from_bits(u32::from(half & 0x7FFF) << 13) * REBIAS;
-    if half & 0x8000 == 0 { magnitude } else { -magnitude }
-}
-
-/// `a × b + c`, rounded once where the machine can.
-#[inline(always)]
-pub fn add_product(a: f32, b: f32, c: f32) -> f32 {
-    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }
-}
 
 /// e to the power of a number not above 0; 0 for those below -87. Relative
 /// error 2e-7. Written so that a compiler makes vectors of a loop over it.
@@ -95,7 +68,12 @@ impl Quantized {
         let inverse = if greatest == 0.0 { 0.0 } else { 127.0 / greatest };
         // 1.5 × 2^23, as above: it rounds to even.
         let round = |number: f32| (number * inverse + 12_582_912.0).to_bits() as u8 as i8;
-        Self { scale: greatest / 127.0, values: numbers.map(round) }
+        // A loop: `map` is a call for each block.
+        let mut values = [0; BLOCK];
+        for (value, &number) in values.iter_mut().zip(numbers) {
+            *value = round(number);
+        }
+        Self { scale: greatest / 127.0, values }
     }
 }
 
@@ -252,16 +230,8 @@ fn visible(mask: &[u16]) -> &[u16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::widen;
     use proptest::prelude::*;
-
-    #[test]
-    fn a_half_is_the_float_it_stands_for() {
-        for (half, float) in
-            [(0x3C00, 1.0), (0xC000, -2.0), (0x0001, 2.0f32.powi(-24)), (0x7BFF, 65504.0), (0, 0.0)]
-        {
-            assert_eq!(widen(half), float);
-        }
-    }
 
     #[test]
     fn exp_is_right_to_three_parts_in_ten_million() {

@@ -2,7 +2,7 @@
 //!
 //! The linker does it (`--wrap`, in `build.rs`): ggml's calls of these two
 //! functions arrive here. What ours are not made for goes on to ggml's own
-//! code; products on other machines than aarch64 do. The signatures are those
+//! code; so do products on a machine without kernels of its own. The signatures are those
 //! of the pinned llama-cpp-sys-2.
 //!
 //! ggml's own products of several tokens at once (llamafile's) are left out:
@@ -10,13 +10,14 @@
 //! the bits of its tokens.
 
 use std::ffi::{c_int, c_void};
-#[cfg(target_arch = "aarch64")]
+#[cfg(kernels)]
 use std::ops::Range;
 use std::slice;
 
 use llama_cpp_sys_2::{GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q8_0, ggml_tensor};
 
-use crate::attention::{Attention, BLOCK, CHUNK, Column, MAX_GROUP, MAX_HEAD, Partial};
+use crate::attention::{Attention, CHUNK, Column, MAX_GROUP, MAX_HEAD, Partial};
+use crate::blocks::BLOCK;
 
 /// `struct ggml_compute_params` of ggml-cpu-impl.h: a thread's share of an
 /// operation.
@@ -43,7 +44,7 @@ impl Share {
     }
 
     /// This thread's part of `count` rows, in steps of four.
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(kernels)]
     fn my_rows(&self, count: usize) -> Range<usize> {
         let (thread, threads) = (self.thread as usize, self.threads as usize);
         let quads = count.div_ceil(4);
@@ -71,10 +72,13 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
     activations_type: c_int,
     results_type: c_int,
 ) -> bool {
-    #[cfg(target_arch = "aarch64")]
-    if activations_type as u32 == GGML_TYPE_Q8_0 && results_type as u32 == GGML_TYPE_F32 {
-        use crate::kernels::{Block, Product, Q5_0};
-        use llama_cpp_sys_2::GGML_TYPE_Q5_0;
+    #[cfg(kernels)]
+    {
+        use crate::blocks::{Q4K, Q5_0, Q6K, Q8_0};
+        use crate::product::{Block, Product};
+        use llama_cpp_sys_2::{
+            GGML_TYPE_F32, GGML_TYPE_Q4_K, GGML_TYPE_Q5_0, GGML_TYPE_Q6_K, GGML_TYPE_Q8_K,
+        };
 
         unsafe fn compute<B: Block>(product: Product<B>, rows: Range<usize>, tokens: usize) -> bool {
             // SAFETY: the caller's word.
@@ -94,20 +98,28 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
                 }
             };
         }
+        if results_type as u32 != GGML_TYPE_F32 {
+            return false;
+        }
         // SAFETY: ggml passes its own share, and tensors of these types and
         // sizes.
         return unsafe {
             let (rows, tokens) = ((*share).my_rows(rows as usize), tokens as usize);
-            match weights_type as u32 {
-                GGML_TYPE_Q5_0 => compute(product!(Q5_0), rows, tokens),
-                GGML_TYPE_Q8_0 => compute(product!(crate::attention::Q8_0), rows, tokens),
+            match (weights_type as u32, activations_type as u32) {
+                (GGML_TYPE_Q5_0, GGML_TYPE_Q8_0) => compute(product!(Q5_0), rows, tokens),
+                (GGML_TYPE_Q8_0, GGML_TYPE_Q8_0) => compute(product!(Q8_0), rows, tokens),
+                (GGML_TYPE_Q4_K, GGML_TYPE_Q8_K) => compute(product!(Q4K), rows, tokens),
+                (GGML_TYPE_Q6_K, GGML_TYPE_Q8_K) => compute(product!(Q6K), rows, tokens),
                 _ => false,
             }
         };
     }
-    let _ = (share, rows, tokens, depth, weights, weights_stride, activations, activations_stride);
-    let _ = (results, results_stride, weights_type, activations_type, results_type);
-    false
+    #[cfg(not(kernels))]
+    {
+        let _ = (share, rows, tokens, depth, weights, weights_stride, activations, activations_stride);
+        let _ = (results, results_stride, weights_type, activations_type, results_type);
+        false
+    }
 }
 
 /// The operands of ggml's flash attention, of a kind that the kernels take.

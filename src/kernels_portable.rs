@@ -1,7 +1,8 @@
-//! What `kernels.rs` is on other machines than aarch64: the same sums in plain
-//! Rust, which a compiler makes vectors of.
+//! The innermost loops of attention in plain Rust, for machines without kernels
+//! of their own; ggml computes their products.
 
-use crate::attention::{BLOCK, CHUNK, Column, Partial, Quantized, Row, add_product, widen};
+use crate::attention::{CHUNK, Column, Partial, Quantized, Row};
+use crate::blocks::{BLOCK, add_product, widen};
 
 /// Adds to `scores` what `GROUP` queries times the keys of `count` positions
 /// give, in one block of the head.

@@ -31,7 +31,9 @@
 //! | [`speculation`] | what a text that repeats itself says next |
 //! | `ggml` | where ggml's hot loops are led to ours |
 //! | `attention` | attention over the cache, in chunks of positions |
-//! | `kernels` | the innermost loops, for the A53 and in plain Rust |
+//! | `product` | products of weights and activations, in tiles |
+//! | `kernels` | the innermost loops: for the A53, for AVX2, and in plain Rust |
+//! | `blocks` | how GGUF's blocks of numbers are laid out |
 //! | [`sampler`] | how the next token is chosen |
 //! | [`lifespan`] | when a life ends, and which prompts leave room for one |
 //! | [`memory`] | what a context costs, and whether this machine has it |
@@ -58,6 +60,7 @@
 //! | [`ending`] | every way a life can end, its words and its exit code |
 
 mod attention;
+mod blocks;
 pub mod board;
 pub mod button;
 pub mod cli;
@@ -71,7 +74,10 @@ pub mod gguf;
 pub mod gpio;
 pub mod http;
 pub mod interrupt;
-#[cfg_attr(not(target_arch = "aarch64"), path = "kernels_portable.rs")]
+// build.rs says which.
+#[cfg_attr(kernels = "a53", path = "kernels_a53.rs")]
+#[cfg_attr(kernels = "avx2", path = "kernels_avx2.rs")]
+#[cfg_attr(not(any(kernels = "a53", kernels = "avx2")), path = "kernels_portable.rs")]
 mod kernels;
 pub mod lifespan;
 pub mod listeners;
@@ -82,6 +88,8 @@ pub mod output;
 pub mod pace;
 pub mod paper;
 pub mod printer;
+#[cfg(kernels)]
+mod product;
 pub mod progress;
 pub mod prompt;
 pub mod prompt_state;

@@ -1,0 +1,112 @@
+//! Blocks of numbers: how GGUF's formats lay them out.
+//!
+//! Names and layouts are GGUF's. A block is `scale × integers`; the scale is a
+//! half. What activations are rounded to is not in the file: ggml makes it.
+
+/// Numbers in a block of q8_0 and q5_0.
+pub const BLOCK: usize = 32;
+
+/// Numbers in a block of the K formats.
+pub const SUPER_BLOCK: usize = 256;
+
+/// 32 numbers: `scale × values`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Q8_0 {
+    pub scale: u16,
+    pub values: [i8; BLOCK],
+}
+
+/// 32 numbers of five bits: `scale × (value − 16)`. The low halves of the
+/// first and the last 16 share bytes; the fifth bits stand apart.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Q5_0 {
+    pub scale: u16,
+    pub fifth_bits: [u8; 4],
+    pub low_bits: [u8; BLOCK / 2],
+}
+
+/// Eight times 32 numbers of four bits:
+/// `scale × scales[i] × value − least × leasts[i]`.
+///
+/// The first and the second 32 of each 64 share bytes.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Q4K {
+    pub scale: u16,
+    pub least: u16,
+    /// Eight scales and eight leasts of six bits.
+    pub scales: [u8; 12],
+    pub values: [u8; SUPER_BLOCK / 2],
+}
+
+/// Sixteen times 16 numbers of six bits: `scale × scales[i] × (value − 32)`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Q6K {
+    pub low_bits: [u8; SUPER_BLOCK / 2],
+    pub high_bits: [u8; SUPER_BLOCK / 4],
+    pub scales: [i8; SUPER_BLOCK / 16],
+    pub scale: u16,
+}
+
+/// 256 activations of -127 to 127: `scale × values`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Q8K {
+    pub scale: f32,
+    pub values: [i8; SUPER_BLOCK],
+    /// Of each 16 values.
+    pub sums: [i16; SUPER_BLOCK / 16],
+}
+
+const _: () = assert!(size_of::<Q8_0>() == 34 && size_of::<Q5_0>() == 22);
+const _: () = assert!(size_of::<Q4K>() == 144 && size_of::<Q6K>() == 210 && size_of::<Q8K>() == 292);
+
+impl Q4K {
+    /// The eight scales, and the eight leasts, a byte each.
+    #[inline(always)]
+    pub fn scales_and_leasts(packed: [u8; 12]) -> (u64, u64) {
+        const SIX: u32 = 0x3F3F_3F3F;
+        const FOUR: u32 = 0x0F0F_0F0F;
+        const TWO: u32 = 0x0303_0303;
+        let word =
+            |at: usize| u32::from_le_bytes([packed[at], packed[at + 1], packed[at + 2], packed[at + 3]]);
+        let (a, b, c) = (word(0), word(4), word(8));
+        let scales = [a & SIX, (c & FOUR) | (((a >> 6) & TWO) << 4)];
+        let leasts = [b & SIX, ((c >> 4) & FOUR) | (((b >> 6) & TWO) << 4)];
+        let join = |[low, high]: [u32; 2]| u64::from(low) | u64::from(high) << 32;
+        (join(scales), join(leasts))
+    }
+}
+
+/// A half as a float; infinities and NaNs are taken for numbers.
+#[cfg(any(test, not(kernels)))]
+#[inline(always)]
+pub fn widen(half: u16) -> f32 {
+    // The exponent's bias is 127 instead of 15.
+    const REBIAS: f32 = f32::from_bits((127 + 127 - 15) << 23);
+    let magnitude = f32::from_bits(u32::from(half & 0x7FFF) << 13) * REBIAS;
+    if half & 0x8000 == 0 { magnitude } else { -magnitude }
+}
+
+/// `a × b + c`, rounded once where the machine can.
+#[inline(always)]
+pub fn add_product(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_is_the_float_it_stands_for() {
+        for (half, float) in
+            [(0x3C00, 1.0), (0xC000, -2.0), (0x0001, 2.0f32.powi(-24)), (0x7BFF, 65504.0), (0, 0.0)]
+        {
+            assert_eq!(widen(half), float);
+        }
+    }
+}

@@ -1,0 +1,551 @@
+//! The innermost loops for the Cortex-A53: ARMv8.0-A, without dot products and
+//! without arithmetic on halves.
+//!
+//! ggml's own kernels for such a core work one row at a time, look the fifth
+//! bits of q5_0 up in a table, and widen every value of the cache once for
+//! each query head. These share what can be shared: the activations between
+//! four rows, the weights between the tokens of a batch, the cache between the
+//! query heads that read it. `benches/README.md` has the counts.
+//!
+//! The products are bit for bit ggml's, where a row has an even number of
+//! blocks.
+
+use core::arch::aarch64::{
+    float32x4_t, int8x16_t, int16x8_t, int32x4_t, uint8x16_t, uint16x4_t, vabsq_f32, vaddvq_f32, vaddvq_s32,
+    vandq_u8, vcombine_u8, vcreate_u8, vcvtnq_s32_f32, vcvtq_f32_s32, vdup_n_u16, vdupq_n_f32, vdupq_n_s8,
+    vdupq_n_s16, vdupq_n_s32, vdupq_n_u8, vfmaq_f32, vfmaq_laneq_f32, vget_high_s8, vget_low_s8,
+    vget_low_s16, vgetq_lane_f32, vld1_dup_u16, vld1_dup_u32, vld1_lane_u16, vld1q_f32, vld1q_s8, vld1q_s16,
+    vld1q_u8, vmaxnmq_f32, vmaxnmvq_f32, vmlal_high_laneq_s16, vmlal_high_s8, vmlal_high_s16,
+    vmlal_laneq_s16, vmlal_s8, vmlal_s16, vmovl_s8, vmovl_u8, vmull_s8, vmull_s16, vmulq_f32, vmulq_n_f32,
+    vmvn_u32, vpadalq_s16, vpaddlq_s16, vpaddq_s16, vpaddq_s32, vqmovn_high_s32, vqmovn_s32, vqtbl1q_u8,
+    vreinterpret_u8_u32, vreinterpretq_s8_u8, vreinterpretq_s16_u16, vshlq_n_s32, vshrq_n_u8, vsliq_n_u8,
+    vsriq_n_u8, vst1q_f32, vst1q_s16, vsubq_s32, vtstq_u8,
+};
+
+use crate::attention::{CHUNK, Column, Partial, Quantized, Row};
+use crate::blocks::{Q4K, Q5_0, Q6K, Q8_0, Q8K};
+use crate::product::{Block, Product};
+
+/// A format of blocks of 32.
+trait Integers: Copy {
+    /// The block's integers.
+    ///
+    /// # Safety
+    ///
+    /// `block` can be read.
+    unsafe fn values(block: *const Self) -> [int8x16_t; 2];
+
+    /// Their products with `activations` of -127 to 127, summed in four lanes.
+    fn dot(values: [int8x16_t; 2], activations: [int8x16_t; 2]) -> int32x4_t;
+}
+
+impl Integers for Q8_0 {
+    #[inline(always)]
+    unsafe fn values(block: *const Self) -> [int8x16_t; 2] {
+        // SAFETY: both halves lie in the block.
+        unsafe {
+            let values = (&raw const (*block).values).cast::<i8>();
+            [vld1q_s8(values), vld1q_s8(values.add(16))]
+        }
+    }
+
+    #[inline(always)]
+    fn dot(x: [int8x16_t; 2], y: [int8x16_t; 2]) -> int32x4_t {
+        // Two products of 128 × 127 fit in an i16; a third might not.
+        // SAFETY: every aarch64 has NEON.
+        unsafe { vpadalq_s16(vpaddlq_s16(two_products(x[0], y[0])), two_products(x[1], y[1])) }
+    }
+}
+
+impl Integers for Q5_0 {
+    #[inline(always)]
+    unsafe fn values(block: *const Self) -> [int8x16_t; 2] {
+        const BYTES: [u64; 4] = [0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303];
+        const BITS: u64 = 0x8040_2010_0804_0201;
+        // SAFETY: both fields lie in the block; every aarch64 has NEON.
+        unsafe {
+            let bits = vcombine_u8(vcreate_u8(BITS), vcreate_u8(BITS));
+            let fifth = vld1_dup_u32((&raw const (*block).fifth_bits).cast());
+            let clear = vreinterpret_u8_u32(vmvn_u32(fifth));
+            let clear = vcombine_u8(clear, clear);
+            let spread = |first: usize| -> uint8x16_t {
+                let bytes = vcombine_u8(vcreate_u8(BYTES[first]), vcreate_u8(BYTES[first + 1]));
+                vtstq_u8(vqtbl1q_u8(clear, bytes), bits)
+            };
+            let low_bits = vld1q_u8((&raw const (*block).low_bits).cast());
+            // Where the fifth bit is clear, the value is its low bits - 16,
+            // which is 0xF0 | its low bits; else it is its low bits.
+            [
+                vreinterpretq_s8_u8(vsliq_n_u8::<4>(low_bits, spread(0))),
+                vreinterpretq_s8_u8(vsriq_n_u8::<4>(spread(2), low_bits)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn dot(x: [int8x16_t; 2], y: [int8x16_t; 2]) -> int32x4_t {
+        // Four products of 16 × 127 fit in an i16.
+        // SAFETY: every aarch64 has NEON.
+        unsafe { vpaddlq_s16(four_products(x, y)) }
+    }
+}
+
+/// Each lane is the sum of two products.
+#[inline(always)]
+fn two_products(x: int8x16_t, y: int8x16_t) -> int16x8_t {
+    // SAFETY: every aarch64 has NEON.
+    unsafe { vmlal_high_s8(vmull_s8(vget_low_s8(x), vget_low_s8(y)), x, y) }
+}
+
+/// Each lane is the sum of four products.
+#[inline(always)]
+fn four_products(x: [int8x16_t; 2], y: [int8x16_t; 2]) -> int16x8_t {
+    // SAFETY: every aarch64 has NEON.
+    unsafe {
+        let sum = two_products(x[0], y[0]);
+        vmlal_high_s8(vmlal_s8(sum, vget_low_s8(x[1]), vget_low_s8(y[1])), x[1], y[1])
+    }
+}
+
+/// A half as a float.
+#[inline(always)]
+fn half(bits: u16) -> f32 {
+    // SAFETY: every aarch64 has NEON.
+    unsafe { vgetq_lane_f32::<0>(widen(vdup_n_u16(bits))) }
+}
+
+/// Four halves as floats. (Rust's own f16 is not stable.)
+#[inline(always)]
+fn widen(halves: uint16x4_t) -> float32x4_t {
+    let floats;
+    // SAFETY: reads and writes registers only.
+    unsafe {
+        core::arch::asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) floats, in(vreg) halves,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    floats
+}
+
+/// `sum + x × y[lane]`.
+#[inline(always)]
+fn add_product(sum: float32x4_t, x: float32x4_t, y: float32x4_t, lane: usize) -> float32x4_t {
+    // SAFETY: every aarch64 has NEON.
+    unsafe {
+        match lane {
+            0 => vfmaq_laneq_f32::<0>(sum, x, y),
+            1 => vfmaq_laneq_f32::<1>(sum, x, y),
+            2 => vfmaq_laneq_f32::<2>(sum, x, y),
+            _ => vfmaq_laneq_f32::<3>(sum, x, y),
+        }
+    }
+}
+
+/// The scales of up to four blocks that lie `stride` bytes apart.
+///
+/// # Safety
+///
+/// `COUNT` blocks can be read from `first` on.
+#[inline(always)]
+unsafe fn scales<const COUNT: usize>(first: *const u8, stride: usize) -> float32x4_t {
+    // SAFETY: as above; a scale is the first field of a block.
+    unsafe {
+        let at = |index: usize| first.add(index * stride).cast::<u16>();
+        let mut halves = if COUNT == 1 { vld1_dup_u16(at(0)) } else { vdup_n_u16(0) };
+        if COUNT > 1 {
+            halves = vld1_lane_u16::<0>(at(0), halves);
+            halves = vld1_lane_u16::<1>(at(1), halves);
+        }
+        if COUNT > 2 {
+            halves = vld1_lane_u16::<2>(at(2), halves);
+        }
+        if COUNT > 3 {
+            halves = vld1_lane_u16::<3>(at(3), halves);
+        }
+        widen(halves)
+    }
+}
+
+impl Block for Q8_0 {
+    type Activations = Q8_0;
+
+    #[inline(never)]
+    unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
+        // SAFETY: the caller's word.
+        unsafe { tile::<Self, ROWS, TOKENS>(&product) }
+    }
+}
+
+impl Block for Q5_0 {
+    type Activations = Q8_0;
+
+    #[inline(never)]
+    unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
+        // SAFETY: the caller's word.
+        unsafe { tile::<Self, ROWS, TOKENS>(&product) }
+    }
+}
+
+/// A tile of blocks of 32. Even and odd blocks are summed apart, as ggml does.
+#[inline(always)]
+unsafe fn tile<B, const ROWS: usize, const TOKENS: usize>(product: &Product<B>)
+where
+    B: Integers + Block<Activations = Q8_0>,
+{
+    // SAFETY: the caller's word; every aarch64 has NEON.
+    unsafe {
+        let mut sums = [[[vdupq_n_f32(0.0); 2]; TOKENS]; ROWS];
+        let mut x = product.weights;
+        let mut y = product.activations;
+        let mut left = product.blocks;
+        macro_rules! block {
+            ($parity:expr) => {
+                let x_scales = scales::<ROWS>(x.cast(), product.weights_stride * size_of::<B>());
+                let mut products = [vdupq_n_f32(0.0); TOKENS];
+                let mut activations = [[vdupq_n_s8(0); 2]; TOKENS];
+                for t in 0..TOKENS {
+                    let y = y.add(t * product.activations_stride);
+                    products[t] = vmulq_f32(x_scales, scales::<1>(y.cast(), 0));
+                    activations[t] = Q8_0::values(y);
+                }
+                for r in 0..ROWS {
+                    let values = B::values(x.add(r * product.weights_stride));
+                    for t in 0..TOKENS {
+                        let dot = vcvtq_f32_s32(B::dot(values, activations[t]));
+                        let sum = &mut sums[r][t][$parity];
+                        *sum = add_product(*sum, dot, products[t], r);
+                    }
+                }
+                x = x.add(1);
+                y = y.add(1);
+            };
+        }
+        while left >= 2 {
+            block!(0);
+            block!(1);
+            left -= 2;
+        }
+        if left == 1 {
+            block!(0);
+        }
+        let _ = (x, y);
+        for (r, sums) in sums.iter().enumerate() {
+            for (t, &[even, odd]) in sums.iter().enumerate() {
+                *product.result(r, t) = vaddvq_f32(even) + vaddvq_f32(odd);
+            }
+        }
+    }
+}
+
+/// 16 of a super-block's activations.
+#[inline(always)]
+unsafe fn sixteen(activations: *const Q8K, index: usize) -> int8x16_t {
+    // SAFETY: the caller's word.
+    unsafe { vld1q_s8((&raw const (*activations).values).cast::<i8>().add(16 * index)) }
+}
+
+/// `sum + x × y[lane]`, in four lanes of 32 bits.
+///
+/// In the assembler's words: from how small the scales are the compiler
+/// concludes that slower instructions do, too, and it adds up in an order that
+/// needs more registers than there are.
+#[inline(always)]
+fn add_scaled<const LANE: usize>(mut sum: int32x4_t, x: int16x8_t, y: int16x8_t) -> int32x4_t {
+    // SAFETY: reads and writes registers only.
+    unsafe {
+        core::arch::asm!(
+            "smlal {sum:v}.4s, {x:v}.4h, {y:v}.h[{lane}]",
+            "smlal2 {sum:v}.4s, {x:v}.8h, {y:v}.h[{lane}]",
+            sum = inout(vreg) sum, x = in(vreg) x, y = in(vreg_low16) y, lane = const LANE,
+            options(nostack, preserves_flags)
+        );
+    }
+    sum
+}
+
+impl Block for Q4K {
+    type Activations = Q8K;
+
+    #[inline(never)]
+    unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
+        // SAFETY: the caller's word; every aarch64 has NEON.
+        unsafe {
+            let mut totals = [[0.0f32; TOKENS]; ROWS];
+            for block in 0..product.blocks {
+                let x = |r: usize| product.weights(r, block);
+                let y = |t: usize| product.activations(t, block);
+                let mut scales = [vdupq_n_s16(0); ROWS];
+                let mut leasts = [vdupq_n_s16(0); ROWS];
+                for r in 0..ROWS {
+                    let (scale, least) = Self::scales_and_leasts((*x(r)).scales);
+                    scales[r] = vreinterpretq_s16_u16(vmovl_u8(vcreate_u8(scale)));
+                    leasts[r] = vreinterpretq_s16_u16(vmovl_u8(vcreate_u8(least)));
+                }
+                let mut sums = [[vdupq_n_s32(0); TOKENS]; ROWS];
+                macro_rules! sixty_four {
+                    ($pair:literal) => {
+                        let mut values = [[vdupq_n_s8(0); 4]; ROWS];
+                        for r in 0..ROWS {
+                            let bits = (&raw const (*x(r)).values).cast::<u8>().add(32 * $pair);
+                            let (a, b) = (vld1q_u8(bits), vld1q_u8(bits.add(16)));
+                            let low = |bits| vreinterpretq_s8_u8(vandq_u8(bits, vdupq_n_u8(15)));
+                            let high = |bits| vreinterpretq_s8_u8(vshrq_n_u8::<4>(bits));
+                            values[r] = [low(a), low(b), high(a), high(b)];
+                        }
+                        for t in 0..TOKENS {
+                            let y = y(t);
+                            let [a, b] = [sixteen(y, 4 * $pair), sixteen(y, 4 * $pair + 1)];
+                            let [c, d] = [sixteen(y, 4 * $pair + 2), sixteen(y, 4 * $pair + 3)];
+                            for r in 0..ROWS {
+                                // Four products of 15 × 127 fit in an i16.
+                                let first = four_products([values[r][0], values[r][1]], [a, b]);
+                                let second = four_products([values[r][2], values[r][3]], [c, d]);
+                                let sum = add_scaled::<{ 2 * $pair }>(sums[r][t], first, scales[r]);
+                                sums[r][t] = add_scaled::<{ 2 * $pair + 1 }>(sum, second, scales[r]);
+                            }
+                        }
+                    };
+                }
+                sixty_four!(0);
+                sixty_four!(1);
+                sixty_four!(2);
+                sixty_four!(3);
+                for t in 0..TOKENS {
+                    let sixteens = (&raw const (*y(t)).sums).cast::<i16>();
+                    let of_32 = vpaddq_s16(vld1q_s16(sixteens), vld1q_s16(sixteens.add(8)));
+                    for r in 0..ROWS {
+                        let least = vmull_s16(vget_low_s16(of_32), vget_low_s16(leasts[r]));
+                        let least = vaddvq_s32(vmlal_high_s16(least, of_32, leasts[r])) as f32;
+                        let total = &mut totals[r][t];
+                        *total = (-((*y(t)).scale * half((*x(r)).least))).mul_add(least, *total);
+                        let sum = vaddvq_s32(sums[r][t]) as f32;
+                        *total = ((*y(t)).scale * half((*x(r)).scale)).mul_add(sum, *total);
+                    }
+                }
+            }
+            write(&product, &totals);
+        }
+    }
+}
+
+impl Block for Q6K {
+    type Activations = Q8K;
+
+    #[inline(never)]
+    unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
+        // SAFETY: the caller's word; every aarch64 has NEON.
+        unsafe {
+            let mut totals = [[0.0f32; TOKENS]; ROWS];
+            for block in 0..product.blocks {
+                let x = |r: usize| product.weights(r, block);
+                let y = |t: usize| product.activations(t, block);
+                let mut scales = [[vdupq_n_s16(0); 2]; ROWS];
+                for r in 0..ROWS {
+                    let bytes = vld1q_s8((&raw const (*x(r)).scales).cast());
+                    scales[r] = [vmovl_s8(vget_low_s8(bytes)), vmovl_s8(vget_high_s8(bytes))];
+                }
+                let mut sums = [[vdupq_n_s32(0); TOKENS]; ROWS];
+                // 32 numbers: their high bits are bits `2 × $part` and the next
+                // of the 32 bytes of each half; their low bits are a half of
+                // the bytes `32 × ($part % 2)` and later.
+                macro_rules! thirty_two {
+                    ($half:literal, $part:literal) => {
+                        let mut values = [[vdupq_n_s8(0); 2]; ROWS];
+                        for r in 0..ROWS {
+                            let low = (&raw const (*x(r)).low_bits).cast::<u8>();
+                            let low = low.add(64 * $half + 32 * ($part % 2));
+                            let high = (&raw const (*x(r)).high_bits).cast::<u8>().add(32 * $half);
+                            for at in 0..2 {
+                                let (low, high) = (vld1q_u8(low.add(16 * at)), vld1q_u8(high.add(16 * at)));
+                                let three = vdupq_n_u8(3);
+                                let high = match $part {
+                                    0 => vandq_u8(high, three),
+                                    1 => vandq_u8(vshrq_n_u8::<2>(high), three),
+                                    2 => vandq_u8(vshrq_n_u8::<4>(high), three),
+                                    _ => vshrq_n_u8::<6>(high),
+                                };
+                                let low = if $part < 2 { low } else { vshrq_n_u8::<4>(low) };
+                                // The high bits go above the four low ones.
+                                values[r][at] = vreinterpretq_s8_u8(vsliq_n_u8::<4>(low, high));
+                            }
+                        }
+                        for t in 0..TOKENS {
+                            let first = 8 * $half + 2 * $part;
+                            let y = [sixteen(y(t), first), sixteen(y(t), first + 1)];
+                            for r in 0..ROWS {
+                                // Two products of 63 × 127 fit in an i16.
+                                let first = two_products(values[r][0], y[0]);
+                                let second = two_products(values[r][1], y[1]);
+                                let sum = add_scaled::<{ 2 * $part }>(sums[r][t], first, scales[r][$half]);
+                                sums[r][t] = add_scaled::<{ 2 * $part + 1 }>(sum, second, scales[r][$half]);
+                            }
+                        }
+                    };
+                }
+                thirty_two!(0, 0);
+                thirty_two!(0, 1);
+                thirty_two!(0, 2);
+                thirty_two!(0, 3);
+                thirty_two!(1, 0);
+                thirty_two!(1, 1);
+                thirty_two!(1, 2);
+                thirty_two!(1, 3);
+                for t in 0..TOKENS {
+                    let sixteens = (&raw const (*y(t)).sums).cast::<i16>();
+                    let of_16 = [vld1q_s16(sixteens), vld1q_s16(sixteens.add(8))];
+                    for r in 0..ROWS {
+                        let mut offset = vdupq_n_s32(0);
+                        for (of_16, scales) in of_16.into_iter().zip(scales[r]) {
+                            offset = vmlal_s16(offset, vget_low_s16(of_16), vget_low_s16(scales));
+                            offset = vmlal_high_s16(offset, of_16, scales);
+                        }
+                        // Every value is 32 too great.
+                        let sum = vaddvq_s32(vsubq_s32(sums[r][t], vshlq_n_s32::<5>(offset))) as f32;
+                        let total = &mut totals[r][t];
+                        *total = (half((*x(r)).scale) * (*y(t)).scale).mul_add(sum, *total);
+                    }
+                }
+            }
+            write(&product, &totals);
+        }
+    }
+}
+
+/// Writes a tile's results.
+#[inline(always)]
+unsafe fn write<B: Block, const ROWS: usize, const TOKENS: usize>(
+    product: &Product<B>,
+    results: &[[f32; TOKENS]; ROWS],
+) {
+    for (r, results) in results.iter().enumerate() {
+        for (t, &result) in results.iter().enumerate() {
+            // SAFETY: the caller's word.
+            unsafe { *product.result(r, t) = result };
+        }
+    }
+}
+
+/// Adds to `scores` what `GROUP` queries times the keys of `count` positions
+/// give, in one block of the head. Four positions at a time: `count` is a
+/// multiple of 8.
+///
+/// # Safety
+///
+/// `keys` has that many positions.
+#[inline(always)]
+pub unsafe fn score<const GROUP: usize>(
+    keys: Column,
+    count: usize,
+    queries: &[Quantized; GROUP],
+    scores: &mut [Row; GROUP],
+) {
+    // SAFETY: the caller's word; every aarch64 has NEON.
+    unsafe {
+        let mut query_values = [[vdupq_n_s8(0); 2]; GROUP];
+        for (values, query) in query_values.iter_mut().zip(queries) {
+            *values = [vld1q_s8(query.values.as_ptr()), vld1q_s8(query.values.as_ptr().add(16))];
+        }
+        for at in (0..count.min(CHUNK)).step_by(4) {
+            let key_scales = scales::<4>(keys.at(at).cast(), keys.stride);
+            let mut dots = [[vdupq_n_s32(0); 4]; GROUP];
+            for p in 0..4 {
+                let key = Q8_0::values(keys.at(at + p));
+                for h in 0..GROUP {
+                    dots[h][p] = Q8_0::dot(key, query_values[h]);
+                }
+            }
+            for h in 0..GROUP {
+                let [a, b, c, d] = dots[h];
+                let dot = vcvtq_f32_s32(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)));
+                let score = scores[h].as_mut_ptr().add(at);
+                let product = vmulq_n_f32(key_scales, queries[h].scale);
+                vst1q_f32(score, vfmaq_f32(vld1q_f32(score), dot, product));
+            }
+        }
+    }
+}
+
+/// Writes to `partials`, from the head's number `start` on, what the weights times
+/// the values of `count` positions give, in one block of the head; `count` is a
+/// multiple of 8.
+///
+/// The weights are rounded to 15 bits of the greatest, a finer step than the
+/// half that is a factor in them: no value of the cache is made a float.
+///
+/// # Safety
+///
+/// `values` has that many positions.
+#[inline(always)]
+pub unsafe fn sum_values<const GROUP: usize>(
+    values: Column,
+    count: usize,
+    weights: &[Row; GROUP],
+    start: usize,
+    partials: &mut [Partial; GROUP],
+) {
+    const GREATEST: f32 = 32767.0;
+    let mut scaled = [[0.0f32; CHUNK]; GROUP];
+    let mut rounded = [[0i16; CHUNK]; GROUP];
+    let mut steps = [0.0; GROUP];
+    // SAFETY: the caller's word; every aarch64 has NEON.
+    unsafe {
+        let mut greatest = [vdupq_n_f32(0.0); GROUP];
+        for at in (0..count.min(CHUNK)).step_by(4) {
+            let value_scales = scales::<4>(values.at(at).cast(), values.stride);
+            for h in 0..GROUP {
+                let weight = vmulq_f32(vld1q_f32(weights[h].as_ptr().add(at)), value_scales);
+                vst1q_f32(scaled[h].as_mut_ptr().add(at), weight);
+                greatest[h] = vmaxnmq_f32(greatest[h], vabsq_f32(weight));
+            }
+        }
+        for h in 0..GROUP {
+            let greatest = vmaxnmvq_f32(greatest[h]);
+            let inverse = if greatest == 0.0 { 0.0 } else { GREATEST / greatest };
+            steps[h] = greatest / GREATEST;
+            for at in (0..count.min(CHUNK)).step_by(8) {
+                let weight = scaled[h].as_ptr().add(at);
+                let low = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(weight), inverse));
+                let high = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(weight.add(4)), inverse));
+                vst1q_s16(rounded[h].as_mut_ptr().add(at), vqmovn_high_s32(vqmovn_s32(low), high));
+            }
+        }
+        for half in 0..2 {
+            let mut sums = [[vdupq_n_s32(0); 4]; GROUP];
+            let mut value = values.first.cast::<u8>().add(2 + 16 * half);
+            for at in (0..count.min(CHUNK)).step_by(8) {
+                let mut weights = [vdupq_n_s16(0); GROUP];
+                for h in 0..GROUP {
+                    weights[h] = vld1q_s16(rounded[h].as_ptr().add(at));
+                }
+                macro_rules! position {
+                    ($lane:literal) => {
+                        let numbers = vld1q_s8(value.cast());
+                        let low: int16x8_t = vmovl_s8(vget_low_s8(numbers));
+                        let high: int16x8_t = vmovl_s8(vget_high_s8(numbers));
+                        for h in 0..GROUP {
+                            let (sum, weight) = (&mut sums[h], weights[h]);
+                            sum[0] = vmlal_laneq_s16::<$lane>(sum[0], vget_low_s16(low), weight);
+                            sum[1] = vmlal_high_laneq_s16::<$lane>(sum[1], low, weight);
+                            sum[2] = vmlal_laneq_s16::<$lane>(sum[2], vget_low_s16(high), weight);
+                            sum[3] = vmlal_high_laneq_s16::<$lane>(sum[3], high, weight);
+                        }
+                        value = value.wrapping_add(values.stride);
+                    };
+                }
+                position!(0);
+                position!(1);
+                position!(2);
+                position!(3);
+                position!(4);
+                position!(5);
+                position!(6);
+                position!(7);
+            }
+            for h in 0..GROUP {
+                let result = partials[h].sums.as_mut_ptr().add(start + 16 * half);
+                for (quarter, &sum) in sums[h].iter().enumerate() {
+                    vst1q_f32(result.add(4 * quarter), vmulq_n_f32(vcvtq_f32_s32(sum), steps[h]));
+                }
+            }
+        }
+    }
+}
