@@ -103,7 +103,7 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
         }
         // SAFETY: ggml passes its own share, and tensors of these types and
         // sizes.
-        return unsafe {
+        unsafe {
             let (rows, tokens) = ((*share).my_rows(rows as usize), tokens as usize);
             match (weights_type as u32, activations_type as u32) {
                 (GGML_TYPE_Q5_0, GGML_TYPE_Q8_0) => compute(product!(Q5_0), rows, tokens),
@@ -112,7 +112,7 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
                 (GGML_TYPE_Q6_K, GGML_TYPE_Q8_K) => compute(product!(Q6K), rows, tokens),
                 _ => false,
             }
-        };
+        }
     }
     #[cfg(not(kernels))]
     {

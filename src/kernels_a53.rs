@@ -7,8 +7,10 @@
 //! four rows, the weights between the tokens of a batch, the cache between the
 //! query heads that read it. `benches/README.md` has the counts.
 //!
-//! The products are bit for bit ggml's, where a row has an even number of
-//! blocks.
+//! Products of q4_K and q6_K are bit for bit ggml's; those of q5_0 and q8_0
+//! round once where ggml's round twice.
+
+#![allow(clippy::needless_range_loop, reason = "rows, tokens and heads index several arrays of registers")]
 
 use core::arch::aarch64::{
     float32x4_t, int8x16_t, int16x8_t, int32x4_t, uint8x16_t, uint16x4_t, vabsq_f32, vaddvq_f32, vaddvq_s32,

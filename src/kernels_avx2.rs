@@ -5,6 +5,8 @@
 //! The products are bit for bit ggml's: eight sums, each of every eighth group
 //! of four numbers, added up in the same order.
 
+#![allow(clippy::needless_range_loop, reason = "rows, tokens and heads index several arrays of registers")]
+
 use core::arch::x86_64::{
     __m128, __m256, __m256i, _mm_add_ps, _mm_add_ss, _mm_cvtepi32_ps, _mm_cvtph_ps, _mm_cvtss_f32,
     _mm_fmadd_ps, _mm_hadd_epi16, _mm_loadu_si128, _mm_madd_epi16, _mm_movehdup_ps, _mm_movehl_ps,

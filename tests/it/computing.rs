@@ -1,11 +1,13 @@
 //! How it is computed changes no word: batches, threads, looking ahead.
 
+use torment_nexus::generator::Mind;
 use torment_nexus::interrupt::Interrupt;
 use torment_nexus::lifespan::Lifespan;
 use torment_nexus::llm::{Computing, Model, Session, Token};
 use torment_nexus::model::{ModelFile, ModelName};
 use torment_nexus::sampler::Sampling;
 
+use crate::allocations;
 use crate::nexus::Nexus;
 
 #[test]
@@ -93,4 +95,25 @@ fn what_was_looked_ahead_at_and_not_said_leaves_no_trace() {
         session.logits().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()
     };
     assert!(logits(6) == logits(0));
+}
+
+#[test]
+fn a_token_allocates_nothing() {
+    let (model, interrupt) = model();
+    let dice = Sampling { temp: 0.8, seed: 1, dry_multiplier: 0.8, repeat_penalty: 1.1, ..Sampling::GREEDY };
+    for sampling in [Sampling::GREEDY, dice] {
+        let lifespan = Lifespan::new(1024.try_into().expect("not 0"), 1, 2048).expect("room");
+        let mut session =
+            Session::open(&model, lifespan, Computing::new(1, 6), &sampling).expect("a context");
+        session.prefill(&tokens(20), None, &interrupt).expect("a prompt");
+        let mut piece = Vec::with_capacity(256);
+        // The first one makes room.
+        session.next(&mut piece).expect("a token");
+        let before = allocations::count();
+        for _ in 0..900 {
+            piece.clear();
+            session.next(&mut piece).expect("a token");
+        }
+        assert_eq!(allocations::count() - before, 0, "{sampling:?}");
+    }
 }

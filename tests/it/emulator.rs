@@ -360,9 +360,22 @@ fn ember_lives_its_golden_life_on_an_a53() {
     println!("{} words, the golden ones", life.split_whitespace().count());
 }
 
-/// Mounts the card and lives 64 tokens of the model on it, after `balloon` MB
-/// of memory were taken by something else.
-fn memory_script(balloon: u32) -> String {
+#[test]
+#[ignore = "boots an emulated Zero 2 W: script/pi-run"]
+fn the_kernels_pass_their_unit_tests_on_an_a53() {
+    let tests = std::env::var("BOARD_UNIT_TESTS").expect("BOARD_UNIT_TESTS names the program");
+    let script = "unit-tests attention:: blocks:: product:: 2>&1; echo \"exit $?\"";
+    let program = fs::read(tree(&tests)).expect("the unit tests are built for the board");
+    let board = Board::boot(script, Wire::Nowhere, &[("unit-tests", program)]);
+    board.wait_for("the end", 1, LIMIT).expect("they end");
+    let console = board.console();
+    let product = "test product::tests::products_of_q5_0_are_ggmls_whatever_is_computed_at_once ... ok";
+    assert!(console.contains("exit 0\n") && console.contains(product), "{console}");
+}
+
+/// Mounts the card and lives 64 tokens of the model on it (3.6 letters each), after something else
+/// took all memory but `left` MB of what is available.
+fn memory_script(left: u32) -> String {
     format!(
         r#"mkdir -p /sd /balloon
 for module in /lib/*.ko; do insmod $module; done
@@ -371,14 +384,16 @@ while [ ! -e /dev/mmcblk0 ] && [ $tries -lt 60 ]; do sleep 1; tries=$((tries + 1
 mount -t ext4 -o ro /dev/mmcblk0 /sd
 # With less, reads of the emulated card under memory pressure go wrong.
 echo 16384 >/proc/sys/vm/min_free_kbytes
-mount -t tmpfs tmpfs /balloon && dd if=/dev/zero of=/balloon/taken bs=1M count={balloon} 2>/dev/null
-echo 'You are here.' >/tmp/prompt
 available() {{ awk '/MemAvailable/ {{ print $2 }}' /proc/meminfo; }}
+surplus=$(( ($(available) - {left} * 1000) / 1024 ))
+mount -t tmpfs tmpfs /balloon
+[ $surplus -le 0 ] || dd if=/dev/zero of=/balloon/taken bs=1M count=$surplus 2>/dev/null
+echo 'You are here.' >/tmp/prompt
 echo "available before: $(available) kB"
 torment-nexus --model /sd/shape.gguf --threads 1 --prompt-file /tmp/prompt >/tmp/life 2>/tmp/death &
 pid=$!
 lowest=$(available)
-while kill -0 $pid 2>/dev/null && [ $(wc -c </tmp/life) -lt 200 ]; do
+while kill -0 $pid 2>/dev/null && [ $(wc -c </tmp/life) -lt 232 ]; do
     now=$(available)
     [ $now -ge $lowest ] || lowest=$now
     sleep 1
@@ -403,8 +418,9 @@ fn the_default_models_shape_lives_beside_the_system_in_512_mb() {
     let card = folder.path().join("card");
     // QEMU wants a card's size to be a power of two.
     run(Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4", "-d"]).args([&files, &card]).arg("256M"));
-    for balloon in [0, 110] {
-        let board = Board::boot_with_card(&memory_script(balloon), Wire::Nowhere, &[], Some(&card));
+    // The whole board; and beside what else a system may run.
+    for left in [1000, 240, 188] {
+        let board = Board::boot_with_card(&memory_script(left), Wire::Nowhere, &[], Some(&card));
         board.wait_for("the end", 1, LIMIT).expect("it lives");
         let console = board.console();
         println!("{}", console.trim_start_matches('\u{fffd}'));

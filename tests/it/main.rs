@@ -4,6 +4,7 @@
 //! happens in an empty folder of its own, and sees of the `TORMENT_…` variables
 //! only those that its test sets and `TORMENT_THREADS=1`.
 
+mod allocations;
 mod bad_input;
 mod computing;
 mod download;
