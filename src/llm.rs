@@ -358,7 +358,6 @@ struct Choice {
     occurred: Vec<usize>,
     /// The banned ones and those that occurred.
     apart: Vec<usize>,
-    // Reused: a token allocates nothing.
     changed: Vec<(usize, f32)>,
     best: Vec<(usize, f32)>,
     candidates: LlamaTokenDataArray,
@@ -371,6 +370,7 @@ impl Choice {
         let context = i32::try_from(context_size).unwrap_or(i32::MAX);
         let window = |tokens: i32| if tokens < 0 { context } else { tokens.min(context) };
         let vocabulary = model.model.n_vocab();
+        let top_k = usize::try_from(sampling.top_k).unwrap_or(0);
         let mut penalties = Vec::new();
         if sampling.has_repeat_penalty() {
             let window = window(sampling.repeat_last_n);
@@ -398,15 +398,25 @@ impl Choice {
                 true,
             )
         });
+        // Room for all that a life may bring, so that no token makes any.
+        let tokens = usize::try_from(vocabulary).unwrap_or(0);
+        let occurring = if penalties.is_empty() { 0 } else { tokens.min(context_size as usize) };
+        let best = match (&dice, top_k) {
+            (None, _) => 0,
+            (Some(_), 0) => tokens,
+            (Some(_), count) => count.min(tokens),
+        };
+        let mut apart = Vec::with_capacity(model.banned.len() + occurring);
+        apart.extend(&model.banned);
         Self {
             penalties: (!penalties.is_empty()).then(|| LlamaSampler::chain(penalties, true)),
             dice,
-            top_k: usize::try_from(sampling.top_k).unwrap_or(0),
-            occurred: Vec::new(),
-            apart: model.banned.clone(),
-            changed: Vec::new(),
-            best: Vec::new(),
-            candidates: LlamaTokenDataArray::new(Vec::new(), false),
+            top_k,
+            occurred: Vec::with_capacity(occurring),
+            apart,
+            changed: Vec::with_capacity(occurring),
+            best: Vec::with_capacity(best),
+            candidates: LlamaTokenDataArray::new(Vec::with_capacity(best.max(occurring)), false),
         }
     }
 
@@ -538,8 +548,8 @@ impl<'model> Session<'model> {
             limit: lifespan.limit(),
             position: 0,
             spoken: None,
-            speculation: Speculation::default(),
-            ahead: Vec::new(),
+            speculation: Speculation::with_capacity(context_size as usize),
+            ahead: Vec::with_capacity(usize::from(MAX_LOOKAHEAD) + 1),
             confirmed: 0,
             steps: 0,
         })

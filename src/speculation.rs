@@ -29,6 +29,12 @@ pub struct Speculation {
 }
 
 impl Speculation {
+    /// For a text of so many tokens; a longer one makes room for itself.
+    #[must_use]
+    pub fn with_capacity(tokens: usize) -> Self {
+        Self { text: Vec::with_capacity(tokens), ..Self::default() }
+    }
+
     /// Takes in the next token of the text.
     pub fn push(&mut self, token: i32) {
         match &mut self.followed {
