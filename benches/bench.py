@@ -16,18 +16,36 @@ import tempfile
 import time
 from pathlib import Path
 
+from cycles import cycles
+
 ROOT = Path(__file__).resolve().parent.parent
 CONTEXT, LIMIT = 2048, 1945
 DEPTHS = [0, 512, 1024, 1900]
 COUNTED = [64, 1900]
+SHIPPED = "q8_0, own attention (shipped)"
+STOCK = "llama.cpp's own kernels, its defaults (flash attention, f16)"
 # A life of the default model's shape takes half a minute on two x86 cores.
 PATIENCE = 900
 WAYS = {
-    "flash attention off, f16": ["--keys", "f16", "--values", "f16", "--no-flash-attention"],
-    "flash attention on, f16": ["--keys", "f16", "--values", "f16"],
-    "flash attention on, keys q8_0, values f16": ["--keys", "q8_0", "--values", "f16"],
-    "flash attention on, q8_0 (shipped)": ["--keys", "q8_0", "--values", "q8_0"],
+    STOCK: ["--keys", "f16", "--values", "f16", "--stock"],
+    "own products; flash attention off, f16": ["--keys", "f16", "--values", "f16", "--no-flash-attention"],
+    "own products; on, f16": ["--keys", "f16", "--values", "f16"],
+    "own products; on, keys q8_0, values f16": ["--keys", "q8_0", "--values", "f16"],
+    SHIPPED: [],
 }
+# What OpenMP is told, and how many threads it has.
+THREADS = {
+    "1 thread": ("1", {}),
+    "2 threads": ("2", {}),
+    "2, OMP_WAIT_POLICY=passive": ("2", {"OMP_WAIT_POLICY": "passive"}),
+    "2, OMP_WAIT_POLICY=active": ("2", {"OMP_WAIT_POLICY": "active"}),
+    "2, GOMP_SPINCOUNT=1000": ("2", {"GOMP_SPINCOUNT": "1000"}),
+    "2, GOMP_SPINCOUNT=100000": ("2", {"GOMP_SPINCOUNT": "100000"}),
+}
+BATCHES = [2, 4, 7]
+MICRO_BATCHES = [8, 16, 32, 64, 128]
+# Blocks whose cycles are modelled: some 96 % of a token's instructions.
+BLOCKS = 60
 
 arguments = argparse.ArgumentParser(description=__doc__)
 arguments.add_argument("--program", required=True)
@@ -39,7 +57,7 @@ arguments.add_argument("--plugin")
 arguments.add_argument("--peer-python")
 arguments.add_argument("--pairs", type=int, default=5)
 arguments.add_argument("--threads", type=int, default=2)
-arguments.add_argument("--only", default="lives,depths,quality,counts", help="some of these, with commas")
+arguments.add_argument("--only", default="lives,depths,threads,prompt,quality,counts", help="some of these, with commas")
 options = arguments.parse_args()
 threads = str(options.threads)
 
@@ -212,42 +230,84 @@ def quality():
     print("```text\n" + done.stdout.strip() + "\n```\n")
 
 
+def thread_counts():
+    print("### Threads and OpenMP, tokens a second at the start of a life\n")
+    measured = {name: [] for name in THREADS}
+    for _ in range(options.pairs):
+        for name, (count, variables) in THREADS.items():
+            done = run([options.probe, "speed", options.model, "--threads", count, "--tokens", "48", "--depths", "0"],
+                       env=os.environ | variables)
+            measured[name].append(float(done.stdout.split()[1]))
+    table(["", "tokens/s"], [[name, f"{median(rates):.1f}"] for name, rates in measured.items()])
+
+
+def prompt():
+    print("### A prompt of 512 tokens by n_ubatch\n")
+    rates = {count: [] for count in MICRO_BATCHES}
+    peaks = {}
+    for _ in range(options.pairs):
+        for count in MICRO_BATCHES:
+            probe = subprocess.Popen([options.probe, "prompt", options.model, "--threads", threads,
+                                      "--ubatch", str(count)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+            rates[count].append(float(probe.stdout.read()))
+            _, _, used = os.wait4(probe.pid, 0)
+            peaks[count] = used.ru_maxrss
+    table(["n_ubatch", "tokens/s", "peak resident, kB"],
+          [[count, f"{median(rates[count]):.1f}", peaks[count]] for count in MICRO_BATCHES])
+
+
 def counts():
-    print("### Instructions on the Cortex-A53, one thread (millions; exact)\n")
-    emulator = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu", "cortex-a53",
-                "-plugin", options.plugin, "-d", "plugin", options.board_probe]
+    print("### The Cortex-A53, one thread: millions of instructions (exact) and of modelled cycles\n")
 
-    def marks(*more):
-        done = run(emulator + list(more))
-        found = re.findall(r"mark ([1-9]\d*) (.*)", done.stderr + done.stdout)
-        if not found:
+    def counted(*more, blocks=0):
+        plugin = options.plugin + (f",blocks={blocks}" if blocks else "")
+        done = run(["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu", "cortex-a53", "-plugin", plugin,
+                    "-d", "plugin", options.board_probe, *more])
+        lines = (done.stderr + done.stdout).splitlines()
+        marks = [index for index, line in enumerate(lines) if re.search(r"mark [1-9]", line)]
+        if not marks:
             sys.exit(f"benches/bench.py: nothing was counted: {done.stderr[-400:]}")
-        words = found[-1][1].split()
-        return {key: int(value) / 1e6 for key, value in zip(words[::2], words[1::2])}
+        words = re.sub(r".*mark \d+ ", "", lines[marks[-1]]).split()
+        classes = {key: int(value) / 1e6 for key, value in zip(words[::2], words[1::2])}
+        after = [line for line in lines[marks[-1] + 1:] if line.startswith("block ")]
+        if blocks:
+            modelled, instructions = cycles(after)
+            # What is not modelled is taken for as fast as what is.
+            classes["cycles"] = modelled / instructions * classes["all"]
+        return classes
 
-    rows, batches = [], []
-    classes = ["all", "simd", "simd-load", "simd-store", "integer", "load", "store", "branch"]
+    classes = ["all", "cycles", "simd", "simd-load", "simd-store", "integer", "load", "store", "branch"]
+    rows, batches, choices, prompts = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        for name, way in WAYS.items():
-            for depth in COUNTED:
-                state = f"{folder}/state"
+        state = f"{folder}/state"
+        for depth in COUNTED:
+            anchor = None
+            for name, way in WAYS.items():
                 run([options.probe, "keep", options.model, "--threads", threads, "--depth", str(depth), state, *way])
-                counted = marks("count", options.model, state, *way)
-                rows.append([name, depth, *(f"{counted[key]:.1f}" for key in classes)])
-                if "shipped" in name:
-                    single = counted["all"]
-                    for batch in [2, 4, 7]:
-                        several = marks("count", options.model, state, "--batch", str(batch), *way)["all"] - single
-                        batches.append([depth, batch, f"{several / batch:.1f}", f"{single * batch / several:.2f}"])
-                    choices = [["arg-max", []], ["dice", ["--temp", "0.8"]],
-                               ["dice and DRY", ["--temp", "0.8", "--dry", "0.8"]]]
-                    if depth == COUNTED[0]:
-                        chosen = [[label, f"{marks('choose', options.model, state, *more)['all'] - single:.2f}"]
-                                  for label, more in choices]
-    table(["a token", "depth", *classes], rows)
-    table(["depth", "tokens at once", "for each token", "times as fast as one by one"], batches)
-    table(["choosing a token", "beside the token itself"], chosen)
-    load = marks("load", options.model)
+                single = counted("count", options.model, state, *way, blocks=BLOCKS)
+                anchor = anchor or single
+                ratios = [f"{single[key] / anchor[key]:.2f}" for key in ["all", "cycles"]]
+                rows.append([depth, name, *ratios, *(f"{single[key]:.1f}" for key in classes)])
+            # The last state, and the last single token, are the shipped ones.
+            for batch in BATCHES:
+                both = counted("count", options.model, state, "--batch", str(batch), blocks=BLOCKS)
+                several = {key: both[key] - single[key] for key in ["all", "cycles"]}
+                batches.append([depth, batch, f"{several['all'] / batch:.1f}", f"{several['cycles'] / batch:.1f}",
+                                *(f"{single[key] * batch / several[key]:.2f}" for key in ["all", "cycles"])])
+            if depth == COUNTED[0]:
+                for label, more in [["arg-max", []], ["dice", ["--temp", "0.8"]],
+                                    ["dice and DRY", ["--temp", "0.8", "--dry", "0.8"]]]:
+                    chosen = counted("choose", options.model, state, *more)["all"] - single["all"]
+                    choices.append([label, f"{chosen:.2f}"])
+                for batch in MICRO_BATCHES[:4]:
+                    both = counted("count", options.model, state, "--batch", str(batch), "--rounds", "1")
+                    prompts.append([batch, f"{(both['all'] - single['all']) / batch:.1f}"])
+    table(["depth", "a token", "all / first", "cycles / first", *classes], rows)
+    table(["depth", "tokens at once", "instructions for each", "cycles for each", "gain in instructions", "in cycles"],
+          batches)
+    table(["choosing a token", "beside the token itself"], choices)
+    table(["n_ubatch", "a token of the prompt, depth 64"], prompts)
+    load = counted("load", options.model)
     print(f"Loading the model: {load['all']:.0f}\n")
 
 
@@ -257,6 +317,10 @@ if "lives" in only:
     lives()
 if "depths" in only:
     depths()
+if "threads" in only:
+    thread_counts()
+if "prompt" in only:
+    prompt()
 if "quality" in only:
     quality()
 if "counts" in only and options.plugin:

@@ -1,14 +1,19 @@
 /* Counts the instructions of an emulated aarch64 program by class, for
  * benches/bench.py: a plugin of qemu-aarch64 (QEMU 7.2 and its plugin API 1,
  * of which it states what it uses). The program marks what is counted with a
- * system call that does not exist, MARK; its argument is printed. */
+ * system call that does not exist, MARK; its argument is printed. With the
+ * option blocks=N the N blocks that ran most are printed, too: how often, and
+ * their instructions. */
 
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MARK = 0x7001 };
+/* QEMU ends a block after so many instructions. */
+enum { LONGEST = 512 };
 
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
@@ -33,6 +38,15 @@ static const char *const names[CLASSES] = {
     "simd", "simd-load", "simd-store", "integer", "load", "store", "branch",
 };
 static uint64_t counts[CLASSES], before[CLASSES];
+
+struct block {
+    struct block *next;
+    uint64_t runs, before, since;
+    size_t length;
+    uint32_t words[];
+};
+static struct block *blocks;
+static size_t printed, translations;
 
 /* The class of an A64 instruction, by bits 28 to 25 of its encoding. */
 static int class_of(uint32_t word)
@@ -59,15 +73,63 @@ static int class_of(uint32_t word)
 static void on_translation(plugin_id id, struct qemu_plugin_tb *block)
 {
     uint64_t here[CLASSES] = {0};
+    uint32_t words[LONGEST];
     size_t length = qemu_plugin_tb_n_insns(block);
+    if (length > LONGEST)
+        abort();
     for (size_t i = 0; i < length; i++) {
-        uint32_t word;
-        memcpy(&word, qemu_plugin_insn_data(qemu_plugin_tb_get_insn(block, i)), sizeof word);
-        here[class_of(word)]++;
+        memcpy(&words[i], qemu_plugin_insn_data(qemu_plugin_tb_get_insn(block, i)), sizeof words[i]);
+        here[class_of(words[i])]++;
     }
     for (int class = 0; class < CLASSES; class++)
         if (here[class])
             qemu_plugin_register_vcpu_tb_exec_inline(block, ADD_U64, &counts[class], here[class]);
+    if (!printed)
+        return;
+    struct block *kept = calloc(1, sizeof *kept + length * sizeof *words);
+    if (!kept)
+        abort();
+    memcpy(kept->words, words, length * sizeof *words);
+    kept->length = length;
+    kept->next = blocks;
+    blocks = kept;
+    translations++;
+    qemu_plugin_register_vcpu_tb_exec_inline(block, ADD_U64, &kept->runs, 1);
+}
+
+static uint64_t instructions(const struct block *block)
+{
+    return block->since * block->length;
+}
+
+static int by_instructions(const void *a, const void *b)
+{
+    uint64_t x = instructions(*(struct block *const *)a), y = instructions(*(struct block *const *)b);
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* The blocks that ran most since the last mark. */
+static void print_blocks(void)
+{
+    struct block **sorted = calloc(translations + 1, sizeof *sorted);
+    size_t count = 0;
+    if (!sorted)
+        abort();
+    for (struct block *block = blocks; block; block = block->next) {
+        block->since = block->runs - block->before;
+        block->before = block->runs;
+        sorted[count++] = block;
+    }
+    qsort(sorted, count, sizeof *sorted, by_instructions);
+    for (size_t i = 0; i < count && i < printed; i++) {
+        char line[32 + 9 * LONGEST];
+        int end = snprintf(line, sizeof line, "block %" PRIu64, sorted[i]->since);
+        for (size_t word = 0; word < sorted[i]->length; word++)
+            end += snprintf(line + end, sizeof line - end, " %08x", sorted[i]->words[word]);
+        snprintf(line + end, sizeof line - end, "\n");
+        qemu_plugin_outs(line);
+    }
+    free(sorted);
 }
 
 static void on_system_call(plugin_id id, unsigned cpu, int64_t number, uint64_t label, uint64_t b, uint64_t c,
@@ -86,10 +148,14 @@ static void on_system_call(plugin_id id, unsigned cpu, int64_t number, uint64_t 
     }
     snprintf(line + end, sizeof line - end, " all %" PRIu64 "\n", all);
     qemu_plugin_outs(line);
+    print_blocks();
 }
 
 int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
 {
+    for (int i = 0; i < argc; i++)
+        if (sscanf(argv[i], "blocks=%zu", &printed) != 1)
+            return -1;
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
     qemu_plugin_register_vcpu_syscall_cb(id, on_system_call);
     return 0;

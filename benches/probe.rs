@@ -30,6 +30,13 @@ enum Probe {
         #[arg(long, default_value_t = 32)]
         tokens: u32,
     },
+    /// Tokens a second while a prompt is taken in
+    Prompt {
+        #[command(flatten)]
+        way: Way,
+        #[arg(long, default_value_t = 512)]
+        tokens: u32,
+    },
     /// Keeps the state at a depth in a file
     Keep {
         #[command(flatten)]
@@ -46,6 +53,8 @@ enum Probe {
         /// Tokens computed at once
         #[arg(long, default_value_t = 1)]
         batch: usize,
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
     },
     /// How the choice of a token from a kept state is counted
     Choose {
@@ -93,6 +102,9 @@ struct Way {
     no_flash_attention: bool,
     #[arg(long, default_value_t = 32)]
     ubatch: u32,
+    /// With ggml's own kernels
+    #[arg(long)]
+    stock: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -125,6 +137,9 @@ impl Way {
 
     /// The model, and an interrupt that nothing raises.
     fn load(&self) -> Result<(Model, Interrupt)> {
+        if self.stock {
+            torment_nexus::ggml::leave_to_ggml();
+        }
         let (raise, interrupt) = Interrupt::new();
         std::mem::forget(raise);
         let name = ModelName::from(self.model.clone());
@@ -172,20 +187,27 @@ fn main() -> Result<()> {
                 println!("{depth} {:.2}", f64::from(count) / start.elapsed().as_secs_f64());
             }
         }
+        Probe::Prompt { way, tokens: count } => {
+            let (model, interrupt) = way.load()?;
+            let mut session = open(&model, way.computing(), &Sampling::GREEDY)?;
+            let start = Instant::now();
+            session.prefill(&tokens(0, count), None, &interrupt)?;
+            println!("{:.2}", f64::from(count) / start.elapsed().as_secs_f64());
+        }
         Probe::Keep { way, depth, file } => {
             let (model, interrupt) = way.load()?;
             let mut session = open(&model, way.computing(), &Sampling::GREEDY)?;
             session.prefill(&tokens(0, depth), None, &interrupt)?;
             fs::write(file, session.state())?;
         }
-        Probe::Count { way, file, batch } => {
+        Probe::Count { way, file, batch, rounds } => {
             let (model, interrupt) = way.load()?;
             let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
             let computing = Computing { batch: batch as u32, ..way.computing() };
             let mut session = open(&model, computing, &Sampling::GREEDY)?;
             // SAFETY: `Keep` wrote it, for this model and this way.
             ensure!(unsafe { session.set_state(&state) }, "{file:?} is of another way");
-            for round in 0..3u32 {
+            for round in 0..rounds {
                 mark(0);
                 // The last one goes alone: a batch is one more than itself.
                 let count = if batch == 1 { 1 } else { batch as u32 + 1 };

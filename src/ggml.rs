@@ -2,8 +2,8 @@
 //!
 //! The linker does it (`--wrap`, in `build.rs`): ggml's calls of these two
 //! functions arrive here. What ours are not made for goes on to ggml's own
-//! code; so do products on a machine without kernels of its own. The signatures are those
-//! of the pinned llama-cpp-sys-2.
+//! code; so do products on a machine without kernels of its own. The
+//! signatures are those of the pinned llama-cpp-sys-2.
 //!
 //! ggml's own products of several tokens at once (llamafile's) are left out:
 //! their sums have another order than a single token's, and a batch must have
@@ -13,6 +13,7 @@ use std::ffi::{c_int, c_void};
 #[cfg(kernels)]
 use std::ops::Range;
 use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use llama_cpp_sys_2::{GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q8_0, ggml_tensor};
 
@@ -31,7 +32,30 @@ struct Share {
     use_reference: bool,
 }
 
+static LEFT_TO_GGML: AtomicBool = AtomicBool::new(false);
+
+/// Leaves everything to ggml's own code from now on: what a measurement
+/// compares with. A batch has not the bits of its tokens any more.
+pub fn leave_to_ggml() {
+    LEFT_TO_GGML.store(true, Relaxed);
+}
+
 unsafe extern "C" {
+    fn __real_llamafile_sgemm(
+        share: *const Share,
+        rows: i64,
+        tokens: i64,
+        depth: i64,
+        weights: *const c_void,
+        weights_stride: i64,
+        activations: *const c_void,
+        activations_stride: i64,
+        results: *mut c_void,
+        results_stride: i64,
+        weights_type: c_int,
+        activations_type: c_int,
+        results_type: c_int,
+    ) -> bool;
     fn __real_ggml_compute_forward_flash_attn_ext(share: *const Share, result: *mut ggml_tensor);
     /// Waits until all threads of the pool are here.
     fn ggml_barrier(pool: *mut c_void);
@@ -72,6 +96,26 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
     activations_type: c_int,
     results_type: c_int,
 ) -> bool {
+    if LEFT_TO_GGML.load(Relaxed) {
+        // SAFETY: ggml's own arguments.
+        return unsafe {
+            __real_llamafile_sgemm(
+                share,
+                rows,
+                tokens,
+                depth,
+                weights,
+                weights_stride,
+                activations,
+                activations_stride,
+                results,
+                results_stride,
+                weights_type,
+                activations_type,
+                results_type,
+            )
+        };
+    }
     #[cfg(kernels)]
     {
         use crate::blocks::{Q4K, Q5_0, Q6K, Q8_0};
@@ -115,11 +159,7 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
         }
     }
     #[cfg(not(kernels))]
-    {
-        let _ = (share, rows, tokens, depth, weights, weights_stride, activations, activations_stride);
-        let _ = (results, results_stride, weights_type, activations_type, results_type);
-        false
-    }
+    false
 }
 
 /// The operands of ggml's flash attention, of a kind that the kernels take.
@@ -147,8 +187,8 @@ unsafe extern "C" fn __wrap_ggml_compute_forward_flash_attn_ext(
     // SAFETY: ggml's own structures live during the call.
     unsafe {
         match FlashAttention::of(&*result).filter(|_| !(*share).use_reference) {
-            Some(attention) => attention.compute(&*share),
-            None => __real_ggml_compute_forward_flash_attn_ext(share, result),
+            Some(attention) if !LEFT_TO_GGML.load(Relaxed) => attention.compute(&*share),
+            _ => __real_ggml_compute_forward_flash_attn_ext(share, result),
         }
     }
 }

@@ -29,7 +29,7 @@
 //! | [`gguf`] | what a model file's header must say before llama.cpp sees it |
 //! | [`llm`] | model, context, tokens in and out; the only user of llama-cpp-2 |
 //! | [`speculation`] | what a text that repeats itself says next |
-//! | `ggml` | where ggml's hot loops are led to ours |
+//! | [`ggml`] | where ggml's hot loops are led to ours |
 //! | `attention` | attention over the cache, in chunks of positions |
 //! | `product` | products of weights and activations, in tiles |
 //! | `kernels` | the innermost loops: for the A53, for AVX2, and in plain Rust |
@@ -69,7 +69,7 @@ pub mod download;
 pub mod ending;
 pub mod escpos;
 pub mod generator;
-mod ggml;
+pub mod ggml;
 pub mod gguf;
 pub mod gpio;
 pub mod http;
