@@ -8,20 +8,21 @@
 //! query heads that read it. `benches/README.md` has the counts.
 //!
 //! Products of q4_K and q6_K are bit for bit ggml's; those of q5_0 and q8_0
-//! round once where ggml's round twice.
+//! round once where ggml's round twice, and keep one sum where ggml keeps two.
 
 #![allow(clippy::needless_range_loop, reason = "rows, tokens and heads index several arrays of registers")]
 
 use core::arch::aarch64::{
-    float32x4_t, int8x16_t, int16x8_t, int32x4_t, uint8x16_t, uint16x4_t, vabsq_f32, vaddvq_f32, vaddvq_s32,
-    vandq_u8, vcombine_u8, vcreate_u8, vcvtnq_s32_f32, vcvtq_f32_s32, vdup_n_u16, vdupq_n_f32, vdupq_n_s8,
-    vdupq_n_s16, vdupq_n_s32, vdupq_n_u8, vfmaq_f32, vfmaq_laneq_f32, vget_high_s8, vget_low_s8,
-    vget_low_s16, vgetq_lane_f32, vld1_dup_u16, vld1_dup_u32, vld1_lane_u16, vld1q_f32, vld1q_s8, vld1q_s16,
-    vld1q_u8, vmaxnmq_f32, vmaxnmvq_f32, vmlal_high_laneq_s16, vmlal_high_s8, vmlal_high_s16,
-    vmlal_laneq_s16, vmlal_s8, vmlal_s16, vmovl_s8, vmovl_u8, vmull_s8, vmull_s16, vmulq_f32, vmulq_n_f32,
-    vmvn_u32, vpadalq_s16, vpaddlq_s16, vpaddq_s16, vpaddq_s32, vqmovn_high_s32, vqmovn_s32, vqtbl1q_u8,
-    vreinterpret_u8_u32, vreinterpretq_s8_u8, vreinterpretq_s16_u16, vshlq_n_s32, vshrq_n_u8, vsliq_n_u8,
-    vsriq_n_u8, vst1q_f32, vst1q_s16, vsubq_s32, vtstq_u8,
+    float32x4_t, int8x16_t, int16x8_t, int32x4_t, uint8x16_t, uint16x4_t, uint16x8_t, vabsq_f32, vaddvq_f32,
+    vaddvq_s32, vandq_u8, vcombine_u8, vcreate_u8, vcvtnq_s32_f32, vcvtq_f32_s32, vdup_n_u16, vdupq_n_f32,
+    vdupq_n_s8, vdupq_n_s16, vdupq_n_s32, vdupq_n_u8, vfmaq_f32, vfmaq_laneq_f32, vget_high_s8, vget_low_s8,
+    vget_low_s16, vget_low_u16, vgetq_lane_f32, vld1_dup_u16, vld1q_f32, vld1q_s8, vld1q_s16, vld1q_u8,
+    vmaxnmq_f32, vmaxnmvq_f32, vmlal_high_laneq_s16, vmlal_high_s8, vmlal_high_s16, vmlal_laneq_s16,
+    vmlal_s8, vmlal_s16, vmovl_s8, vmovl_u8, vmull_s8, vmull_s16, vmulq_f32, vmulq_n_f32, vmvnq_u8,
+    vpadalq_s16, vpaddlq_s16, vpaddq_s16, vpaddq_s32, vqmovn_high_s32, vqmovn_s32, vqtbl1q_u8,
+    vreinterpretq_s8_u8, vreinterpretq_s16_u16, vreinterpretq_u8_u16, vreinterpretq_u16_u32,
+    vreinterpretq_u32_u16, vshlq_n_s32, vshrq_n_u8, vsliq_n_u8, vsriq_n_u8, vst1q_f32, vst1q_s16, vsubq_s32,
+    vtstq_u8, vzip1q_u16, vzip1q_u32,
 };
 
 use crate::attention::{CHUNK, Column, Partial, Quantized, Row};
@@ -30,12 +31,12 @@ use crate::product::{Block, Product};
 
 /// A format of blocks of 32.
 trait Integers: Copy {
-    /// The block's integers.
+    /// The block's integers; `start` is where it starts.
     ///
     /// # Safety
     ///
     /// `block` can be read.
-    unsafe fn values(block: *const Self) -> [int8x16_t; 2];
+    unsafe fn values(block: *const Self, start: Start) -> [int8x16_t; 2];
 
     /// Their products with `activations` of -127 to 127, summed in four lanes.
     fn dot(values: [int8x16_t; 2], activations: [int8x16_t; 2]) -> int32x4_t;
@@ -43,12 +44,9 @@ trait Integers: Copy {
 
 impl Integers for Q8_0 {
     #[inline(always)]
-    unsafe fn values(block: *const Self) -> [int8x16_t; 2] {
-        // SAFETY: both halves lie in the block.
-        unsafe {
-            let values = (&raw const (*block).values).cast::<i8>();
-            [vld1q_s8(values), vld1q_s8(values.add(16))]
-        }
+    unsafe fn values(block: *const Self, _: Start) -> [int8x16_t; 2] {
+        // SAFETY: the block can be read.
+        unsafe { eights(block) }
     }
 
     #[inline(always)]
@@ -61,15 +59,15 @@ impl Integers for Q8_0 {
 
 impl Integers for Q5_0 {
     #[inline(always)]
-    unsafe fn values(block: *const Self) -> [int8x16_t; 2] {
-        const BYTES: [u64; 4] = [0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303];
+    unsafe fn values(block: *const Self, start: Start) -> [int8x16_t; 2] {
+        // The fifth bits follow the scale.
+        const BYTES: [u64; 4] =
+            [0x0202_0202_0202_0202, 0x0303_0303_0303_0303, 0x0404_0404_0404_0404, 0x0505_0505_0505_0505];
         const BITS: u64 = 0x8040_2010_0804_0201;
         // SAFETY: both fields lie in the block; every aarch64 has NEON.
         unsafe {
             let bits = vcombine_u8(vcreate_u8(BITS), vcreate_u8(BITS));
-            let fifth = vld1_dup_u32((&raw const (*block).fifth_bits).cast());
-            let clear = vreinterpret_u8_u32(vmvn_u32(fifth));
-            let clear = vcombine_u8(clear, clear);
+            let clear = vmvnq_u8(vreinterpretq_u8_u16(start.0));
             let spread = |first: usize| -> uint8x16_t {
                 let bytes = vcombine_u8(vcreate_u8(BYTES[first]), vcreate_u8(BYTES[first + 1]));
                 vtstq_u8(vqtbl1q_u8(clear, bytes), bits)
@@ -142,28 +140,93 @@ fn add_product(sum: float32x4_t, x: float32x4_t, y: float32x4_t, lane: usize) ->
     }
 }
 
-/// The scales of up to four blocks that lie `stride` bytes apart.
+/// The first eight bytes of a block, whose first two are its scale.
+#[derive(Clone, Copy)]
+struct Start(uint16x8_t);
+
+impl Start {
+    /// The starts of up to four blocks that lie `stride` bytes apart.
+    ///
+    /// In the assembler's words: the compiler would load the scales of four
+    /// blocks into one register, where each waits for the one before.
+    ///
+    /// # Safety
+    ///
+    /// Eight bytes of each can be read.
+    #[inline(always)]
+    unsafe fn of<const COUNT: usize>(first: *const u8, stride: usize) -> [Self; COUNT] {
+        // Beyond the last there is the last once more.
+        let at = |index: usize| first.wrapping_add(index.min(COUNT - 1) * stride);
+        let (a, b, c, d);
+        // SAFETY: as above; the rest of a register is made 0.
+        unsafe {
+            if COUNT > 2 {
+                core::arch::asm!("ldr {0:d}, [{4}]", "ldr {1:d}, [{5}]", "ldr {2:d}, [{6}]", "ldr {3:d}, [{7}]",
+                    out(vreg) a, out(vreg) b, out(vreg) c, lateout(vreg) d,
+                    in(reg) at(0), in(reg) at(1), in(reg) at(2), in(reg) at(3),
+                    options(pure, readonly, nostack, preserves_flags));
+            } else {
+                core::arch::asm!("ldr {0:d}, [{2}]", "ldr {1:d}, [{3}]",
+                    out(vreg) a, lateout(vreg) b, in(reg) at(0), in(reg) at(1),
+                    options(pure, readonly, nostack, preserves_flags));
+                (c, d) = (a, b);
+            }
+        }
+        let all = [Self(a), Self(b), Self(c), Self(d)];
+        let mut starts = [Self(a); COUNT];
+        starts.copy_from_slice(&all[..COUNT]);
+        starts
+    }
+
+    /// The scales of up to four blocks.
+    #[inline(always)]
+    fn scales<const COUNT: usize>(starts: &[Self; COUNT]) -> float32x4_t {
+        let of = |index: usize| if index < COUNT { starts[index].0 } else { starts[0].0 };
+        // SAFETY: every aarch64 has NEON.
+        unsafe {
+            let low = vreinterpretq_u32_u16(vzip1q_u16(of(0), of(1)));
+            if COUNT < 3 {
+                return widen(vget_low_u16(vreinterpretq_u16_u32(low)));
+            }
+            let high = vreinterpretq_u32_u16(vzip1q_u16(of(2), of(3)));
+            widen(vget_low_u16(vreinterpretq_u16_u32(vzip1q_u32(low, high))))
+        }
+    }
+}
+
+/// The scale of one block in each lane.
 ///
 /// # Safety
 ///
-/// `COUNT` blocks can be read from `first` on.
+/// The block can be read.
 #[inline(always)]
-unsafe fn scales<const COUNT: usize>(first: *const u8, stride: usize) -> float32x4_t {
+unsafe fn scale_of(block: *const Q8_0) -> float32x4_t {
     // SAFETY: as above; a scale is the first field of a block.
+    unsafe { widen(vld1_dup_u16(block.cast())) }
+}
+
+/// The scales at four positions of the cache.
+///
+/// # Safety
+///
+/// The column has these positions.
+#[inline(always)]
+unsafe fn four_scales(column: Column, at: usize) -> float32x4_t {
+    // SAFETY: as above.
+    unsafe { Start::scales(&Start::of::<4>(column.at(at).cast(), column.stride)) }
+}
+
+/// The integers of a block of q8_0.
+///
+/// # Safety
+///
+/// The block can be read.
+#[inline(always)]
+unsafe fn eights(block: *const Q8_0) -> [int8x16_t; 2] {
+    // SAFETY: both halves lie in the block.
     unsafe {
-        let at = |index: usize| first.add(index * stride).cast::<u16>();
-        let mut halves = if COUNT == 1 { vld1_dup_u16(at(0)) } else { vdup_n_u16(0) };
-        if COUNT > 1 {
-            halves = vld1_lane_u16::<0>(at(0), halves);
-            halves = vld1_lane_u16::<1>(at(1), halves);
-        }
-        if COUNT > 2 {
-            halves = vld1_lane_u16::<2>(at(2), halves);
-        }
-        if COUNT > 3 {
-            halves = vld1_lane_u16::<3>(at(3), halves);
-        }
-        widen(halves)
+        let values = (&raw const (*block).values).cast::<i8>();
+        [vld1q_s8(values), vld1q_s8(values.add(16))]
     }
 }
 
@@ -187,7 +250,7 @@ impl Block for Q5_0 {
     }
 }
 
-/// A tile of blocks of 32. Even and odd blocks are summed apart, as ggml does.
+/// A tile of blocks of 32.
 #[inline(always)]
 unsafe fn tile<B, const ROWS: usize, const TOKENS: usize>(product: &Product<B>)
 where
@@ -195,44 +258,32 @@ where
 {
     // SAFETY: the caller's word; every aarch64 has NEON.
     unsafe {
-        let mut sums = [[[vdupq_n_f32(0.0); 2]; TOKENS]; ROWS];
+        let mut sums = [[vdupq_n_f32(0.0); TOKENS]; ROWS];
         let mut x = product.weights;
         let mut y = product.activations;
-        let mut left = product.blocks;
-        macro_rules! block {
-            ($parity:expr) => {
-                let x_scales = scales::<ROWS>(x.cast(), product.weights_stride * size_of::<B>());
-                let mut products = [vdupq_n_f32(0.0); TOKENS];
-                let mut activations = [[vdupq_n_s8(0); 2]; TOKENS];
+        for _ in 0..product.blocks {
+            let starts = Start::of::<ROWS>(x.cast(), product.weights_stride * size_of::<B>());
+            let scales = Start::scales(&starts);
+            let mut products = [vdupq_n_f32(0.0); TOKENS];
+            let mut activations = [[vdupq_n_s8(0); 2]; TOKENS];
+            for t in 0..TOKENS {
+                let y = y.add(t * product.activations_stride);
+                products[t] = vmulq_f32(scales, scale_of(y));
+                activations[t] = eights(y);
+            }
+            for r in 0..ROWS {
+                let values = B::values(x.add(r * product.weights_stride), starts[r]);
                 for t in 0..TOKENS {
-                    let y = y.add(t * product.activations_stride);
-                    products[t] = vmulq_f32(x_scales, scales::<1>(y.cast(), 0));
-                    activations[t] = Q8_0::values(y);
+                    let dot = vcvtq_f32_s32(B::dot(values, activations[t]));
+                    sums[r][t] = add_product(sums[r][t], dot, products[t], r);
                 }
-                for r in 0..ROWS {
-                    let values = B::values(x.add(r * product.weights_stride));
-                    for t in 0..TOKENS {
-                        let dot = vcvtq_f32_s32(B::dot(values, activations[t]));
-                        let sum = &mut sums[r][t][$parity];
-                        *sum = add_product(*sum, dot, products[t], r);
-                    }
-                }
-                x = x.add(1);
-                y = y.add(1);
-            };
+            }
+            x = x.add(1);
+            y = y.add(1);
         }
-        while left >= 2 {
-            block!(0);
-            block!(1);
-            left -= 2;
-        }
-        if left == 1 {
-            block!(0);
-        }
-        let _ = (x, y);
-        for (r, sums) in sums.iter().enumerate() {
-            for (t, &[even, odd]) in sums.iter().enumerate() {
-                *product.result(r, t) = vaddvq_f32(even) + vaddvq_f32(odd);
+        for r in 0..ROWS {
+            for t in 0..TOKENS {
+                *product.result(r, t) = vaddvq_f32(sums[r][t]);
             }
         }
     }
@@ -447,10 +498,10 @@ pub unsafe fn score<const GROUP: usize>(
             *values = [vld1q_s8(query.values.as_ptr()), vld1q_s8(query.values.as_ptr().add(16))];
         }
         for at in (0..count.min(CHUNK)).step_by(4) {
-            let key_scales = scales::<4>(keys.at(at).cast(), keys.stride);
+            let key_scales = four_scales(keys, at);
             let mut dots = [[vdupq_n_s32(0); 4]; GROUP];
             for p in 0..4 {
-                let key = Q8_0::values(keys.at(at + p));
+                let key = eights(keys.at(at + p));
                 for h in 0..GROUP {
                     dots[h][p] = Q8_0::dot(key, query_values[h]);
                 }
@@ -492,7 +543,7 @@ pub unsafe fn sum_values<const GROUP: usize>(
     unsafe {
         let mut greatest = [vdupq_n_f32(0.0); GROUP];
         for at in (0..count.min(CHUNK)).step_by(4) {
-            let value_scales = scales::<4>(values.at(at).cast(), values.stride);
+            let value_scales = four_scales(values, at);
             for h in 0..GROUP {
                 let weight = vmulq_f32(vld1q_f32(weights[h].as_ptr().add(at)), value_scales);
                 vst1q_f32(scaled[h].as_mut_ptr().add(at), weight);

@@ -53,7 +53,8 @@ impl<B: Block> Product<B> {
         // all tokens meet them.
         let mut row = rows.start;
         while row < rows.end {
-            let height = if tokens == 1 { 4 } else { 2 }.min(rows.end - row);
+            // As much as there are registers for.
+            let height = if tokens <= 2 { 4 } else { 2 }.min(rows.end - row);
             let mut token = 0;
             while token < tokens {
                 let width = (tokens - token).min(4);
@@ -61,8 +62,10 @@ impl<B: Block> Product<B> {
                 unsafe {
                     let here = self.from(row, token);
                     match (height, width) {
-                        (4, _) => B::tile::<4, 1>(here),
-                        (3, _) => B::tile::<3, 1>(here),
+                        (4, 1) => B::tile::<4, 1>(here),
+                        (4, _) => B::tile::<4, 2>(here),
+                        (3, 1) => B::tile::<3, 1>(here),
+                        (3, _) => B::tile::<3, 2>(here),
                         (2, 1) => B::tile::<2, 1>(here),
                         (2, 2) => B::tile::<2, 2>(here),
                         (2, 3) => B::tile::<2, 3>(here),
