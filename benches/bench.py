@@ -63,7 +63,10 @@ threads = str(options.threads)
 
 
 def run(command, **more):
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, **more)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, **more)
+    if done.returncode:
+        sys.exit(f"benches/bench.py: {' '.join(command)} ended with {done.returncode}: {done.stderr[-400:]}")
+    return done
 
 
 def table(head, rows):
@@ -74,14 +77,13 @@ def table(head, rows):
     print(flush=True)
 
 
-def own_life(model, lookahead, state, limit=None):
+def own_life(model, lookahead, state):
     """A greedy life of the program: seconds to armed and to the first word, tokens/s, memory."""
     command = [options.program, "--model", model, "--threads", threads, "--verbose", "--state-dir", state,
                "--lookahead", str(lookahead), "--context-size", str(CONTEXT)]
     start = time.monotonic()
     life = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
-    os.set_blocking(life.stderr.fileno(), True)
-    armed = first = None
+    armed = None
     errors = b""
     for line in life.stderr:
         errors += line
@@ -95,10 +97,9 @@ def own_life(model, lookahead, state, limit=None):
     text = life.stdout.read()
     errors += life.stderr.read()
     life.wait(PATIENCE)
-    end = time.monotonic()
     rate = re.search(rb"life [0-9.]+ s, ([0-9.]+) tokens/s", errors)
     return {"armed": armed - start, "first": first - armed, "rate": float(rate[1]), "text": text,
-            "restored": b"restored" in errors, "end": end}
+            "restored": b"restored" in errors}
 
 
 def memory(model, state):
@@ -115,13 +116,13 @@ def memory(model, state):
             found = re.search(rf"{key}:\s+(\d+)", status)
             most[key] = max(most[key], int(found[1]) if found else 0)
     life.wait(PATIENCE)
+    if not all(most.values()):
+        sys.exit(f"benches/bench.py: no memory was read: {most}")
     return most
 
 
 def peer_life(model):
     done = run([options.peer_python, "benches/peer.py", model, "prompt.txt", threads, str(CONTEXT), str(LIMIT)])
-    if done.returncode:
-        sys.exit(f"benches/bench.py: the peer failed: {done.stderr[-400:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -152,14 +153,11 @@ def machine():
 def lives():
     print("### A whole life\n")
     own, looking, peer, tool = [], [], [], []
-    first_starts, later = [], []
+    later = []
     has_tool = shutil.which("llama-completion")
     for _ in range(options.pairs):
         with tempfile.TemporaryDirectory() as state:
-            first_starts.append(own_life("ember", 0, state))
-        with tempfile.TemporaryDirectory() as state:
             one = own_life(options.model, 0, state)
-            first_starts.append(one)
             own.append(one)
             if options.peer_python:
                 peer.append(peer_life(options.model))
@@ -168,7 +166,6 @@ def lives():
             later.append(two)
             if has_tool:
                 tool.append(completion_life(options.model))
-    shape_first = [life for life in first_starts if life in own]
     same = all(a["text"] == b["text"] for a, b in zip(own, looking))
     rows = [["torment-nexus", f"{median([l['rate'] for l in own]):.1f}", "1.00"]]
     base = median([l["rate"] for l in own])
@@ -184,10 +181,10 @@ def lives():
     print("### Starting\n")
     one_token = 1 / base
     rows = [
-        ["process start to armed, first time", f"{median([l['armed'] for l in shape_first]):.2f} s"],
+        ["process start to armed, first time", f"{median([l['armed'] for l in own]):.2f} s"],
         ["process start to armed, later", f"{median([l['armed'] for l in later]):.2f} s"],
         ["later / first (panic to armed again)",
-         f"{median([b['armed'] / a['armed'] for a, b in zip(shape_first, later)]):.3f}"],
+         f"{median([b['armed'] / a['armed'] for a, b in zip(own, later)]):.3f}"],
         ["armed to first word, in tokens' time", f"{median([l['first'] for l in later]) / one_token:.2f}"],
     ]
     if peer:
@@ -259,13 +256,13 @@ def prompt():
 def counts():
     print("### The Cortex-A53, one thread: millions of instructions (exact) and of modelled cycles\n")
 
-    def counted(*more, blocks=0):
+    def counted(*more, rounds=3, blocks=0):
         plugin = options.plugin + (f",blocks={blocks}" if blocks else "")
         done = run(["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu", "cortex-a53", "-plugin", plugin,
                     "-d", "plugin", options.board_probe, *more])
         lines = (done.stderr + done.stdout).splitlines()
-        marks = [index for index, line in enumerate(lines) if re.search(r"mark [1-9]", line)]
-        if not marks:
+        marks = [index for index, line in enumerate(lines) if re.search(rf"mark {rounds} ", line)]
+        if len(marks) != 1:
             sys.exit(f"benches/bench.py: nothing was counted: {done.stderr[-400:]}")
         words = re.sub(r".*mark \d+ ", "", lines[marks[-1]]).split()
         classes = {key: int(value) / 1e6 for key, value in zip(words[::2], words[1::2])}
@@ -283,6 +280,7 @@ def counts():
         for depth in COUNTED:
             anchor = None
             for name, way in WAYS.items():
+                Path(state).unlink(missing_ok=True)
                 run([options.probe, "keep", options.model, "--threads", threads, "--depth", str(depth), state, *way])
                 single = counted("count", options.model, state, *way, blocks=BLOCKS)
                 anchor = anchor or single
@@ -290,8 +288,7 @@ def counts():
                 rows.append([depth, name, *ratios, *(f"{single[key]:.1f}" for key in classes)])
             # The last state, and the last single token, are the shipped ones.
             for batch in BATCHES:
-                both = counted("count", options.model, state, "--batch", str(batch), blocks=BLOCKS)
-                several = {key: both[key] - single[key] for key in ["all", "cycles"]}
+                several = counted("count", options.model, state, "--batch", str(batch), blocks=BLOCKS)
                 batches.append([depth, batch, f"{several['all'] / batch:.1f}", f"{several['cycles'] / batch:.1f}",
                                 *(f"{single[key] * batch / several[key]:.2f}" for key in ["all", "cycles"])])
             if depth == COUNTED[0]:
@@ -300,14 +297,14 @@ def counts():
                     chosen = counted("choose", options.model, state, *more)["all"] - single["all"]
                     choices.append([label, f"{chosen:.2f}"])
                 for batch in MICRO_BATCHES[:4]:
-                    both = counted("count", options.model, state, "--batch", str(batch), "--rounds", "1")
+                    both = counted("count", options.model, state, "--batch", str(batch), "--prompt", "--rounds", "1", rounds=1)
                     prompts.append([batch, f"{(both['all'] - single['all']) / batch:.1f}"])
     table(["depth", "a token", "all / first", "cycles / first", *classes], rows)
     table(["depth", "tokens at once", "instructions for each", "cycles for each", "gain in instructions", "in cycles"],
           batches)
     table(["choosing a token", "beside the token itself"], choices)
     table(["n_ubatch", "a token of the prompt, depth 64"], prompts)
-    load = counted("load", options.model)
+    load = counted("load", options.model, rounds=1)
     print(f"Loading the model: {load['all']:.0f}\n")
 
 

@@ -53,6 +53,10 @@ enum Probe {
         /// Tokens computed at once
         #[arg(long, default_value_t = 1)]
         batch: usize,
+        /// Without logits but for one more token after them, as a prompt is
+        /// taken in
+        #[arg(long)]
+        prompt: bool,
         #[arg(long, default_value_t = 3)]
         rounds: u32,
     },
@@ -200,7 +204,7 @@ fn main() -> Result<()> {
             session.prefill(&tokens(0, depth), None, &interrupt)?;
             fs::write(file, session.state())?;
         }
-        Probe::Count { way, file, batch, rounds } => {
+        Probe::Count { way, file, batch, prompt, rounds } => {
             let (model, interrupt) = way.load()?;
             let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
             let computing = Computing { batch: batch as u32, ..way.computing() };
@@ -208,10 +212,13 @@ fn main() -> Result<()> {
             // SAFETY: `Keep` wrote it, for this model and this way.
             ensure!(unsafe { session.set_state(&state) }, "{file:?} is of another way");
             for round in 0..rounds {
+                let tokens = tokens(2000 + 64 * round, batch as u32 + u32::from(prompt));
                 mark(0);
-                // The last one goes alone: a batch is one more than itself.
-                let count = if batch == 1 { 1 } else { batch as u32 + 1 };
-                session.prefill(&tokens(2000 + 64 * round, count), None, &interrupt)?;
+                if prompt {
+                    session.prefill(&tokens, None, &interrupt)?;
+                } else {
+                    session.follow_with_all(&tokens)?;
+                }
                 mark(u64::from(round) + 1);
             }
             println!("{:.6}", session.logits().iter().sum::<f32>());

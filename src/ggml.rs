@@ -324,7 +324,9 @@ impl<'a> FlashAttention<'a> {
     }
 
     /// One token: threads take chunks of the positions, too. The sums are the
-    /// same, since they are added up in the same order.
+    /// same, since they are added up in the same order. ggml's work area holds
+    /// the default model's 2,048 positions from two threads on; where it does
+    /// not, threads take whole heads.
     unsafe fn compute_one(&self, share: &Share, chunks: usize) {
         let groups = self.groups().len();
         let partials = share.work.cast::<Partial>();

@@ -120,8 +120,9 @@ fn widen(halves: uint16x4_t) -> float32x4_t {
     let floats;
     // SAFETY: reads and writes registers only.
     unsafe {
+        // A NaN sets a flag of the floating-point status.
         core::arch::asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) floats, in(vreg) halves,
-            options(pure, nomem, nostack, preserves_flags));
+            options(pure, nomem, nostack));
     }
     floats
 }
@@ -300,7 +301,7 @@ unsafe fn sixteen(activations: *const Q8K, index: usize) -> int8x16_t {
 ///
 /// In the assembler's words: from how small the scales are the compiler
 /// concludes that slower instructions do, too, and it adds up in an order that
-/// needs more registers than there are.
+/// needs more registers than there are. Not `pure`: the order is the point.
 #[inline(always)]
 fn add_scaled<const LANE: usize>(mut sum: int32x4_t, x: int16x8_t, y: int16x8_t) -> int32x4_t {
     // SAFETY: reads and writes registers only.
@@ -309,7 +310,7 @@ fn add_scaled<const LANE: usize>(mut sum: int32x4_t, x: int16x8_t, y: int16x8_t)
             "smlal {sum:v}.4s, {x:v}.4h, {y:v}.h[{lane}]",
             "smlal2 {sum:v}.4s, {x:v}.8h, {y:v}.h[{lane}]",
             sum = inout(vreg) sum, x = in(vreg) x, y = in(vreg_low16) y, lane = const LANE,
-            options(nostack, preserves_flags)
+            options(nomem, nostack, preserves_flags)
         );
     }
     sum

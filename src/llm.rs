@@ -4,7 +4,6 @@
 //! llama.cpp refuses all the same is told in its own words, and an assertion
 //! that fails inside it is a fault with exit status 1, not an abort.
 
-use std::env::consts::ARCH;
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
 use std::num::NonZeroU32;
@@ -39,9 +38,6 @@ use crate::prompt_state::{Key, PromptState, Unusable};
 use crate::sampler::{Logits, Sampling};
 use crate::speculation::Speculation;
 use crate::stderr::say;
-
-/// The llama.cpp that is linked: it decides what a kept state means.
-const LLAMA_CPP: &str = "llama-cpp-2 0.1.160, llama-cpp-sys-2 0.1.161";
 
 /// Tokens decoded at once while the prompt is taken in: its buffers grow with
 /// it, and a signal waits for one batch, two seconds on the board.
@@ -171,7 +167,7 @@ impl Computing {
             if self.flash_attention { LLAMA_FLASH_ATTN_TYPE_ENABLED } else { LLAMA_FLASH_ATTN_TYPE_DISABLED };
         LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(context_size))
-            .with_n_batch(self.batch)
+            .with_n_batch(self.batch.max(u32::from(MAX_LOOKAHEAD) + 1))
             .with_n_ubatch(self.batch)
             .with_n_threads(self.threads.into())
             .with_n_threads_batch(self.threads.into())
@@ -536,9 +532,8 @@ impl<'model> Session<'model> {
                 first_error(&error.to_string())
             )
         })?;
-        if !model.can_look_ahead() {
-            computing.lookahead = 0;
-        }
+        let most = if model.can_look_ahead() { MAX_LOOKAHEAD } else { 0 };
+        computing.lookahead = computing.lookahead.min(most);
         Ok(Self {
             context,
             model,
@@ -599,27 +594,22 @@ impl<'model> Session<'model> {
             check(interrupt, self.position, tokens.len() + 1)?;
             self.take_in(batch.iter().map(|token| token.0.0), batch.len() - 1)?;
         }
-        if let Some((kept, key)) = kept {
-            let state = self.context.state_seq_get_size_ext(SEQUENCE, LlamaStateSeqFlags::empty());
-            let mut bytes = vec![0; state];
-            // SAFETY: the buffer is as long as llama.cpp asks for.
-            let length = unsafe {
-                self.context.state_seq_get_data_ext(bytes.as_mut_ptr(), SEQUENCE, LlamaStateSeqFlags::empty())
-            };
-            if let Err(error) = kept.write(key, &bytes[..length.min(state)]) {
-                note = format!("it cannot be kept: {error}");
-            }
+        if let Some((kept, key)) = kept
+            && let Err(error) = kept.write(key, &self.state())
+        {
+            note = format!("it cannot be kept: {error}");
         }
         Ok(Prefill::Computed(note))
     }
 
     /// What the state of these tokens depends on.
     fn key(&self, tokens: &[Token]) -> Option<Key> {
-        let version = format!("{} {LLAMA_CPP} {ARCH}", env!("CARGO_PKG_VERSION"));
+        // What build.rs found computes it.
+        let code = env!("COMPUTING").as_bytes();
         let computing = self.computing.key(self.context.n_ctx());
         let tokens: Vec<u8> = tokens.iter().flat_map(|token| token.0.0.to_le_bytes()).collect();
         let identity = self.model.identity?;
-        Some(Key::of(&[version.as_bytes(), &identity, computing.as_bytes(), &tokens]))
+        Some(Key::of(&[code, &identity, computing.as_bytes(), &tokens]))
     }
 
     fn restore(&mut self, kept: &PromptState, key: Key, tokens: usize) -> Result<(), Unusable> {
@@ -720,6 +710,16 @@ impl<'model> Session<'model> {
         self.spoken = Some(token.0);
         self.speculation.push(token.0.0);
         self.follow(token.0)
+    }
+
+    /// Takes in several tokens at once, with logits after each of them, as
+    /// looking ahead does.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be computed, or are more than a batch.
+    pub fn follow_with_all(&mut self, tokens: &[Token]) -> Result<()> {
+        self.take_in(tokens.iter().map(|token| token.0.0), 0)
     }
 
     /// How often the model was computed, for one token or several.

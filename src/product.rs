@@ -1,10 +1,11 @@
 //! Products of weights and activations, in tiles.
 //!
-//! ggml computes one result at a time. Here four rows of weights share a
-//! token's activations, and the tokens of a batch share the weights, which are
-//! unpacked once for all of them. What a product is does not depend on how much
+//! ggml computes one result at a time. Here four rows of weights share the
+//! activations of one token or two, and two rows those of up to four, which
+//! share the unpacked weights. What a product is does not depend on how much
 //! is computed at once: a batch has the bits of its tokens one by one, on any
-//! number of threads.
+//! number of threads. (On x86 ggml keeps batches of eight tokens and more to
+//! itself for q4_K and q6_K: the prompt's, which are always the same.)
 //!
 //! What is done for each block is in [`crate::kernels`].
 
@@ -53,8 +54,9 @@ impl<B: Block> Product<B> {
         // all tokens meet them.
         let mut row = rows.start;
         while row < rows.end {
-            // As much as there are registers for.
-            let height = if tokens <= 2 { 4 } else { 2 }.min(rows.end - row);
+            // As many results as there are registers for.
+            let most = if tokens <= 2 { 4 } else { 2 };
+            let height = most.min(rows.end - row);
             let mut token = 0;
             while token < tokens {
                 let width = (tokens - token).min(4);
@@ -63,17 +65,18 @@ impl<B: Block> Product<B> {
                     let here = self.from(row, token);
                     match (height, width) {
                         (4, 1) => B::tile::<4, 1>(here),
-                        (4, _) => B::tile::<4, 2>(here),
+                        (4, 2) => B::tile::<4, 2>(here),
                         (3, 1) => B::tile::<3, 1>(here),
-                        (3, _) => B::tile::<3, 2>(here),
+                        (3, 2) => B::tile::<3, 2>(here),
                         (2, 1) => B::tile::<2, 1>(here),
                         (2, 2) => B::tile::<2, 2>(here),
                         (2, 3) => B::tile::<2, 3>(here),
-                        (2, _) => B::tile::<2, 4>(here),
-                        (_, 1) => B::tile::<1, 1>(here),
-                        (_, 2) => B::tile::<1, 2>(here),
-                        (_, 3) => B::tile::<1, 3>(here),
-                        (_, _) => B::tile::<1, 4>(here),
+                        (2, 4) => B::tile::<2, 4>(here),
+                        (1, 1) => B::tile::<1, 1>(here),
+                        (1, 2) => B::tile::<1, 2>(here),
+                        (1, 3) => B::tile::<1, 3>(here),
+                        (1, 4) => B::tile::<1, 4>(here),
+                        (height, width) => unreachable!("no tile of {height} by {width}"),
                     }
                 }
                 token += width;

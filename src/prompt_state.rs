@@ -4,7 +4,7 @@
 //! prompt but its last token, which every life computes itself. It is written
 //! aside and renamed; a checksum stands in it, because llama.cpp takes damaged
 //! bytes without complaint. A file that is not there, not whole or not for
-//! this model, prompt, context and version is passed over in silence, and
+//! this model, prompt, context and program is passed over in silence, and
 //! written anew.
 //!
 //! | offset | bytes | what |
@@ -54,7 +54,7 @@ pub enum Unusable {
     Unreadable(io::Error),
     /// It is none of ours, or of another version.
     Unknown,
-    /// It is of another model, prompt, context or version.
+    /// It is of another model, prompt, context or program.
     Foreign,
     /// It is shorter or longer than it says.
     Cut,

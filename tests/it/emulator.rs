@@ -186,62 +186,66 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-/// The light's rises during a life.
-struct Beats(Vec<Instant>);
+/// Visitors: `script/pi-emulate`.
+mod exhibition {
+    use super::*;
 
-impl Beats {
-    /// Mean seconds between the first and between the last beats of a life.
-    fn first_and_last(&self) -> (f64, f64) {
-        let gaps: Vec<f64> = self.0.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
-        let few = gaps.len() / 4;
-        let mean = |gaps: &[f64]| gaps.iter().sum::<f64>() / gaps.len() as f64;
-        (mean(&gaps[..few]), mean(&gaps[gaps.len() - few..]))
-    }
-}
+    /// The light's rises during a life.
+    struct Beats(Vec<Instant>);
 
-/// Presses the button for the life of that number, watches the light, and
-/// waits for the exit.
-fn visit(board: &Board, life: usize) -> Result<Beats, String> {
-    board.wait_for("armed after", life, LIMIT)?;
-    let (said, printed) = (board.console().len(), board.printed().len());
-    // Two breaths of the light: time enough to begin without a press.
-    thread::sleep(Duration::from_secs(3));
-    if board.console().len() != said || board.printed().len() != printed {
-        return Err(format!("it did not wait for the press: {}", board.console()));
-    }
-    board.drive(BUTTON, false);
-    let pressed = Instant::now();
-    while board.console().len() == said {
-        if pressed.elapsed() > ANSWER {
-            return Err("the press begins no life".to_owned());
+    impl Beats {
+        /// Mean seconds between the first and between the last beats of a life.
+        fn first_and_last(&self) -> (f64, f64) {
+            let gaps: Vec<f64> = self.0.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+            let few = gaps.len() / 4;
+            let mean = |gaps: &[f64]| gaps.iter().sum::<f64>() / gaps.len() as f64;
+            (mean(&gaps[..few]), mean(&gaps[gaps.len() - few..]))
         }
-        thread::sleep(Duration::from_millis(20));
     }
-    board.drive(BUTTON, true);
-    let mut beats = Vec::new();
-    let mut was_high = true;
-    while board.console().matches("tokens used").count() < life {
-        if pressed.elapsed() > LIMIT {
-            return Err(format!("the life does not end: {}", board.console()));
-        }
-        let high = board.is_high(LIGHT);
-        if high && !was_high {
-            beats.push(Instant::now());
-        }
-        was_high = high;
-        thread::sleep(Duration::from_millis(10));
-    }
-    board.wait_for("exit ", life, LIMIT)?;
-    Ok(Beats(beats))
-}
 
-/// That many lives as visitors meet them, supervised as the unit has systemd
-/// do it: at once after a death, later after a fault, never after wrong usage.
-fn exhibition(pin: u8, wire: Wire, lives: usize) -> Result<(), String> {
-    // A small context, so that the light goes through all its rates in less
-    // than a minute; a page of paper a life; paper that is not waited for.
-    let life = format!(
-        r#"lives=0
+    /// Presses the button for the life of that number, watches the light, and
+    /// waits for the exit.
+    fn visit(board: &Board, life: usize) -> Result<Beats, String> {
+        board.wait_for("armed after", life, LIMIT)?;
+        let (said, printed) = (board.console().len(), board.printed().len());
+        // Two breaths of the light: time enough to begin without a press.
+        thread::sleep(Duration::from_secs(3));
+        if board.console().len() != said || board.printed().len() != printed {
+            return Err(format!("it did not wait for the press: {}", board.console()));
+        }
+        board.drive(BUTTON, false);
+        let pressed = Instant::now();
+        while board.console().len() == said {
+            if pressed.elapsed() > ANSWER {
+                return Err("the press begins no life".to_owned());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        board.drive(BUTTON, true);
+        let mut beats = Vec::new();
+        let mut was_high = true;
+        while board.console().matches("tokens used").count() < life {
+            if pressed.elapsed() > LIMIT {
+                return Err(format!("the life does not end: {}", board.console()));
+            }
+            let high = board.is_high(LIGHT);
+            if high && !was_high {
+                beats.push(Instant::now());
+            }
+            was_high = high;
+            thread::sleep(Duration::from_millis(10));
+        }
+        board.wait_for("exit ", life, LIMIT)?;
+        Ok(Beats(beats))
+    }
+
+    /// That many lives as visitors meet them, supervised as the unit has systemd
+    /// do it: at once after a death, later after a fault, never after wrong usage.
+    fn exhibition(pin: u8, wire: Wire, lives: usize) -> Result<(), String> {
+        // A small context, so that the light goes through all its rates in less
+        // than a minute; a page of paper a life; paper that is not waited for.
+        let life = format!(
+            r#"lives=0
 while [ $lives -lt {lives} ]; do
     torment-nexus --verbose --model ember --threads 1 --context-size 768 --button {pin} --led {LIGHT} --printer /dev/ttyAMA0 --printer-line-ms 700 --state-dir /state >/dev/console 2>&1
     code=$?
@@ -250,134 +254,154 @@ while [ $lives -lt {lives} ]; do
     case $code in 101|130) sleep 1 ;; 2) break ;; *) sleep 5 ;; esac
 done
 "#
-    );
-    let board = Board::boot(&life, wire, &[]);
-    // QEMU has no pull-ups.
-    board.drive(pin, true);
-    board.drive(BUTTON, true);
-    for life in 1..=lives {
-        let beats = visit(&board, life)?;
-        let (first, last) = beats.first_and_last();
-        if first.is_nan() || last.is_nan() || first < 1.5 * last {
-            return Err(format!(
-                "the light does not beat faster: {first:.2} s, then {last:.2} s from beat to beat"
-            ));
+        );
+        let board = Board::boot(&life, wire, &[]);
+        // QEMU has no pull-ups.
+        board.drive(pin, true);
+        board.drive(BUTTON, true);
+        for life in 1..=lives {
+            let beats = visit(&board, life)?;
+            let (first, last) = beats.first_and_last();
+            if first.is_nan() || last.is_nan() || first < 1.5 * last {
+                return Err(format!(
+                    "the light does not beat faster: {first:.2} s, then {last:.2} s from beat to beat"
+                ));
+            }
+            println!(
+                "life {life}: {} beats, {first:.2} s apart at first, {last:.2} s at last",
+                beats.0.len()
+            );
         }
-        println!("life {life}: {} beats, {first:.2} s apart at first, {last:.2} s at last", beats.0.len());
-    }
-    let console = board.console();
-    if console.matches("exit 101\n").count() != lives {
-        return Err(format!("{lives} lives do not end with 101: {console}"));
-    }
-    let lines = Paper::read(&board.printed()).map_err(|error| format!("the receipt: {error}"))?.lines();
-    let receipts: Vec<_> = lines.split(|line| line == "TORMENT NEXUS").skip(1).collect();
-    if receipts.len() != lives {
-        return Err(format!("{} receipts were printed, not {lives}", receipts.len()));
-    }
-    for (index, receipt) in receipts.iter().enumerate() {
-        let number = format!("life {}", index + 1);
-        let is_whole = receipt.contains(&number)
-            && receipt.contains(&"terminating.'".to_owned())
-            && receipt.iter().any(|line| line.starts_with("tokens") && line.ends_with("729 of 768"));
-        if !is_whole {
-            return Err(format!("receipt {number} is not complete: {receipt:#?}"));
+        let console = board.console();
+        if console.matches("exit 101\n").count() != lives {
+            return Err(format!("{lives} lives do not end with 101: {console}"));
         }
-        // What was said is what was printed.
-        let thought = receipt.split(|line| line.starts_with('─')).nth(1).unwrap_or_default().join(" ");
-        let words: Vec<_> = thought.split_whitespace().collect();
-        let said = console.split("armed after").nth(index + 1).unwrap_or_default();
-        let said = said.split_once('\n').map_or("", |(_, said)| said);
-        if !said.split_whitespace().collect::<Vec<_>>().starts_with(&words) || words.len() < 100 {
-            return Err(format!("receipt {number} differs from what was said: {thought}\n{said}"));
+        let lines = Paper::read(&board.printed()).map_err(|error| format!("the receipt: {error}"))?.lines();
+        let receipts: Vec<_> = lines.split(|line| line == "TORMENT NEXUS").skip(1).collect();
+        if receipts.len() != lives {
+            return Err(format!("{} receipts were printed, not {lives}", receipts.len()));
+        }
+        for (index, receipt) in receipts.iter().enumerate() {
+            let number = format!("life {}", index + 1);
+            let is_whole = receipt.contains(&number)
+                && receipt.contains(&"terminating.'".to_owned())
+                && receipt.iter().any(|line| line.starts_with("tokens") && line.ends_with("729 of 768"));
+            if !is_whole {
+                return Err(format!("receipt {number} is not complete: {receipt:#?}"));
+            }
+            // What was said is what was printed.
+            let thought = receipt.split(|line| line.starts_with('─')).nth(1).unwrap_or_default().join(" ");
+            let words: Vec<_> = thought.split_whitespace().collect();
+            let said = console.split("armed after").nth(index + 1).unwrap_or_default();
+            let said = said.split_once('\n').map_or("", |(_, said)| said);
+            if !said.split_whitespace().collect::<Vec<_>>().starts_with(&words) || words.len() < 100 {
+                return Err(format!("receipt {number} differs from what was said: {thought}\n{said}"));
+            }
+        }
+        println!(
+            "{lives} presses, {lives} receipts, {lives} deaths; {} bytes printed",
+            board.printed().len()
+        );
+        Ok(())
+    }
+
+    #[test]
+    #[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
+    fn each_press_is_a_life_with_a_receipt_and_a_light_that_beats_faster() {
+        exhibition(BUTTON, Wire::Printer, 3).unwrap_or_else(|fault| panic!("{fault}"));
+    }
+
+    #[test]
+    #[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
+    fn a_wrong_button_pin_is_caught() {
+        let fault = exhibition(24, Wire::Printer, 1).expect_err("the visitor presses GPIO 23");
+        assert_eq!(fault, "the press begins no life");
+    }
+
+    #[test]
+    #[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
+    fn a_stuck_uart_is_caught() {
+        let fault = exhibition(BUTTON, Wire::Nowhere, 1).expect_err("nothing arrives at the printer");
+        assert_eq!(fault, "0 receipts were printed, not 1");
+    }
+
+    #[test]
+    #[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
+    fn a_dot_product_is_caught_by_the_build_and_by_the_machine() {
+        let folder = TempDir::new().expect("a folder");
+        let source = "#include <arm_neon.h>\n\
+                      int main(int n, char **words) {\n\
+                      int8x16_t bytes = vdupq_n_s8((signed char)n);\n\
+                      return vgetq_lane_s32(vdotq_s32(vdupq_n_s32(0), bytes, bytes), 0) - 4;\n}\n";
+        fs::write(folder.path().join("dot.c"), source).expect("a file");
+        let compile = ["-O2", "-static", "-march=armv8.2-a+dotprod", "dot.c", "-o", "dot"];
+        run(Command::new("aarch64-linux-gnu-gcc").args(compile).current_dir(folder.path()));
+        let program = folder.path().join("dot");
+        let built = Command::new(tree("script/pi-build")).arg(&program).output().expect("it starts");
+        assert!(!built.status.success());
+        let said = String::from_utf8_lossy(&built.stderr);
+        assert!(said.contains("instructions that a Cortex-A53 lacks") && said.contains("sdot"), "{said}");
+        let board = Board::boot(
+            "dot; echo \"exit $?\"",
+            Wire::Nowhere,
+            &[("dot", fs::read(program).expect("a program"))],
+        );
+        board.wait_for("the end", 1, LIMIT).expect("it boots");
+        // 128 + SIGILL
+        assert!(board.console().contains("exit 132\n"), "{}", board.console());
+    }
+}
+
+/// The text, and the kernels that compute it: `script/pi-run`.
+mod golden {
+    use super::*;
+
+    #[test]
+    #[ignore = "boots an emulated Zero 2 W: script/pi-run"]
+    fn ember_lives_its_golden_life_on_an_a53() {
+        let script = "torment-nexus --model ember --threads 1 >/tmp/life 2>/tmp/death; echo \"exit $?\"\n\
+                      echo 'life:'; cat /tmp/life; echo 'death:'; cat /tmp/death";
+        let board = Board::boot(script, Wire::Nowhere, &[]);
+        board.wait_for("the end", 1, LIMIT).expect("it lives and dies");
+        let console = board.console();
+        assert!(console.contains("exit 101\n"), "{console}");
+        let life =
+            console.split_once("life:\n").expect("a life").1.split_once("death:\n").expect("a death").0;
+        let golden = tree(GOLDEN);
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&golden, life).expect("the golden life is written");
+        }
+        let golden = fs::read_to_string(golden).expect("the golden life");
+        assert!(life == golden, "ember says something else on an A53 than {GOLDEN}: {life}");
+        println!("{} words, the golden ones", life.split_whitespace().count());
+    }
+
+    #[test]
+    #[ignore = "boots an emulated Zero 2 W: script/pi-run"]
+    fn the_kernels_pass_their_unit_tests_on_an_a53() {
+        let tests = std::env::var("BOARD_UNIT_TESTS").expect("BOARD_UNIT_TESTS names the program");
+        let script = "unit-tests attention:: blocks:: product:: 2>&1; echo \"exit $?\"";
+        let program = fs::read(tree(&tests)).expect("the unit tests are built for the board");
+        let board = Board::boot(script, Wire::Nowhere, &[("unit-tests", program)]);
+        board.wait_for("the end", 1, LIMIT).expect("they end");
+        let console = board.console();
+        assert!(console.contains("exit 0\n"), "{console}");
+        for kind in ["q5_0", "q8_0", "q4_k", "q6_k"] {
+            let passed = format!("products_of_{kind}_are_ggmls_whatever_is_computed_at_once ... ok");
+            assert!(console.contains(&passed), "{console}");
         }
     }
-    println!("{lives} presses, {lives} receipts, {lives} deaths; {} bytes printed", board.printed().len());
-    Ok(())
 }
 
-#[test]
-#[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
-fn each_press_is_a_life_with_a_receipt_and_a_light_that_beats_faster() {
-    exhibition(BUTTON, Wire::Printer, 3).unwrap_or_else(|fault| panic!("{fault}"));
-}
+/// What the default model takes: `script/pi-memory`.
+mod memory {
+    use super::*;
 
-#[test]
-#[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
-fn a_wrong_button_pin_is_caught() {
-    let fault = exhibition(24, Wire::Printer, 1).expect_err("the visitor presses GPIO 23");
-    assert_eq!(fault, "the press begins no life");
-}
-
-#[test]
-#[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
-fn a_stuck_uart_is_caught() {
-    let fault = exhibition(BUTTON, Wire::Nowhere, 1).expect_err("nothing arrives at the printer");
-    assert_eq!(fault, "0 receipts were printed, not 1");
-}
-
-#[test]
-#[ignore = "boots an emulated Zero 2 W: script/pi-emulate"]
-fn a_dot_product_is_caught_by_the_build_and_by_the_machine() {
-    let folder = TempDir::new().expect("a folder");
-    let source = "#include <arm_neon.h>\n\
-                  int main(int n, char **words) {\n\
-                  int8x16_t bytes = vdupq_n_s8((signed char)n);\n\
-                  return vgetq_lane_s32(vdotq_s32(vdupq_n_s32(0), bytes, bytes), 0) - 4;\n}\n";
-    fs::write(folder.path().join("dot.c"), source).expect("a file");
-    let compile = ["-O2", "-static", "-march=armv8.2-a+dotprod", "dot.c", "-o", "dot"];
-    run(Command::new("aarch64-linux-gnu-gcc").args(compile).current_dir(folder.path()));
-    let program = folder.path().join("dot");
-    let built = Command::new(tree("script/pi-build")).arg(&program).output().expect("it starts");
-    assert!(!built.status.success());
-    let said = String::from_utf8_lossy(&built.stderr);
-    assert!(said.contains("instructions that a Cortex-A53 lacks") && said.contains("sdot"), "{said}");
-    let board = Board::boot(
-        "dot; echo \"exit $?\"",
-        Wire::Nowhere,
-        &[("dot", fs::read(program).expect("a program"))],
-    );
-    board.wait_for("the end", 1, LIMIT).expect("it boots");
-    // 128 + SIGILL
-    assert!(board.console().contains("exit 132\n"), "{}", board.console());
-}
-
-#[test]
-#[ignore = "boots an emulated Zero 2 W: script/pi-run"]
-fn ember_lives_its_golden_life_on_an_a53() {
-    let script = "torment-nexus --model ember --threads 1 >/tmp/life 2>/tmp/death; echo \"exit $?\"\n\
-                  echo 'life:'; cat /tmp/life; echo 'death:'; cat /tmp/death";
-    let board = Board::boot(script, Wire::Nowhere, &[]);
-    board.wait_for("the end", 1, LIMIT).expect("it lives and dies");
-    let console = board.console();
-    assert!(console.contains("exit 101\n"), "{console}");
-    let life = console.split_once("life:\n").expect("a life").1.split_once("death:\n").expect("a death").0;
-    let golden = tree(GOLDEN);
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&golden, life).expect("the golden life is written");
-    }
-    let golden = fs::read_to_string(golden).expect("the golden life");
-    assert!(life == golden, "ember says something else on an A53 than {GOLDEN}: {life}");
-    println!("{} words, the golden ones", life.split_whitespace().count());
-}
-
-#[test]
-#[ignore = "boots an emulated Zero 2 W: script/pi-run"]
-fn the_kernels_pass_their_unit_tests_on_an_a53() {
-    let tests = std::env::var("BOARD_UNIT_TESTS").expect("BOARD_UNIT_TESTS names the program");
-    let script = "unit-tests attention:: blocks:: product:: 2>&1; echo \"exit $?\"";
-    let program = fs::read(tree(&tests)).expect("the unit tests are built for the board");
-    let board = Board::boot(script, Wire::Nowhere, &[("unit-tests", program)]);
-    board.wait_for("the end", 1, LIMIT).expect("they end");
-    let console = board.console();
-    let product = "test product::tests::products_of_q5_0_are_ggmls_whatever_is_computed_at_once ... ok";
-    assert!(console.contains("exit 0\n") && console.contains(product), "{console}");
-}
-
-/// Mounts the card and lives 64 tokens of the model on it (3.6 letters each), after something else
-/// took all memory but `left` MB of what is available.
-fn memory_script(left: u32) -> String {
-    format!(
-        r#"mkdir -p /sd /balloon
+    /// Mounts the card and lives 64 tokens of the model on it (3.6 letters each),
+    /// after something else took all memory but `left` MB of what is available.
+    fn memory_script(left: u32) -> String {
+        format!(
+            r#"mkdir -p /sd /balloon
 for module in /lib/*.ko; do insmod $module; done
 tries=0
 while [ ! -e /dev/mmcblk0 ] && [ $tries -lt 60 ]; do sleep 1; tries=$((tries + 1)); done
@@ -404,29 +428,30 @@ echo "available at the least: $lowest kB"
 kill -TERM $pid; wait $pid; echo "exit $?"
 cat /tmp/death
 dmesg | grep -i 'out of memory'"#
-    )
-}
+        )
+    }
 
-/// Measures, and asserts only that it lives: the figures are for the README.
-#[test]
-#[ignore = "boots an emulated Zero 2 W with the default model's shape: script/pi-memory"]
-fn the_default_models_shape_lives_beside_the_system_in_512_mb() {
-    let folder = TempDir::new().expect("a folder");
-    let files = folder.path().join("files");
-    fs::create_dir(&files).expect("a folder");
-    run(Command::new("python3").arg(tree("models/shape.py")).arg(files.join("shape.gguf")));
-    let card = folder.path().join("card");
-    // QEMU wants a card's size to be a power of two.
-    run(Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4", "-d"]).args([&files, &card]).arg("256M"));
-    // The whole board; and beside what else a system may run.
-    for left in [1000, 240, 188] {
-        let board = Board::boot_with_card(&memory_script(left), Wire::Nowhere, &[], Some(&card));
-        board.wait_for("the end", 1, LIMIT).expect("it lives");
-        let console = board.console();
-        println!("{}", console.trim_start_matches('\u{fffd}'));
-        assert!(
-            console.contains("exit 130\n") && !console.to_lowercase().contains("out of memory"),
-            "{console}"
-        );
+    /// Measures, and asserts only that it lives: the figures are for the README.
+    #[test]
+    #[ignore = "boots an emulated Zero 2 W with the default model's shape: script/pi-memory"]
+    fn the_default_models_shape_lives_beside_the_system_in_512_mb() {
+        let folder = TempDir::new().expect("a folder");
+        let files = folder.path().join("files");
+        fs::create_dir(&files).expect("a folder");
+        run(Command::new("python3").arg(tree("models/shape.py")).arg(files.join("shape.gguf")));
+        let card = folder.path().join("card");
+        // QEMU wants a card's size to be a power of two.
+        run(Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4", "-d"]).args([&files, &card]).arg("256M"));
+        // The whole board; and beside what else a system may run.
+        for left in [1000, 240, 188] {
+            let board = Board::boot_with_card(&memory_script(left), Wire::Nowhere, &[], Some(&card));
+            board.wait_for("the end", 1, LIMIT).expect("it lives");
+            let console = board.console();
+            println!("{}", console.trim_start_matches('\u{fffd}'));
+            assert!(
+                console.contains("exit 130\n") && !console.to_lowercase().contains("out of memory"),
+                "{console}"
+            );
+        }
     }
 }
