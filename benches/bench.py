@@ -212,7 +212,7 @@ def depths():
                         "--depths", ",".join(map(str, DEPTHS)), *way])
             measured[name].append([float(line.split()[1]) for line in done.stdout.splitlines()])
     rows = [[name, *(f"{median(column):.1f}" for column in zip(*runs))] for name, runs in measured.items()]
-    table(["", *DEPTHS], rows)
+    table(["", *map(str, DEPTHS)], rows)
 
 
 def quality():
