@@ -153,7 +153,6 @@ def machine():
 def lives():
     print("### A whole life\n")
     own, looking, peer, tool = [], [], [], []
-    later = []
     has_tool = shutil.which("llama-completion")
     for _ in range(options.pairs):
         with tempfile.TemporaryDirectory() as state:
@@ -161,9 +160,7 @@ def lives():
             own.append(one)
             if options.peer_python:
                 peer.append(peer_life(options.model))
-            two = own_life(options.model, 6, state)
-            looking.append(two)
-            later.append(two)
+            looking.append(own_life(options.model, 6, state))
             if has_tool:
                 tool.append(completion_life(options.model))
     same = all(a["text"] == b["text"] for a, b in zip(own, looking))
@@ -182,16 +179,16 @@ def lives():
     one_token = 1 / base
     rows = [
         ["process start to armed, first time", f"{median([l['armed'] for l in own]):.2f} s"],
-        ["process start to armed, later", f"{median([l['armed'] for l in later]):.2f} s"],
+        ["process start to armed, later", f"{median([l['armed'] for l in looking]):.2f} s"],
         ["later / first (panic to armed again)",
-         f"{median([b['armed'] / a['armed'] for a, b in zip(own, later)]):.3f}"],
-        ["armed to first word, in tokens' time", f"{median([l['first'] for l in later]) / one_token:.2f}"],
+         f"{median([b['armed'] / a['armed'] for a, b in zip(own, looking)]):.3f}"],
+        ["armed to first word, in tokens' time", f"{median([l['first'] for l in looking]) / one_token:.2f}"],
     ]
     if peer:
         rows.append(["llama-cpp-python: load", f"{median([p['load'] for p in peer]):.2f} s"])
         rows.append(["llama-cpp-python: prompt to first token", f"{median([p['first'] for p in peer]):.2f} s"])
     table(["", ""], rows)
-    if not all(life["restored"] for life in later):
+    if not all(life["restored"] for life in looking):
         sys.exit("benches/bench.py: a later life did not restore its prompt")
 
     print("### Memory\n")
