@@ -6,6 +6,7 @@
 
 mod allocations;
 mod bad_input;
+mod build_key;
 mod computing;
 mod download;
 mod emulator;
