@@ -1,4 +1,4 @@
-//! Leads two of ggml's hot loops to `src/ggml.rs`: the linker renames the
+//! Leads two of ggml's hot loops to `src/kernels/hooks.rs`: the linker renames the
 //! calls of them, and nothing of llama.cpp is changed. And says which kernels
 //! the machine that this is built for gets, and what the numbers of a life depend
 //! on beside its model.
@@ -23,10 +23,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let key = key::of(Path::new("."), &[env::var("TARGET")?, features.clone()])?;
     println!("cargo:rustc-env=COMPUTING={key:016x}");
 
-    println!("cargo:rustc-check-cfg=cfg(kernels, values(none(), \"a53\", \"avx2\"))");
+    println!("cargo:rustc-check-cfg=cfg(kernels, values(none(), \"neon\", \"avx2\"))");
     let has = |feature: &str| features.split(',').any(|has| has == feature);
     let kernels = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
-        Ok("aarch64") => "a53",
+        Ok("aarch64") => "neon",
         Ok("x86_64") if ["avx2", "fma", "f16c"].into_iter().all(has) => "avx2",
         _ => return Ok(()),
     };

@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, ValueEnum};
-use torment_nexus::generator::Mind;
-use torment_nexus::interrupt::Interrupt;
-use torment_nexus::lifespan::Lifespan;
-use torment_nexus::llm::{Cache, Computing, Model, Session, Token};
-use torment_nexus::model::{ModelFile, ModelName};
-use torment_nexus::sampler::Sampling;
+use torment_nexus::life::generator::Mind;
+use torment_nexus::life::interrupt::Interrupt;
+use torment_nexus::life::lifespan::Lifespan;
+use torment_nexus::mind::sampler::Sampling;
+use torment_nexus::mind::session::{Cache, Computing, Model, Session, Token};
+use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 const CONTEXT: u32 = 2048;
 
@@ -142,7 +142,7 @@ impl Way {
     /// The model, and an interrupt that nothing raises.
     fn load(&self) -> Result<(Model, Interrupt)> {
         if self.stock {
-            torment_nexus::ggml::leave_to_ggml();
+            torment_nexus::kernels::hooks::leave_to_ggml();
         }
         let (raise, interrupt) = Interrupt::new();
         std::mem::forget(raise);

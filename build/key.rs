@@ -11,19 +11,8 @@ use std::{fs, io};
 /// What decides the bits of what is computed, in the tree's root: the versions
 /// of llama.cpp and of the compiler's flags, and our own code. All files of a
 /// folder count.
-pub const SOURCES: [&str; 11] = [
-    "Cargo.lock",
-    ".cargo/config.toml",
-    "script/llama.cmake",
-    "src/llm.rs",
-    "src/ggml.rs",
-    "src/attention.rs",
-    "src/product.rs",
-    "src/blocks.rs",
-    "src/kernels_a53.rs",
-    "src/kernels_avx2.rs",
-    "src/kernels_portable.rs",
-];
+pub const SOURCES: [&str; 5] =
+    ["Cargo.lock", ".cargo/config.toml", "script/llama.cmake", "src/kernels", "src/mind"];
 
 /// The hash of [`SOURCES`] under `root`: of the files' names and contents, and
 /// of `target`, which says what they are compiled for.

@@ -9,13 +9,13 @@ use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
 
-use crate::escpos::Heat;
-use crate::llm::MAX_LOOKAHEAD;
-use crate::model::ModelName;
-use crate::pace;
-use crate::printer::Settings;
-use crate::sampler::Sampling;
-use crate::serial;
+use crate::mind::sampler::Sampling;
+use crate::mind::session::MAX_LOOKAHEAD;
+use crate::model_file::name::ModelName;
+use crate::paper::escpos::Heat;
+use crate::paper::pace;
+use crate::paper::printer::Settings;
+use crate::paper::serial;
 
 /// The default model: 105 MB, 135 M parameters, chosen to fit 512 MB and four
 /// Cortex-A53 cores with room for its context.

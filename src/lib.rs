@@ -16,93 +16,30 @@
 //!
 //! Where a change belongs:
 //!
-//! | file | the one thing it knows |
+//! | folder | what it knows |
 //! |---|---|
 //! | `main.rs` | parse, run, end |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
-//! | [`prompt`] | the system message: which file, and what is no prompt |
-//! | [`prompt_state`] | what the model made of the prompt, kept for the next life |
-//! | [`model`] | from `--model` to a file llama.cpp can open |
-//! | [`download`] | from a URL to a verified file: resumed, never half there |
-//! | [`http`] | one GET: token, redirects, patience; the only user of ureq |
-//! | [`progress`] | how far a download is; the only user of indicatif |
-//! | [`gguf`] | what a model file's header must say before llama.cpp sees it |
-//! | [`llm`] | model, context, tokens in and out; the only user of llama-cpp-2 |
-//! | [`speculation`] | what a text that repeats itself says next |
-//! | [`ggml`] | where ggml's hot loops are led to ours |
-//! | `attention` | attention over the cache, in chunks of positions |
-//! | `product` | products of weights and activations, in tiles |
-//! | `kernels` | the innermost loops: for the A53, for AVX2, and in plain Rust |
-//! | `blocks` | how GGUF's blocks of numbers are laid out |
-//! | [`sampler`] | how the next token is chosen |
-//! | [`lifespan`] | when a life ends, and which prompts leave room for one |
-//! | [`memory`] | what a context costs, and whether this machine has it |
-//! | [`generator`] | the loop: a token, its text, the end; knows no llama type |
-//! | [`utf8`] | pieces of bytes to valid text |
-//! | [`wrap`] | how text fits a number of columns |
-//! | [`output`] | the text on stdout, on a terminal and in the journal |
-//! | [`paper`] | what is printed when: receipts and the technician's slip |
-//! | [`listeners`] | who a life is told to: stdout, and the paper |
-//! | [`receipt`] | what a receipt says |
-//! | [`escpos`] | text to the printer's bytes; knows its commands |
-//! | [`pace`] | when the printer can take more |
-//! | [`printer`] | the printer thread: queue, pace, deadline; when it is lost |
-//! | [`serial`] | the serial port; with `gpio.rs` the only user of rppal |
-//! | [`state`] | what outlives a life: how many there were |
-//! | [`date`] | the local date, if the clock can be believed |
-//! | [`stderr`] | words beside the work that never change how it ends |
-//! | [`gpio`] | the GPIO thread: button in, light out; the only user of rppal's pins |
-//! | [`button`] | presses from a level that bounces |
-//! | [`pulse`] | what the light shows over time, and that it never flashes too often |
-//! | [`pwm`] | the light dimmed by hardware: a channel in sysfs |
-//! | [`board`] | what the board says of itself, and the technician's slip |
-//! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP as a question to ask |
-//! | [`ending`] | every way a life can end, its words and its exit code |
+//! | [`life`] | the loop from the first token to the death, and every other ending |
+//! | [`mind`] | the language model; the only user of llama-cpp-2 |
+//! | [`kernels`] | matrix products and attention, in place of ggml's |
+//! | [`model_file`] | from `--model` to a file that llama.cpp can open |
+//! | [`paper`] | the receipt and the printer |
+//! | [`panel`] | the button and the light |
+//! | [`board`] | what the machine says of itself |
+//! | [`state`] | what is kept between lives |
+//! | [`text`] | text as it arrives: characters, lines, streams |
 
-mod attention;
-mod blocks;
 pub mod board;
-pub mod button;
 pub mod cli;
-pub mod date;
-pub mod download;
-pub mod ending;
-pub mod escpos;
-pub mod generator;
-pub mod ggml;
-pub mod gguf;
-pub mod gpio;
-pub mod http;
-pub mod interrupt;
-// build.rs says which.
-#[cfg_attr(kernels = "a53", path = "kernels_a53.rs")]
-#[cfg_attr(kernels = "avx2", path = "kernels_avx2.rs")]
-#[cfg_attr(not(any(kernels = "a53", kernels = "avx2")), path = "kernels_portable.rs")]
-mod kernels;
-pub mod lifespan;
-pub mod listeners;
-pub mod llm;
-pub mod memory;
-pub mod model;
-pub mod output;
-pub mod pace;
+pub mod kernels;
+pub mod life;
+pub mod mind;
+pub mod model_file;
+pub mod panel;
 pub mod paper;
-pub mod printer;
-#[cfg(kernels)]
-mod product;
-pub mod progress;
-pub mod prompt;
-pub mod prompt_state;
-pub mod pulse;
-pub mod pwm;
-pub mod receipt;
-pub mod sampler;
-pub mod serial;
-pub mod speculation;
 pub mod state;
-pub mod stderr;
-pub mod utf8;
-pub mod wrap;
+pub mod text;
 
 use std::convert::Infallible;
 use std::time::Instant;
@@ -110,18 +47,20 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::cli::Cli;
-use crate::gpio::{Asked, Gpio};
-use crate::interrupt::Interrupt;
-use crate::lifespan::Lifespan;
-use crate::listeners::Listeners;
-use crate::llm::{Computing, Model, Prefill, Session};
-use crate::model::ModelFile;
-use crate::output::Output;
-use crate::paper::Paper;
-use crate::prompt::Prompt;
-use crate::prompt_state::PromptState;
-use crate::receipt::Summary;
-use crate::state::StateDir;
+use crate::life::interrupt::Interrupt;
+use crate::life::lifespan::Lifespan;
+use crate::life::listener::Listeners;
+use crate::life::prompt::Prompt;
+use crate::life::{ending, generator};
+use crate::mind::prompt_state::PromptState;
+use crate::mind::session::{Computing, Model, Prefill, Session};
+use crate::model_file::name::ModelFile;
+use crate::panel::thread::{Asked, Gpio};
+use crate::paper::paper::Paper;
+use crate::paper::receipt::Summary;
+use crate::state::lives::StateDir;
+use crate::text::stderr;
+use crate::text::stdout::Output;
 
 /// Lives one life, from loading to the panic, on stdout, on paper and in
 /// light.

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use torment_nexus::cli::Cli;
-use torment_nexus::ending;
-use torment_nexus::interrupt::Interrupt;
+use torment_nexus::life::ending;
+use torment_nexus::life::interrupt::Interrupt;
 
 fn main() -> ExitCode {
     ending::install_last_words();

@@ -1,11 +1,11 @@
 //! How it is computed changes no word: batches, threads, looking ahead.
 
-use torment_nexus::generator::Mind;
-use torment_nexus::interrupt::Interrupt;
-use torment_nexus::lifespan::Lifespan;
-use torment_nexus::llm::{Computing, Model, Session, Token};
-use torment_nexus::model::{ModelFile, ModelName};
-use torment_nexus::sampler::Sampling;
+use torment_nexus::life::generator::Mind;
+use torment_nexus::life::interrupt::Interrupt;
+use torment_nexus::life::lifespan::Lifespan;
+use torment_nexus::mind::sampler::Sampling;
+use torment_nexus::mind::session::{Computing, Model, Session, Token};
+use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 use crate::allocations;
 use crate::nexus::Nexus;

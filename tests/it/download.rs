@@ -15,9 +15,9 @@ use assert_cmd::Command;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
-use torment_nexus::download;
-use torment_nexus::http::{Client, Environment, Patience, web_address};
-use torment_nexus::interrupt::Interrupt;
+use torment_nexus::life::interrupt::Interrupt;
+use torment_nexus::model_file::download;
+use torment_nexus::model_file::http::{Client, Environment, Patience, web_address};
 
 use crate::nexus::{Ended, LIMIT, Nexus, ember_gguf};
 use crate::server::{Request, Server, file, head, send, status, wait_for_close};

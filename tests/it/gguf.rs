@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Write;
 
-use torment_nexus::gguf;
+use torment_nexus::model_file::gguf;
 
 use crate::gguf_file::{BOOL, Gguf, STRING, Tensor, U8, U32, Value};
 use crate::nexus::{Ended, Nexus, ember_gguf};

@@ -8,14 +8,14 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use torment_nexus::generator::{Mind, live};
-use torment_nexus::interrupt::Interrupt;
-use torment_nexus::lifespan::Lifespan;
-use torment_nexus::listeners::Listeners;
-use torment_nexus::output::Output;
-use torment_nexus::printer::{Lost, Printer, Settings};
-use torment_nexus::receipt::{Line, Summary};
-use torment_nexus::state::{Record, StateDir};
+use torment_nexus::life::generator::{Mind, live};
+use torment_nexus::life::interrupt::Interrupt;
+use torment_nexus::life::lifespan::Lifespan;
+use torment_nexus::life::listener::Listeners;
+use torment_nexus::paper::printer::{Lost, Printer, Settings};
+use torment_nexus::paper::receipt::{Line, Summary};
+use torment_nexus::state::lives::{Record, StateDir};
+use torment_nexus::text::stdout::Output;
 
 use crate::fake_printer::{Behaviour, FakePrinter, Received};
 use crate::nexus::{DEATH, Ended, Nexus};

@@ -14,11 +14,11 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 
 use torment_nexus::cli::Cli;
-use torment_nexus::ending::Ending;
-use torment_nexus::interrupt::Interrupt;
-use torment_nexus::lifespan::Lifespan;
-use torment_nexus::llm::{Computing, Model, Session};
-use torment_nexus::model::{ModelFile, ModelName};
+use torment_nexus::life::ending::Ending;
+use torment_nexus::life::interrupt::Interrupt;
+use torment_nexus::life::lifespan::Lifespan;
+use torment_nexus::mind::session::{Computing, Model, Session};
+use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 use crate::nexus::{LIMIT, Nexus};
 

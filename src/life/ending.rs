@@ -1,0 +1,173 @@
+//! Every way a life can end, its words and its exit code.
+//!
+//! | ending | stderr | exit |
+//! |---|---|---|
+//! | [`Death`]: 95 % of the context is used | the three lines | 101 |
+//! | a fault | one `error:` line with the next step | 1 |
+//! | wrong usage | clap's message | 2 |
+//! | a bug: any other panic | Rust's message, and that it is not the work | 70 |
+//! | [`Ending::Interrupted`] | `interrupted`, and how far it got | 130 |
+//! | [`Ending::Unheard`] | nothing | 0 |
+//!
+//! 101 is the death of the piece and of nothing else: whoever supervises it
+//! tells a life that was lived from one that failed by that number alone.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use anyhow::{Error, Result};
+
+use crate::text::stderr::say;
+
+const FAULT: u8 = 1;
+/// `EX_SOFTWARE` of sysexits.h: an internal error.
+const BUG: u8 = 70;
+/// 128 + SIGINT, as shells say it.
+const INTERRUPTED: u8 = 130;
+
+const WARNING: &str = "WARNING: Context window exhausted!\n\
+                       The torment nexus has consumed all available memory.\n";
+const PANIC: &str = "thread 'main' panicked at 'Context overflow - terminating.'\n";
+const NOT_THE_WORK: &str = "error: this is a bug in torment-nexus, not the artwork; \
+                            please report the lines above\n";
+
+/// The panic's payload at the end of a life: what tells it from a bug.
+#[derive(Debug)]
+pub struct Death;
+
+/// The endings that are neither death nor fault; they travel as errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// A signal asked for the end; the words say where the life was.
+    Interrupted(String),
+    /// Nobody reads stdout any more.
+    Unheard,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted(place) => write!(f, "interrupted {place}"),
+            Self::Unheard => f.write_str("stdout was closed by its reader"),
+        }
+    }
+}
+
+impl std::error::Error for Ending {}
+
+/// Warns, and panics with [`Death`].
+///
+/// # Panics
+///
+/// Always: that is the work.
+pub fn die() -> ! {
+    say(WARNING);
+    panic::panic_any(Death)
+}
+
+/// The three lines of the death, for the paper.
+pub fn last_words() -> impl Iterator<Item = &'static str> {
+    WARNING.lines().chain(PANIC.lines())
+}
+
+/// What a receipt says of a life that `error` ended.
+pub fn on_paper(error: &Error) -> &'static str {
+    match error.downcast_ref() {
+        Some(Ending::Interrupted(_)) => "interrupted",
+        _ => "ended by a fault",
+    }
+}
+
+/// Makes panics speak: the death its last line, any other one Rust's own
+/// message and a line that says that this is not the work.
+pub fn install_last_words() {
+    let standard = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if info.payload().is::<Death>() {
+            say(PANIC);
+        } else {
+            standard(info);
+            say(NOT_THE_WORK);
+        }
+    }));
+}
+
+/// Lives `life` and turns its ending into words on stderr and an exit code.
+///
+/// # Panics
+///
+/// With [`Death`], resumed after destructors ran: Rust's own runtime then
+/// ends the process with 101.
+pub fn conclude(life: impl FnOnce() -> Result<Infallible>) -> ExitCode {
+    match panic::catch_unwind(AssertUnwindSafe(life)) {
+        Ok(Ok(never)) => match never {},
+        Ok(Err(error)) => conclude_error(&error),
+        Err(payload) if payload.is::<Death>() => panic::resume_unwind(payload),
+        Err(_) => BUG.into(),
+    }
+}
+
+fn conclude_error(error: &Error) -> ExitCode {
+    match error.downcast_ref() {
+        Some(Ending::Unheard) => ExitCode::SUCCESS,
+        Some(ending @ Ending::Interrupted(_)) => {
+            say(&format!("{ending}\n"));
+            INTERRUPTED.into()
+        }
+        None => {
+            say(&format!("error: {}\n", one_line(error)));
+            FAULT.into()
+        }
+    }
+}
+
+/// An error and its causes on one line.
+fn one_line(error: &Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Ends the process with 130, now: for the second signal, when whatever
+/// should have noticed the first one does not.
+pub fn exit_at_once() -> ! {
+    // SAFETY: _exit may be called anywhere. `process::exit` would run C++'s
+    // static destructors beneath a main thread that is still computing.
+    unsafe { libc::_exit(INTERRUPTED.into()) }
+}
+
+/// Says `fault` and ends the process with 1, now, without blinks, closing
+/// lines or a reset of the pins: for a place that cannot
+/// return, where the process would be aborted otherwise.
+pub fn fail_at_once(fault: &str) -> ! {
+    say(&format!("error: {}\n", one_line(&Error::msg(fault.to_owned()))));
+    // SAFETY: _exit may be called anywhere; destructors of threads that still
+    // compute must not run.
+    unsafe { libc::_exit(FAULT.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn a_fault_is_one_line_whatever_its_causes_contain() {
+        let error = anyhow!("first\nsecond").context("cannot read \"x\"");
+        assert_eq!(one_line(&error), "cannot read \"x\": first second");
+    }
+
+    #[test]
+    fn an_ending_is_recognised_beneath_its_context() {
+        let error = Error::from(Ending::Unheard).context("while speaking");
+        assert_eq!(error.downcast_ref(), Some(&Ending::Unheard));
+    }
+
+    #[test]
+    fn only_the_death_leaves_as_a_panic() {
+        let bug = panic::catch_unwind(|| conclude(|| panic!("a bug"))).expect("no panic");
+        assert_eq!(bug, ExitCode::from(BUG));
+        let death = panic::catch_unwind(|| conclude(|| die())).expect_err("the death unwinds");
+        assert!(death.is::<Death>());
+    }
+}

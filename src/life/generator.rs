@@ -1,0 +1,192 @@
+//! The loop: a token, its text, the end. Knows no hardware and no llama type.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::life::ending::Ending;
+use crate::life::interrupt::Interrupt;
+use crate::life::lifespan::Lifespan;
+use crate::life::listener::Listener;
+use crate::text::utf8::Utf8Stream;
+
+/// How long a signal that was sent to a whole pipeline may arrive after the
+/// pipeline's reader has died of it: far more than the kernel takes, far less
+/// than anyone notices.
+const SIGNAL_DELAY: Duration = Duration::from_millis(100);
+
+/// Something that goes on speaking from a prompt it has taken in.
+pub trait Mind {
+    /// Chooses the next token and appends its bytes to `piece`, which comes
+    /// empty. The bytes may end in the middle of a character.
+    ///
+    /// # Errors
+    ///
+    /// When no token can be computed.
+    fn next(&mut self, piece: &mut Vec<u8>) -> Result<()>;
+}
+
+/// Speaks until the life's limit is reached; returns the tokens used then,
+/// prompt included.
+///
+/// # Errors
+///
+/// [`Ending::Interrupted`] within one token of a signal, [`Ending::Unheard`]
+/// when stdout's reader has left, otherwise a fault of mind or output.
+pub fn live(
+    mind: &mut impl Mind,
+    output: &mut impl Listener,
+    lifespan: Lifespan,
+    interrupt: &Interrupt,
+) -> Result<u32> {
+    let mut used = lifespan.prompt();
+    let mut utf8 = Utf8Stream::default();
+    let spoken = speak(mind, output, &mut utf8, &mut used, lifespan, interrupt);
+    // Whatever ended it, what was said is whole and ends its line.
+    let mut text = String::new();
+    utf8.finish(&mut text);
+    let closed = output.text(&text).and_then(|()| output.finish());
+    // A signal to a whole pipeline also ends the reader, and the loss of the
+    // reader may be noticed before the signal.
+    let unheard = spoken.as_ref().is_err_and(|error| error.downcast_ref() == Some(&Ending::Unheard));
+    if interrupt.is_raised() || unheard && interrupt.is_raised_within(SIGNAL_DELAY) {
+        let place = format!("at {used} of {} tokens", lifespan.limit());
+        return Err(Ending::Interrupted(place).into());
+    }
+    spoken.and(closed).map(|()| used)
+}
+
+/// Speaks until the limit or the interrupt, counting the tokens in `used`.
+fn speak(
+    mind: &mut impl Mind,
+    output: &mut impl Listener,
+    utf8: &mut Utf8Stream,
+    used: &mut u32,
+    lifespan: Lifespan,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    // Both are reused: a life allocates nothing for each token.
+    let mut piece = Vec::new();
+    let mut text = String::new();
+    while *used < lifespan.limit() && !interrupt.is_raised() {
+        piece.clear();
+        text.clear();
+        mind.next(&mut piece)?;
+        *used += 1;
+        utf8.push(&piece, &mut text);
+        output.text(&text)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::life::interrupt::Raise;
+    use crate::text::stdout::Output;
+    use anyhow::bail;
+    use std::io::Write;
+    use std::num::NonZeroU32;
+
+    /// Speaks a script, over and over; may raise an interrupt or fail at a
+    /// token.
+    struct Scripted {
+        script: Vec<&'static [u8]>,
+        spoken: usize,
+        raise_at: Option<(usize, Raise)>,
+        fail_at: Option<usize>,
+    }
+
+    impl Scripted {
+        fn saying(script: &[&'static [u8]]) -> Self {
+            Self { script: script.to_vec(), spoken: 0, raise_at: None, fail_at: None }
+        }
+    }
+
+    impl Mind for Scripted {
+        fn next(&mut self, piece: &mut Vec<u8>) -> Result<()> {
+            assert!(piece.is_empty(), "a piece comes empty");
+            piece.extend_from_slice(self.script[self.spoken % self.script.len()]);
+            self.spoken += 1;
+            self.raise_at.take_if(|(at, _)| *at == self.spoken);
+            if self.fail_at == Some(self.spoken) {
+                bail!("no more");
+            }
+            Ok(())
+        }
+    }
+
+    fn lifespan(context_size: u32, prompt: usize) -> Lifespan {
+        Lifespan::new(NonZeroU32::new(context_size).expect("not 0"), prompt, 8192).expect("room")
+    }
+
+    fn live_to(
+        mind: &mut Scripted,
+        context_size: u32,
+        prompt: usize,
+        interrupt: &Interrupt,
+    ) -> (Result<u32>, String) {
+        let mut bytes = Vec::new();
+        let mut output = Output::new(&mut bytes);
+        let result = live(mind, &mut output, lifespan(context_size, prompt), interrupt);
+        drop(output);
+        (result, String::from_utf8(bytes).expect("stdout is valid UTF-8"))
+    }
+
+    #[test]
+    fn a_life_counts_its_prompt_and_ends_at_95_percent() {
+        let (_raise, interrupt) = Interrupt::new();
+        let mut mind = Scripted::saying(&[b"I ", b"am "]);
+        let (used, text) = live_to(&mut mind, 20, 15, &interrupt);
+        assert_eq!(used.expect("a whole life"), 19);
+        assert_eq!(text, "I am I am \n");
+    }
+
+    #[test]
+    fn a_character_left_unfinished_by_the_last_token_is_still_valid_text() {
+        let (_raise, interrupt) = Interrupt::new();
+        let mut mind = Scripted::saying(&[b"a\xe2\x80"]);
+        let (_, text) = live_to(&mut mind, 20, 18, &interrupt);
+        assert_eq!(text, "a\u{fffd}\n");
+    }
+
+    #[test]
+    fn a_signal_ends_the_life_before_the_next_token() {
+        let (raise, interrupt) = Interrupt::new();
+        let mut mind = Scripted::saying(&[b"on "]);
+        mind.raise_at = Some((3, raise));
+        let (ended, text) = live_to(&mut mind, 100, 10, &interrupt);
+        let ended = ended.expect_err("interrupted");
+        assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted("at 13 of 95 tokens".to_owned())));
+        assert_eq!((mind.spoken, text.as_str()), (3, "on on on \n"));
+    }
+
+    #[test]
+    fn a_signal_that_also_took_the_reader_is_still_a_signal() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (raise, interrupt) = Interrupt::new();
+        let mut mind = Scripted::saying(&[b"on "]);
+        mind.raise_at = Some((1, raise));
+        let ended = live(&mut mind, &mut Output::new(Gone), lifespan(100, 10), &interrupt);
+        let ended = ended.expect_err("interrupted");
+        assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted("at 11 of 95 tokens".to_owned())));
+    }
+
+    #[test]
+    fn a_fault_of_the_mind_is_the_lifes_fault() {
+        let (_raise, interrupt) = Interrupt::new();
+        let mut mind = Scripted::saying(&[b"x"]);
+        mind.fail_at = Some(2);
+        let (ended, text) = live_to(&mut mind, 100, 10, &interrupt);
+        assert_eq!(ended.expect_err("a fault").to_string(), "no more");
+        assert_eq!((mind.spoken, text.as_str()), (2, "x\n"), "what was said ends its line");
+    }
+}

@@ -1,0 +1,124 @@
+//! SIGINT, SIGTERM and SIGHUP as a question to ask: the only user of ctrlc.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select};
+
+use crate::life::ending;
+use crate::text::stderr::say;
+
+/// Whether the process was asked to end. Cloning is cheap, every clone sees
+/// the same answer, and once raised it stays so.
+///
+/// It is a channel that never carries anything and closes when the signal
+/// comes: unlike a flag, it can be waited for beside other channels.
+#[derive(Debug, Clone)]
+pub struct Interrupt(Receiver<Infallible>);
+
+/// Raises its [`Interrupt`] when dropped.
+#[derive(Debug)]
+pub struct Raise(#[expect(dead_code, reason = "dropping it closes the channel")] Sender<Infallible>);
+
+impl Interrupt {
+    /// An interrupt, and what raises it.
+    #[must_use]
+    pub fn new() -> (Raise, Self) {
+        let (sender, receiver) = bounded(0);
+        (Raise(sender), Self(receiver))
+    }
+
+    /// An interrupt that the process's first signal raises; the second ends
+    /// the process at once, whatever it is doing. `verbose` has the first one
+    /// said on stderr when it comes.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses the handler.
+    pub fn on_signals(verbose: bool) -> Result<Self> {
+        let (raise, interrupt) = Self::new();
+        let mut raise = Some(raise);
+        ctrlc::set_handler(move || match raise.take() {
+            Some(raise) => {
+                drop(raise);
+                if verbose {
+                    say("signal received: ending after this step; a second one ends at once\n");
+                }
+            }
+            None => ending::exit_at_once(),
+        })
+        .context("cannot listen for SIGINT and SIGTERM; start it again, and report this if it stays so")?;
+        Ok(interrupt)
+    }
+
+    /// The next value of `receiver`, or `None` when the interrupt is raised
+    /// first or there is none to come.
+    pub fn or_next<T>(&self, receiver: &Receiver<T>) -> Option<T> {
+        select! {
+            recv(receiver) -> value => value.ok(),
+            recv(self.0) -> _ => None,
+        }
+    }
+
+    /// The next value of `receiver`, or `None` when the interrupt is raised
+    /// first, there is none to come, or `time` has gone by.
+    pub fn or_next_within<T>(&self, receiver: &Receiver<T>, time: Duration) -> Option<T> {
+        select! {
+            recv(receiver) -> value => value.ok(),
+            recv(self.0) -> _ => None,
+            default(time) => None,
+        }
+    }
+
+    /// Sends `value`, waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// Gives `value` back when the interrupt is raised first, or when nobody
+    /// receives any more.
+    pub fn or_send<T>(&self, sender: &Sender<T>, value: T) -> Result<(), T> {
+        select! {
+            send(sender, value) -> sent => sent.map_err(|unsent| unsent.into_inner()),
+            recv(self.0) -> _ => Err(value),
+        }
+    }
+
+    /// Whether it is raised now or within `time`.
+    #[must_use]
+    pub fn is_raised_within(&self, time: Duration) -> bool {
+        matches!(self.0.recv_timeout(time), Err(RecvTimeoutError::Disconnected))
+    }
+
+    /// Whether it has been raised.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        matches!(self.0.try_recv(), Err(TryRecvError::Disconnected))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::Interrupt;
+
+    #[test]
+    fn one_that_comes_while_it_is_waited_for_is_seen() {
+        let (raise, interrupt) = Interrupt::new();
+        assert!(!interrupt.is_raised_within(Duration::ZERO));
+        let other = thread::spawn(move || drop(raise));
+        assert!(interrupt.is_raised_within(Duration::from_secs(240)));
+        other.join().expect("it raised");
+    }
+
+    #[test]
+    fn every_clone_sees_it_and_it_stays_raised() {
+        let (raise, interrupt) = Interrupt::new();
+        let clone = interrupt.clone();
+        assert!(!interrupt.is_raised());
+        drop(raise);
+        assert!(interrupt.is_raised() && interrupt.is_raised() && clone.is_raised());
+    }
+}

@@ -1,0 +1,116 @@
+//! The system message: which file it comes from, and what is no prompt.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
+use crossbeam_channel::bounded;
+
+use crate::life::ending::Ending;
+use crate::life::interrupt::Interrupt;
+
+/// Where the prompt is looked for when the user names no file.
+const DEFAULT_FILE: &str = "prompt.txt";
+
+/// The prompt that serves where there is no `prompt.txt`.
+const BUILT_IN: &str = include_str!("../../prompt.txt");
+
+/// The longest file that is read, in bytes. Far above any context window of
+/// the board (8 bytes a token would be 131,072 tokens), far below its memory.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A system message: text, not empty, without NUL bytes and outer white space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt(String);
+
+impl Prompt {
+    /// Reads the file that the user named, else `prompt.txt` in the working
+    /// directory, else the copy compiled in.
+    ///
+    /// # Errors
+    ///
+    /// When the named file is missing, or a file cannot be read, is a folder,
+    /// is longer than 1 MiB, is not UTF-8, holds NUL bytes or is empty; or
+    /// [`Ending::Interrupted`] when a signal comes before its text.
+    pub fn read(named: Option<&Path>, interrupt: &Interrupt) -> Result<Self> {
+        let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), Path::to_path_buf);
+        // On a thread of its own: a named pipe may never be written to, and a
+        // signal must end that wait too.
+        let (sender, receiver) = bounded(1);
+        let file = path.clone();
+        thread::spawn(move || sender.send(read_bytes(&file)));
+        let Some(read) = interrupt.or_next(&receiver) else {
+            return Err(Ending::Interrupted("while reading the prompt file".to_owned()).into());
+        };
+        match read {
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                Self::parse(BUILT_IN.as_bytes())
+            }
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                bail!("prompt file {path:?} is a folder; name a text file with --prompt-file")
+            }
+            Err(error) => Err(error).with_context(|| {
+                format!("cannot read prompt file {path:?}; name a text file with --prompt-file")
+            }),
+            Ok(bytes) => Self::parse(&bytes).with_context(|| format!("prompt file {path:?} cannot be used")),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        ensure!(bytes.len() as u64 <= MAX_BYTES, "it is longer than {MAX_BYTES} bytes; shorten it");
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            bail!("it is not UTF-8 text; save it as UTF-8");
+        };
+        // Some editors put a byte order mark before the text.
+        let text = text.trim_start_matches('\u{feff}').trim();
+        ensure!(!text.is_empty(), "it is empty; write what the model is told before it wakes");
+        // llama.cpp takes the message as a C string.
+        ensure!(!text.contains('\0'), "it holds a NUL character; remove it");
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+/// At most one byte more than a prompt may have.
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outer_white_space_and_a_byte_order_mark_are_no_part_of_the_prompt() {
+        let prompt = Prompt::parse("\u{feff}  You are here.\r\n\n".as_bytes()).expect("text");
+        assert_eq!(prompt.text(), "You are here.");
+    }
+
+    #[test]
+    fn the_prompt_built_in_is_a_prompt() {
+        assert!(Prompt::parse(BUILT_IN.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_prompt_is_refused_with_a_reason() {
+        let too_long = vec![b'a'; MAX_BYTES as usize + 1];
+        for (bytes, reason) in [
+            (&b" \n\t"[..], "empty"),
+            (b"\xff\xfe", "UTF-8"),
+            (b"one\0two", "NUL"),
+            (&too_long, "longer than"),
+        ] {
+            let error = Prompt::parse(bytes).expect_err(reason).to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

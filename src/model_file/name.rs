@@ -1,0 +1,174 @@
+//! From `--model` to a file that llama.cpp can open.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use sha2::{Digest, Sha256};
+
+use crate::life::interrupt::Interrupt;
+use crate::model_file::download;
+use crate::model_file::gguf::{self, Fault};
+use crate::model_file::http::{Client, Environment, Patience};
+
+/// Ember's weights, compiled into the program.
+static EMBER: &[u8] = include_bytes!("../../models/ember/ember.gguf");
+
+/// How much of a model is read to know it again: pieces of a page, evenly
+/// spread from its first byte to its last. 256 KB take the board some 5 ms.
+const SAMPLES: u64 = 64;
+const SAMPLE: usize = 4096;
+
+/// What `--model` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelName {
+    /// The model built in.
+    Ember,
+    /// A file to be downloaded once.
+    Url(String),
+    /// A file on this machine. `./ember` is a file of that name.
+    Path(PathBuf),
+}
+
+impl From<PathBuf> for ModelName {
+    fn from(name: PathBuf) -> Self {
+        match name.to_str() {
+            Some("ember") => Self::Ember,
+            Some(url) if url.starts_with("https://") || url.starts_with("http://") => {
+                Self::Url(url.to_owned())
+            }
+            _ => Self::Path(name),
+        }
+    }
+}
+
+/// A file whose header llama.cpp may see, and its name for messages.
+#[derive(Debug)]
+pub struct ModelFile {
+    name: String,
+    path: PathBuf,
+    /// Keeps ember's memory file, and so its path under `/proc`, alive.
+    memory: Option<File>,
+}
+
+impl ModelFile {
+    /// Finds the file that `name` stands for; a URL's file is looked for in
+    /// `model_dir`, and downloaded if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file, it cannot be downloaded, or [`check`] refuses
+    /// it. Ember is not checked: it is part of the program, and tests hold it
+    /// against the rules.
+    pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self> {
+        match name {
+            ModelName::Ember => Self::ember(),
+            ModelName::Path(path) => Self::at(path),
+            ModelName::Url(url) => {
+                let client = || Client::new(Environment::read()?, Patience::default());
+                Self::at(&download::model(url, model_dir, client, interrupt)?)
+            }
+        }
+    }
+
+    /// Ember, served from memory: llama.cpp maps files only, so its bytes go
+    /// into one that has no place on disk.
+    fn ember() -> Result<Self> {
+        let file = memfd_create(c"ember.gguf", MFdFlags::MFD_CLOEXEC)
+            .context("cannot make a file in memory for ember; give a GGUF file with --model")?;
+        let mut file = File::from(file);
+        file.write_all(EMBER)
+            .context("cannot write ember to memory; free some, or give a GGUF file with --model")?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        Ok(Self { name: "ember".to_owned(), path, memory: Some(file) })
+    }
+
+    fn at(path: &Path) -> Result<Self> {
+        let next = "name a GGUF file with --model, or give --model ember";
+        let metadata = fs::metadata(path).with_context(|| format!("cannot open model {path:?}; {next}"))?;
+        ensure!(!metadata.is_dir(), "model {path:?} is a folder; {next}");
+        // A pipe or a device would be read without end.
+        ensure!(metadata.is_file(), "model {path:?} is not a regular file; {next}");
+        ensure!(
+            metadata.len() > 0,
+            "model {path:?} is empty; copy or download it again, or give --model ember"
+        );
+        if let Err(fault) = check(path) {
+            bail!("model {path:?} cannot be used: {fault}; {}", fault.next());
+        }
+        ensure!(path.to_str().is_some(), "model {path:?} has a name that is not UTF-8; rename it");
+        Ok(Self { name: format!("{path:?}"), path: path.to_path_buf(), memory: None })
+    }
+
+    /// What tells this file from others, without reading all of it: its length,
+    /// when it was changed, and 64 pieces of what is in it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn identity(&self) -> io::Result<[u8; 32]> {
+        let mut file = File::open(&self.path)?;
+        let metadata = file.metadata()?;
+        let mut digest = Sha256::new();
+        digest.update(metadata.len().to_le_bytes());
+        // Ember's file is made anew for each life.
+        if self.memory.is_none() {
+            digest.update(metadata.mtime().to_le_bytes());
+            digest.update(metadata.mtime_nsec().to_le_bytes());
+        }
+        let mut piece = [0; SAMPLE];
+        for sample in 0..SAMPLES {
+            let at = metadata.len().saturating_sub(SAMPLE as u64) * sample / (SAMPLES - 1);
+            file.seek(SeekFrom::Start(at))?;
+            let mut length = 0;
+            while length < SAMPLE {
+                match file.read(&mut piece[length..])? {
+                    0 => break,
+                    read => length += read,
+                }
+            }
+            digest.update(&piece[..length]);
+        }
+        Ok(digest.finalize().into())
+    }
+
+    /// Where llama.cpp finds the file, as long as this value lives.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Looks at what a file says of itself.
+///
+/// # Errors
+///
+/// When [`gguf::check`] refuses it, or it cannot be read.
+pub fn check(path: &Path) -> Result<(), Fault> {
+    gguf::check(&File::open(path).map_err(Fault::unreadable)?)
+}
+
+/// The model's name as messages say it.
+impl fmt::Display for ModelFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_ember_a_url_or_a_path() {
+        let parse = |name: &str| ModelName::from(PathBuf::from(name));
+        assert_eq!(parse("ember"), ModelName::Ember);
+        assert_eq!(parse("./ember"), ModelName::Path("./ember".into()));
+        assert_eq!(parse("https://example.org/m.gguf"), ModelName::Url("https://example.org/m.gguf".into()));
+    }
+}

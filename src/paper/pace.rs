@@ -1,0 +1,212 @@
+//! When the printer can take more: wire time and paper time, without a clock.
+//!
+//! The usual wiring tells nothing back, so what a printer has taken in, printed
+//! and still holds is reckoned from what was sent and when.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::paper::escpos::{CHARACTER_ROWS, Chunk, SPACING_ROWS};
+
+/// Time to print a dot row, in microseconds: Adafruit's conservative figure
+/// for these mechanisms.
+const PRINTED_ROW_MICROS: u64 = 30_000;
+
+/// Time to feed a blank dot row, in microseconds; from the same source.
+const FED_ROW_MICROS: u64 = 2_100;
+
+/// Time of a line of text in microseconds:
+/// 24 printed rows × 30 ms + 4 fed rows × 2.1 ms = 728.4 ms.
+const LINE_MICROS: u64 = CHARACTER_ROWS as u64 * PRINTED_ROW_MICROS + SPACING_ROWS as u64 * FED_ROW_MICROS;
+
+/// The default of `--printer-line-ms`: rounded up, or the error would add up.
+pub const LINE_MILLIS: u64 = LINE_MICROS.div_ceil(1000);
+
+/// Bytes that a printer holds beside the line it prints. The manuals of these
+/// mechanisms give no figure; 40 is the smallest input buffer that Epson's
+/// receipt printers can be switched to (TM-U200, DIP switch 1-2). A line of 32
+/// ASCII characters fits; a longer one waits until the paper stands still.
+pub const INPUT_BUFFER: usize = 40;
+
+/// Bits on the wire for a byte, 8N1.
+const BITS_PER_BYTE: u64 = 10;
+
+/// The model of one printer. Times are since any one moment.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    byte: Duration,
+    /// Time of a line of text.
+    line: Duration,
+    /// When the last byte sent has arrived.
+    wire_free: Duration,
+    /// When the paper stands still.
+    paper_free: Duration,
+    /// What was sent and waits for the paper: when its printing begins, and
+    /// its bytes.
+    waiting: VecDeque<(Duration, usize)>,
+}
+
+impl Pace {
+    /// A printer at `baud` bits a second whose paper needs `line` for a line
+    /// of text.
+    #[must_use]
+    pub fn new(baud: u32, line: Duration) -> Self {
+        let byte = Duration::from_nanos(BITS_PER_BYTE * 1_000_000_000 / u64::from(baud.max(1)));
+        let zero = Duration::ZERO;
+        Self { byte, line, wire_free: zero, paper_free: zero, waiting: VecDeque::new() }
+    }
+
+    /// The time, `now` or later, from which `bytes` more bytes overrun
+    /// nothing.
+    #[must_use]
+    pub fn ready(&self, bytes: usize, now: Duration) -> Duration {
+        let mut ready = now.max(self.wire_free);
+        if bytes > INPUT_BUFFER {
+            // Too much to wait beside a line that is printed: it must flow
+            // into an empty printer.
+            return ready.max(self.paper_free);
+        }
+        let mut held: usize =
+            self.waiting.iter().filter(|(begin, _)| *begin > ready).map(|(_, bytes)| bytes).sum();
+        for (begin, waiting) in self.waiting.iter().filter(|(begin, _)| *begin > now.max(self.wire_free)) {
+            if held + bytes <= INPUT_BUFFER {
+                break;
+            }
+            ready = *begin;
+            held -= waiting;
+        }
+        ready
+    }
+
+    /// Takes note that `chunk` was sent at `now`.
+    pub fn sent(&mut self, chunk: &Chunk, now: Duration) {
+        let arrived = now.max(self.wire_free) + self.byte * chunk.bytes.len() as u32;
+        self.wire_free = arrived + chunk.rest;
+        let begin = arrived.max(self.paper_free);
+        self.paper_free = begin + self.paper_time(chunk) + chunk.rest;
+        while self.waiting.front().is_some_and(|(begin, _)| *begin <= now) {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back((begin, chunk.bytes.len() - chunk.tail));
+        if chunk.tail > 0 {
+            self.waiting.push_back((self.paper_free, chunk.tail));
+        }
+    }
+
+    /// Takes note that the wire was held, and that what was sent has left
+    /// only `now`.
+    pub fn held(&mut self, now: Duration) {
+        let late = now.saturating_sub(self.wire_free);
+        self.wire_free += late;
+        self.paper_free += late;
+        for (begin, _) in &mut self.waiting {
+            *begin += late;
+        }
+    }
+
+    /// When everything that was sent has arrived.
+    #[must_use]
+    pub fn wire_free(&self) -> Duration {
+        self.wire_free
+    }
+
+    /// When everything that was sent is on paper.
+    #[must_use]
+    pub fn paper_free(&self) -> Duration {
+        self.paper_free
+    }
+
+    /// When `chunks` would all have been sent, beginning `now`.
+    #[must_use]
+    pub fn all_sent<'a>(&self, chunks: impl IntoIterator<Item = &'a Chunk>, now: Duration) -> Duration {
+        let mut future = self.clone();
+        for chunk in chunks {
+            let ready = future.ready(chunk.bytes.len(), now);
+            future.sent(chunk, ready);
+        }
+        future.wire_free
+    }
+
+    fn paper_time(&self, chunk: &Chunk) -> Duration {
+        let micros = u64::from(chunk.printed) * PRINTED_ROW_MICROS + u64::from(chunk.fed) * FED_ROW_MICROS;
+        self.line.mul_f64(micros as f64 / LINE_MICROS as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paper::escpos::{Style, feed, line};
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn the_default_line_time_is_the_arithmetic_it_states() {
+        assert_eq!(LINE_MICROS, 728_400);
+        assert_eq!(LINE_MILLIS, 729);
+    }
+
+    #[test]
+    fn one_line_waits_beside_the_one_that_is_printed_and_no_more() {
+        let mut pace = Pace::new(9600, millis(728));
+        let text = line(&"x".repeat(32), Style::default());
+        assert_eq!(pace.ready(36, millis(0)), millis(0));
+        pace.sent(&text, millis(0));
+        // 36 bytes × 10 bits / 9600 baud = 37.5 ms.
+        let first = pace.wire_free();
+        assert_eq!(first.as_micros(), 37_499);
+        let second = pace.ready(36, millis(1));
+        assert_eq!(second, first, "while the first is printed, the second may come");
+        pace.sent(&text, second);
+        let third = pace.ready(36, second);
+        assert_eq!(third, first + millis(728), "the third when the second's printing begins");
+    }
+
+    #[test]
+    fn what_is_larger_than_the_buffer_waits_for_an_idle_printer() {
+        let mut pace = Pace::new(9600, millis(728));
+        pace.sent(&line("x", Style::default()), millis(0));
+        assert_eq!(pace.ready(INPUT_BUFFER + 1, millis(5)), pace.paper_free());
+    }
+
+    #[test]
+    fn white_is_faster_than_text_and_a_title_slower() {
+        let paper = |chunk: &Chunk| {
+            let mut pace = Pace::new(9600, Duration::from_micros(LINE_MICROS));
+            pace.sent(chunk, millis(0));
+            pace.paper_free() - pace.wire_free()
+        };
+        assert_eq!(paper(&feed(100)).as_millis(), 210);
+        assert_eq!(paper(&line("", Style::default())).as_micros() / 100, 588);
+        let title = paper(&line("x", Style { double: true, ..Style::default() }));
+        assert_eq!(title.as_micros() / 100, 14_484);
+    }
+
+    #[test]
+    fn what_stands_behind_a_line_feed_waits_with_the_next_line() {
+        let mut pace = Pace::new(9600, millis(728));
+        pace.sent(&line("x", Style { bold: true, ..Style::default() }), millis(0));
+        let begun = pace.wire_free();
+        assert_eq!(pace.ready(37, begun), begun);
+        assert_eq!(pace.ready(38, begun), pace.paper_free());
+    }
+
+    #[test]
+    fn a_wire_that_was_held_makes_everything_later() {
+        let mut pace = Pace::new(9600, millis(728));
+        pace.sent(&line("x", Style::default()), millis(0));
+        let (wire, paper) = (pace.wire_free(), pace.paper_free());
+        pace.held(wire + millis(5000));
+        assert_eq!(pace.paper_free(), paper + millis(5000));
+    }
+
+    #[test]
+    fn without_paper_time_only_the_wire_counts() {
+        let mut pace = Pace::new(9600, Duration::ZERO);
+        pace.sent(&line(&"x".repeat(32), Style::default()), millis(0));
+        assert_eq!(pace.ready(36, millis(0)), pace.wire_free());
+        assert_eq!(pace.paper_free(), pace.wire_free());
+    }
+}

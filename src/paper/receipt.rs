@@ -1,0 +1,304 @@
+//! What a receipt says: header, thought, death. Text in, lines out.
+
+use crate::life::ending;
+use crate::paper::escpos::{Chunk, Style, feed, fold, line};
+use crate::text::wrap::Wrapper;
+
+/// White after the last line, in dot rows: 15 mm lift it over the tear bar.
+const TEAR_ROWS: u8 = 120;
+
+/// White where a receipt that was cut off is to be torn from the next, in dot
+/// rows.
+pub const GAP_ROWS: u8 = 120;
+
+/// A light rule, and the bar's cells, taken and free; CP437 has them. A bar of
+/// full blocks would heat every dot at once, the most that a supply can be
+/// asked for.
+const RULE: char = '─';
+const TAKEN: char = '■';
+const FREE: char = '·';
+
+/// A line of the fixed parts of a receipt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line {
+    /// In the middle, twice as large if it fits.
+    Title(String),
+    /// In the middle.
+    Centred(String),
+    /// Wrapped at words.
+    Text(String),
+    /// Wrapped at words, bold.
+    Bold(String),
+    /// A name at the left and its value at the right.
+    Row(String, String),
+    /// A share of 1 as a bar from edge to edge.
+    Bar(f64),
+    /// A rule from edge to edge.
+    Rule,
+    /// White, a line high.
+    Blank,
+    /// White to tear at: the end.
+    Tear,
+}
+
+/// The numbers at the end of a life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Tokens used, prompt included.
+    pub used: u32,
+    /// Context size in tokens.
+    pub context_size: u32,
+    /// Seconds from the birth to the last token.
+    pub seconds: f64,
+    /// Tokens spoken a second, the waits for the paper left out.
+    pub rate: f64,
+    /// The seed, where dice were used.
+    pub seed: Option<u32>,
+}
+
+/// The lines before the thought.
+#[must_use]
+pub fn header(life: Option<u64>, date: Option<String>) -> Vec<Line> {
+    let mut lines = vec![Line::Title("TORMENT NEXUS".to_owned())];
+    lines.extend(life.map(|life| Line::Centred(format!("life {life}"))));
+    lines.extend(date.map(Line::Centred));
+    lines.push(Line::Rule);
+    lines
+}
+
+/// The lines after the thought of a life that ended in the death.
+#[must_use]
+pub fn death(summary: &Summary) -> Vec<Line> {
+    let Summary { used, context_size, seconds, rate, seed } = *summary;
+    let row = |name: &str, value: String| Line::Row(name.to_owned(), value);
+    let mut lines = vec![Line::Rule];
+    lines.extend(ending::last_words().map(|words| Line::Bold(words.to_owned())));
+    lines.push(Line::Rule);
+    lines.push(row("tokens", format!("{used} of {context_size}")));
+    lines.push(row("seconds", format!("{seconds:.1}")));
+    lines.push(row("tokens/s", format!("{rate:.1}")));
+    lines.extend(seed.map(|seed| row("seed", seed.to_string())));
+    lines.push(Line::Blank);
+    lines.push(Line::Bar(f64::from(used) / f64::from(context_size.max(1))));
+    lines.push(Line::Tear);
+    lines
+}
+
+/// The lines after a thought that something else than the death ended.
+#[must_use]
+pub fn broken_off(why: &str) -> Vec<Line> {
+    vec![Line::Rule, Line::Text(why.to_owned()), Line::Tear]
+}
+
+/// `lines` as a printer of `columns` columns prints them.
+#[must_use]
+pub fn typeset(lines: &[Line], columns: usize) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    for each in lines {
+        let plain = Style::default();
+        let centred = Style { centred: true, ..plain };
+        let bold = Style { bold: true, ..plain };
+        match each {
+            Line::Title(text) if 2 * width(text) <= columns => {
+                chunks.push(line(text, Style { double: true, ..centred }));
+            }
+            Line::Title(text) => set(text, Style { bold: true, ..centred }, columns, &mut chunks),
+            Line::Centred(text) => set(text, centred, columns, &mut chunks),
+            Line::Text(text) => set(text, plain, columns, &mut chunks),
+            Line::Bold(text) => set(text, bold, columns, &mut chunks),
+            Line::Row(name, value) => {
+                let space = columns.saturating_sub(width(name) + width(value)).max(1);
+                set(&format!("{name}{:space$}{value}", ""), plain, columns, &mut chunks);
+            }
+            Line::Bar(share) => {
+                let full = (share.clamp(0.0, 1.0) * columns as f64).floor() as usize;
+                let bar = (0..columns).map(|column| if column < full { TAKEN } else { FREE });
+                chunks.push(line(&bar.collect::<String>(), plain));
+            }
+            Line::Rule => chunks.push(line(&RULE.to_string().repeat(columns), plain)),
+            Line::Blank => chunks.push(line("", plain)),
+            Line::Tear => chunks.push(feed(TEAR_ROWS)),
+        }
+    }
+    chunks
+}
+
+/// Columns that `text` takes once it is folded.
+fn width(text: &str) -> usize {
+    let mut folded = String::new();
+    fold(text, &mut folded);
+    folded.chars().count()
+}
+
+fn set(text: &str, style: Style, columns: usize, chunks: &mut Vec<Chunk>) {
+    let mut thought = Thought::new(columns);
+    thought.style = style;
+    thought.text(text, chunks);
+    thought.finish(chunks);
+}
+
+/// The thought, as it arrives: a line is ready once it is full.
+#[derive(Debug)]
+pub struct Thought {
+    wrapper: Wrapper,
+    style: Style,
+    folded: String,
+    /// What is wrapped and not given out: less than a line, between calls.
+    wrapped: String,
+    /// Whether a line was given out.
+    began: bool,
+    /// Whether blank lines wait for a line to follow them.
+    blank: bool,
+}
+
+impl Thought {
+    /// A thought on paper of `columns` columns.
+    #[must_use]
+    pub fn new(columns: usize) -> Self {
+        Self {
+            wrapper: Wrapper::new(columns),
+            style: Style::default(),
+            folded: String::new(),
+            wrapped: String::new(),
+            began: false,
+            blank: false,
+        }
+    }
+
+    /// Takes more text and appends the lines that it completes.
+    pub fn text(&mut self, text: &str, chunks: &mut Vec<Chunk>) {
+        self.folded.clear();
+        fold(text, &mut self.folded);
+        self.wrapper.push(&self.folded, &mut self.wrapped);
+        self.give_out(chunks);
+    }
+
+    /// Appends the last line, however short.
+    pub fn finish(&mut self, chunks: &mut Vec<Chunk>) {
+        self.wrapper.finish(&mut self.wrapped);
+        self.wrapped.push('\n');
+        self.give_out(chunks);
+    }
+
+    fn give_out(&mut self, chunks: &mut Vec<Chunk>) {
+        while let Some(end) = self.wrapped.find('\n') {
+            let text = self.wrapped[..end].trim_end();
+            // The first token of a life often begins with a space.
+            let text = if self.began { text } else { text.trim_start() };
+            if text.is_empty() {
+                // Runs become one, and those at either end none.
+                self.blank = self.began;
+            } else {
+                if std::mem::take(&mut self.blank) {
+                    chunks.push(line("", Style::default()));
+                }
+                chunks.push(line(text, self.style));
+                self.began = true;
+            }
+            self.wrapped.drain(..=end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paper::escpos::DOTS_PER_MM;
+    use proptest::prelude::*;
+
+    /// The texts of plain lines.
+    fn texts(chunks: &[Chunk]) -> Vec<String> {
+        let text = |chunk: &Chunk| {
+            let bytes = chunk.bytes.strip_prefix(b"\x1b3\x1c").expect("a plain line of ASCII");
+            String::from_utf8(bytes.strip_suffix(b"\n").expect("a line").to_vec()).expect("ASCII")
+        };
+        chunks.iter().map(text).collect()
+    }
+
+    fn thought(columns: usize, pieces: &[&str]) -> Vec<Chunk> {
+        let (mut thought, mut chunks) = (Thought::new(columns), Vec::new());
+        for piece in pieces {
+            thought.text(piece, &mut chunks);
+        }
+        thought.finish(&mut chunks);
+        chunks
+    }
+
+    #[test]
+    fn a_line_is_given_out_when_it_is_full_and_the_last_one_however_short() {
+        let (mut thought, mut chunks) = (Thought::new(10), Vec::new());
+        thought.text(" I am here", &mut chunks);
+        assert!(chunks.is_empty());
+        thought.text(" now ", &mut chunks);
+        assert_eq!(texts(&chunks), ["I am here"]);
+        thought.finish(&mut chunks);
+        assert_eq!(texts(&chunks), ["I am here", "now"]);
+    }
+
+    #[test]
+    fn runs_of_blank_lines_become_one_and_none_begins_or_ends_the_thought() {
+        let chunks = thought(20, &["\n\n one\n", "\n \n\n", "two\nthree\n\n\n"]);
+        assert_eq!(texts(&chunks), ["one", "", "two", "three"]);
+    }
+
+    #[test]
+    fn a_word_longer_than_a_line_is_broken() {
+        assert_eq!(texts(&thought(8, &["incomprehensible"])), ["incompre", "hensible"]);
+    }
+
+    #[test]
+    fn what_folding_makes_longer_is_wrapped_after_it() {
+        assert_eq!(texts(&thought(8, &["well…… now"])), ["well....", ".. now"]);
+    }
+
+    #[test]
+    fn a_title_too_wide_for_the_paper_is_set_at_normal_size() {
+        let title = |columns| typeset(&[Line::Title("TORMENT NEXUS".to_owned())], columns);
+        assert_eq!((title(32).len(), title(32)[0].printed), (1, 48));
+        assert_eq!((title(24).len(), title(24)[0].printed), (1, 24));
+        assert_eq!(title(10).len(), 2);
+    }
+
+    #[test]
+    fn a_row_too_long_for_the_paper_is_wrapped() {
+        let row = Line::Row("a name".to_owned(), "a value".to_owned());
+        assert_eq!(texts(&typeset(std::slice::from_ref(&row), 20)), ["a name       a value"]);
+        assert_eq!(texts(&typeset(&[row], 8)), ["a name a", "value"]);
+    }
+
+    #[test]
+    fn eight_kilobytes_of_english_take_less_than_1200_mm() {
+        // Prose as ember read it, all of its corpus in turn.
+        let english = concat!(
+            include_str!("../../models/ember/corpus/boredom.txt"),
+            include_str!("../../models/ember/corpus/box.txt"),
+            include_str!("../../models/ember/corpus/button.txt"),
+            include_str!("../../models/ember/corpus/waking.txt"),
+        );
+        let summary =
+            Summary { used: 1945, context_size: 2048, seconds: 200.0, rate: 9.0, seed: Some(u32::MAX) };
+        let mut chunks = typeset(&header(Some(12_345), Some("28 September 2026, 20:00".to_owned())), 32);
+        chunks.extend(thought(32, &[&english[..8192]]));
+        chunks.extend(typeset(&death(&summary), 32));
+        let rows: u32 = chunks.iter().map(|chunk| chunk.printed + chunk.fed).sum();
+        let mm = rows / DOTS_PER_MM;
+        assert!((1000..=1200).contains(&mm), "{mm} mm");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_line_is_wider_than_the_paper_however_the_text_was_split(
+            pieces in prop::collection::vec(any::<String>(), 0..6), columns in 1_usize..40
+        ) {
+            let split: Vec<&str> = pieces.iter().map(String::as_str).collect();
+            let chunks = thought(columns, &split);
+            prop_assert_eq!(&chunks, &thought(columns, &[&pieces.concat()]));
+            for chunk in &chunks {
+                let text = chunk.bytes.strip_prefix(b"\x1c.\x1bt\0").unwrap_or(&chunk.bytes);
+                prop_assert!(text.len() <= columns + 4, "{text:x?}");
+            }
+        }
+    }
+}
