@@ -7,13 +7,16 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use clap::{Args, Parser, ValueEnum};
+use torment_nexus::life::ending::Ending;
 use torment_nexus::life::generator::Mind;
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::life::lifespan::Lifespan;
+use torment_nexus::mind::computing::{Cache, Computing};
+use torment_nexus::mind::model::{Model, Token};
 use torment_nexus::mind::sampler::Sampling;
-use torment_nexus::mind::session::{Cache, Computing, Model, Session, Token};
+use torment_nexus::mind::session::Session;
 use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 const CONTEXT: u32 = 2048;
@@ -147,9 +150,14 @@ impl Way {
         let (raise, interrupt) = Interrupt::new();
         std::mem::forget(raise);
         let name = ModelName::from(self.model.clone());
-        let file = ModelFile::find(&name, "models".as_ref(), &interrupt)?;
-        Ok((Model::load(&file, false, &interrupt)?, interrupt))
+        let file = ModelFile::find(&name, "models".as_ref(), &interrupt).map_err(fault)?;
+        Ok((Model::load(&file, false, &interrupt).map_err(fault)?, interrupt))
     }
+}
+
+/// What ended a step, as an ordinary error.
+fn fault(ending: Ending) -> Error {
+    anyhow!("{ending}")
 }
 
 fn open<'a>(model: &'a Model, computing: Computing, sampling: &Sampling) -> Result<Session<'a>> {
@@ -180,7 +188,7 @@ fn main() -> Result<()> {
             for depth in depths {
                 let before = depth.saturating_sub(1).max(1);
                 if before > at {
-                    session.prefill(&tokens(at, before - at), None, &interrupt)?;
+                    session.prefill(&tokens(at, before - at), None, &interrupt).map_err(fault)?;
                     at = before;
                 }
                 let start = Instant::now();
@@ -195,14 +203,14 @@ fn main() -> Result<()> {
             let (model, interrupt) = way.load()?;
             let mut session = open(&model, way.computing(), &Sampling::GREEDY)?;
             let start = Instant::now();
-            session.prefill(&tokens(0, count), None, &interrupt)?;
+            session.prefill(&tokens(0, count), None, &interrupt).map_err(fault)?;
             println!("{:.2}", f64::from(count) / start.elapsed().as_secs_f64());
         }
         Probe::Keep { way, depth, file } => {
             let (model, interrupt) = way.load()?;
             let mut session = open(&model, way.computing(), &Sampling::GREEDY)?;
-            session.prefill(&tokens(0, depth), None, &interrupt)?;
-            fs::write(file, session.state())?;
+            session.prefill(&tokens(0, depth), None, &interrupt).map_err(fault)?;
+            fs::write(file, session.kv_cache())?;
         }
         Probe::Count { way, file, batch, prompt, rounds } => {
             let (model, interrupt) = way.load()?;
@@ -210,12 +218,12 @@ fn main() -> Result<()> {
             let computing = Computing { batch: batch as u32, ..way.computing() };
             let mut session = open(&model, computing, &Sampling::GREEDY)?;
             // SAFETY: `Keep` wrote it, for this model and this way.
-            ensure!(unsafe { session.set_state(&state) }, "{file:?} is of another way");
+            ensure!(unsafe { session.set_kv_cache(&state) }, "{file:?} is of another way");
             for round in 0..rounds {
                 let tokens = tokens(2000 + 64 * round, batch as u32 + u32::from(prompt));
                 mark(0);
                 if prompt {
-                    session.prefill(&tokens, None, &interrupt)?;
+                    session.prefill(&tokens, None, &interrupt).map_err(fault)?;
                 } else {
                     session.follow_with_all(&tokens)?;
                 }
@@ -229,8 +237,8 @@ fn main() -> Result<()> {
             let sampling = Sampling { temp, dry_multiplier: dry, seed: 1, ..Sampling::GREEDY };
             let mut session = open(&model, way.computing(), &sampling)?;
             // SAFETY: `Keep` wrote it, for this model and this way.
-            ensure!(unsafe { session.set_state(&state) }, "{file:?} is of another way");
-            session.prefill(&tokens(2000, 1), None, &interrupt)?;
+            ensure!(unsafe { session.set_kv_cache(&state) }, "{file:?} is of another way");
+            session.prefill(&tokens(2000, 1), None, &interrupt).map_err(fault)?;
             let mut piece = Vec::with_capacity(64);
             for round in 1..4 {
                 mark(0);
@@ -275,8 +283,8 @@ fn divergence(way: &Way) -> Result<()> {
     };
     let mut reference = open(&model, reference, &Sampling::GREEDY)?;
     let mut other = open(&model, Computing { lookahead: 0, ..way.computing() }, &Sampling::GREEDY)?;
-    reference.prefill(&prompt, None, &interrupt)?;
-    other.prefill(&prompt, None, &interrupt)?;
+    reference.prefill(&prompt, None, &interrupt).map_err(fault)?;
+    other.prefill(&prompt, None, &interrupt).map_err(fault)?;
     let count = CONTEXT as usize * 95 / 100 - prompt.len();
     let (mut sum, mut most, mut agree) = (0.0f64, 0.0f64, 0);
     for _ in 0..count {
@@ -306,7 +314,7 @@ fn lives(way: &Way, count: usize) -> Result<()> {
         let prompt = model.tokenize_prompt(&prompt)?;
         let one = |lookahead: u16| -> Result<(Vec<u8>, u64, f64)> {
             let mut session = open(&model, Computing { lookahead, ..way.computing() }, &Sampling::GREEDY)?;
-            session.prefill(&prompt, None, &interrupt)?;
+            session.prefill(&prompt, None, &interrupt).map_err(fault)?;
             let before = session.steps();
             let start = Instant::now();
             let mut text = Vec::new();

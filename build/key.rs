@@ -11,7 +11,7 @@ use std::{fs, io};
 /// What decides the bits of what is computed, in the tree's root: the versions
 /// of llama.cpp and of the compiler's flags, and our own code. All files of a
 /// folder count.
-pub const SOURCES: [&str; 5] =
+pub(crate) const SOURCES: [&str; 5] =
     ["Cargo.lock", ".cargo/config.toml", "script/llama.cmake", "src/kernels", "src/mind"];
 
 /// The hash of [`SOURCES`] under `root`: of the files' names and contents, and
@@ -21,7 +21,7 @@ pub const SOURCES: [&str; 5] =
 ///
 /// When a source is missing, cannot be read, or is a folder without a file: a
 /// source that was moved must not count as one that never changes.
-pub fn of(root: &Path, target: &[String]) -> io::Result<u64> {
+pub(crate) fn of(root: &Path, target: &[String]) -> io::Result<u64> {
     let mut digest = DefaultHasher::new();
     target.hash(&mut digest);
     for source in SOURCES {

@@ -9,9 +9,10 @@ use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser};
 
+use crate::mind::computing::MAX_LOOKAHEAD;
 use crate::mind::sampler::Sampling;
-use crate::mind::session::MAX_LOOKAHEAD;
 use crate::model_file::name::ModelName;
+use crate::panel::{self, Pin};
 use crate::paper::escpos::Heat;
 use crate::paper::pace;
 use crate::paper::printer::Settings;
@@ -118,44 +119,6 @@ pub struct Cli {
     pub sampling: SamplingArgs,
 }
 
-/// A GPIO pin by its BCM number that is free for a button or a light.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pin(u8);
-
-/// The highest BCM number on the 40-pin header.
-const LAST_PIN: u8 = 27;
-
-impl Pin {
-    /// The pin of a BCM number.
-    ///
-    /// # Errors
-    ///
-    /// Where the header has no such pin, or the serial port has it.
-    pub fn new(number: u8) -> Result<Self, String> {
-        let port = match number {
-            14 | 15 => "TXD and RXD, the wires to the printer, are GPIO 14 and 15",
-            // rppal's flow control takes them whether or not they are wired.
-            16 | 17 => "CTS and RTS, its flow control, are GPIO 16 and 17",
-            0..=LAST_PIN => return Ok(Self(number)),
-            _ => return Err(format!("not a BCM number from 0 to {LAST_PIN}")),
-        };
-        Err(format!(
-            "it belongs to the serial port ({port}); 23 for the button and 18 for the light are free"
-        ))
-    }
-
-    /// The BCM number.
-    #[must_use]
-    pub fn number(self) -> u8 {
-        self.0
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        // What is no u8 is no pin either.
-        Self::new(text.parse().unwrap_or(u8::MAX))
-    }
-}
-
 /// The pins a visitor meets. Each is optional.
 #[derive(Debug, Clone, Copy, Args)]
 #[group(skip)]
@@ -170,17 +133,13 @@ pub struct HardwareArgs {
 }
 
 impl HardwareArgs {
+    /// The pins that these options ask for.
+    ///
     /// # Errors
     ///
     /// When one pin is to be both.
-    fn check(&self) -> Result<(), String> {
-        match self.button {
-            Some(pin) if self.led == self.button => Err(format!(
-                "--button and --led are both GPIO {}; give each a pin of its own (23 and 18 in the wiring)",
-                pin.number()
-            )),
-            _ => Ok(()),
-        }
+    pub(crate) fn settings(&self) -> Result<panel::Settings, String> {
+        panel::Settings::new(self.button, self.led)
     }
 }
 
@@ -290,7 +249,7 @@ impl Cli {
     pub fn from_command_line() -> Self {
         let matches = command().get_matches();
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        if let Err(conflict) = cli.hardware.check() {
+        if let Err(conflict) = cli.hardware.settings() {
             command().error(ErrorKind::ArgumentConflict, conflict).exit();
         }
         cli
@@ -401,28 +360,6 @@ mod tests {
             let parsed = Cli::try_parse_from(["torment-nexus", option, value]);
             assert!(parsed.is_err(), "{option} {value} was accepted");
         }
-    }
-
-    #[test]
-    fn a_pin_is_on_the_header_and_not_the_serial_ports() {
-        let refusal = |pin| Pin::parse(pin).expect_err("refused");
-        for pin in ["14", "15", "16", "17"] {
-            let refusal = refusal(pin);
-            assert!(refusal.contains("serial port") && refusal.contains(pin), "{refusal}");
-        }
-        for pin in ["28", "256", "-1", "", "GPIO18"] {
-            assert!(refusal(pin).contains("from 0 to 27"), "{pin}");
-        }
-        let pins = (0..=LAST_PIN).filter(|&pin| Pin::new(pin).is_ok()).count();
-        assert_eq!(pins, 24);
-    }
-
-    #[test]
-    fn one_pin_is_not_both_button_and_light() {
-        let check = |args: &[&str]| Cli::try_parse_from(args).expect("valid").hardware.check();
-        assert!(check(&["t", "--button", "18", "--led", "18"]).is_err());
-        assert_eq!(check(&["t", "--button", "23", "--led", "18"]), Ok(()));
-        assert_eq!(check(&["t"]), Ok(()));
     }
 
     #[test]

@@ -4,39 +4,64 @@
 //! One life runs in one direction, and [`run`] reads as that paragraph:
 //!
 //! ```text
-//! args ─► prompt ─► model file ─► language model ─► context, prefilled
-//!                                                        │
-//!              ┌──────── main thread: the generator ─────┴──────┐
-//!              │  next token ─► bytes ─► text ─► used / limit   │
-//!              └──────┬─────────────────────────────────────────┘
-//!                     ▼                    used ≥ floor(0.95 × context size)
-//!      stdout, printer thread ─► paper               ▼
-//!                    last words on paper ─► WARNING … ─► panic! ─► exit 101
+//! args ─► prompt ─► model file ─► model ─► context, prefilled ─► [ARMED: wait for the button]
+//!                                                                        │ press
+//!              ┌──────── main thread: the generator ────────┐            │
+//!              │  next token ─► bytes ─► text, and the fill │ ◄──────────┘
+//!              └──────┬──────────────┬───────────────┬──────┘
+//!                     ▼              ▼               ▼
+//!                  stdout      printer thread    GPIO thread
+//!                              (wrap, pace)      (light follows fill)
+//!                                    │ used ≥ floor(0.95 × context size)
+//!                                    ▼
+//!          the death on paper ─► WARNING … ─► panic! ─► exit 101
 //! ```
 //!
-//! Where a change belongs:
+//! Where a change belongs: each folder's own map says which file.
 //!
-//! | folder | what it knows |
+//! | room | what it knows |
 //! |---|---|
-//! | `main.rs` | parse, run, end |
+//! | `main.rs` | parse, live, end |
+//! | `lib.rs` | this map, and [`run`] |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
-//! | [`life`] | the loop from the first token to the death, and every other ending |
-//! | [`mind`] | the language model; the only user of llama-cpp-2 |
-//! | [`kernels`] | matrix products and attention, in place of ggml's |
-//! | [`model_file`] | from `--model` to a file that llama.cpp can open |
-//! | [`paper`] | the receipt and the printer |
 //! | [`panel`] | the button and the light |
-//! | [`board`] | what the machine says of itself |
+//! | [`paper`] | the receipt and the printer |
+//! | [`mind`] | the language model; the only user of llama-cpp-2 |
+//! | [`kernels`] | matrix products and attention in place of ggml's |
+//! | [`model_file`] | from `--model` to a file that llama.cpp can open |
+//! | [`life`] | the loop from the first token to the death, and every other ending |
 //! | [`state`] | what is kept between lives |
+//! | [`board`] | what the machine says of itself |
 //! | [`text`] | text as it arrives: characters, lines, streams |
+//!
+//! Which room may import which: only rooms below, never a neighbour.
+//!
+//! ```text
+//! 7  main
+//! 6  lib
+//! 5  cli
+//! 4  mind                          (the only room that may import model_file)
+//! 3  panel  paper  model_file
+//! 2  life  state
+//! 1  board  text  kernels          (kernels imports nothing; nothing imports kernels
+//!                                   but benches and tests: the linker leads ggml there)
+//! ```
+//!
+//! `tests/it/house.rs` reads the `use` lines and holds this rule.
 
-pub mod board;
+// `pub` is for main, tests and benches: elsewhere dead code shows.
+#![deny(unreachable_pub)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("torment-nexus runs on Linux only: it needs /proc, memfd, GPIO and termios as Linux has them");
+
+mod board;
 pub mod cli;
 pub mod kernels;
 pub mod life;
 pub mod mind;
 pub mod model_file;
-pub mod panel;
+mod panel;
 pub mod paper;
 pub mod state;
 pub mod text;
@@ -44,22 +69,25 @@ pub mod text;
 use std::convert::Infallible;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::anyhow;
 
 use crate::cli::Cli;
+use crate::life::ending::{self, Ending};
+use crate::life::generator;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Lifespan;
 use crate::life::listener::Listeners;
 use crate::life::prompt::Prompt;
-use crate::life::{ending, generator};
+use crate::mind::computing::Computing;
+use crate::mind::model::Model;
 use crate::mind::prompt_state::PromptState;
-use crate::mind::session::{Computing, Model, Prefill, Session};
+use crate::mind::session::{Prefill, Session};
 use crate::model_file::name::ModelFile;
-use crate::panel::thread::{Asked, Gpio};
-use crate::paper::paper::Paper;
+use crate::panel::{Asked, Panel};
+use crate::paper::printing::Paper;
 use crate::paper::receipt::Summary;
-use crate::state::lives::StateDir;
-use crate::text::stderr;
+use crate::state::folder::StateFolder;
+use crate::text::stderr::{say, warn};
 use crate::text::stdout::Output;
 
 /// Lives one life, from loading to the panic, on stdout, on paper and in
@@ -67,23 +95,24 @@ use crate::text::stdout::Output;
 ///
 /// # Errors
 ///
-/// Every ending but the death: a fault, an interrupt, a reader who left. Which
-/// one it is, [`ending`] tells.
+/// Every ending but the death: a fault, an interrupt, a reader who left.
 ///
 /// # Panics
 ///
 /// With [`ending::Death`] when the context is used up: that is the work. It
 /// unwinds from here, so the context and the model are freed on the way out.
-pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible> {
-    Gpio::open(cli.hardware, interrupt)?.through(|gpio| live(cli, gpio, interrupt))
+pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+    let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
+    Panel::open(pins, interrupt)?.through(|panel| live(cli, panel, interrupt))
 }
 
 /// The life that [`run`] lives, with its button and its light.
-fn live(cli: &Cli, gpio: &Gpio, interrupt: &Interrupt) -> Result<Infallible> {
-    if let Some(note) = gpio.note().filter(|_| cli.verbose) {
-        stderr::say(&format!("{note}\n"));
+fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+    if let Some(note) = panel.note().filter(|_| cli.verbose) {
+        say(format_args!("{note}\n"));
     }
-    let paper = Paper::open(cli.printer.settings(), cli.state_dir.as_deref(), cli.hardware.button.is_some())?;
+    let folder = StateFolder::locate(cli.state_dir.as_deref());
+    let paper = Paper::open(cli.printer.settings(), folder.as_ref(), cli.hardware.button.is_some())?;
     let prompt = Prompt::read(cli.prompt_file.as_deref(), interrupt)?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
     let sampling = cli.sampling.with_seed()?;
@@ -95,42 +124,50 @@ fn live(cli: &Cli, gpio: &Gpio, interrupt: &Interrupt) -> Result<Infallible> {
     let computing = Computing::new(cli.threads(), cli.lookahead);
     let mut session = Session::open(&model, lifespan, computing, &sampling)?;
     if let Some(warning) = lifespan.warning(trained) {
-        stderr::say(&warning);
+        warn(warning);
     }
     let prefill = Instant::now();
-    let kept = StateDir::locate(cli.state_dir.as_deref()).map(|dir| PromptState::within(dir.path()));
+    let kept = folder.map(|folder| PromptState::within(folder.path()));
     let how = session.prefill(&tokens, kept.as_ref(), interrupt)?;
     let prefill = prefill.elapsed();
     let restored = matches!(how, Prefill::Restored);
 
     if cli.verbose {
-        stderr::say(&format!("armed after {:.2} s of prompt, {how}\n", prefill.as_secs_f64()));
+        say(format_args!("armed after {:.2} s of prompt, {how}\n", prefill.as_secs_f64()));
     }
-    while gpio.wait_for_press()? == Asked::Slip {
+    while panel.wait_for_press()? == Asked::Slip {
         paper.slip(&file.to_string(), prompt.text(), interrupt);
     }
 
     let birth = Instant::now();
-    let mut listeners = Listeners::new(Output::stdout(), paper.begin(&gpio.printer_lost(), interrupt));
-    let mut mind = gpio.follow(session, lifespan);
-    let lived = generator::live(&mut mind, &mut listeners, lifespan, interrupt);
-    let used = lived.inspect_err(|error| listeners.break_off(ending::on_paper(error)))?;
+    let mut receipt = paper.begin(&panel.printer_lost(), interrupt);
+    let mut light = panel.begin(lifespan.fill(lifespan.prompt()));
+    let printed = receipt.is_printed();
+    let mut listeners = Listeners::new(Output::stdout(), vec![&mut light, &mut receipt], printed);
+    let lived = generator::live(&mut session, &mut listeners, lifespan, interrupt);
+    let used = match lived {
+        Ok(used) => used,
+        Err(ending) => {
+            receipt.break_off(ending.on_paper());
+            return Err(ending);
+        }
+    };
     let life = birth.elapsed();
 
-    gpio.dying();
-    let waited = listeners.waited();
-    let summary = Summary {
+    panel.dying();
+    let waited = receipt.waited();
+    receipt.finish(&Summary {
         used,
         context_size: lifespan.context_size(),
         seconds: life.as_secs_f64(),
         rate: lifespan.rate(used, life - waited),
         seed: sampling.has_dice().then_some(sampling.seed),
-    };
-    paper.finish(listeners.printer.take(), &summary);
+    });
     if cli.verbose {
         let report = lifespan.report(used, (!restored).then_some(prefill), life, waited);
-        stderr::say(&format!("{report}{sampling}"));
+        say(format_args!("{report}{sampling}"));
     }
-    gpio.hold_last_light();
+    panel.hold_last_light();
+    // The session holds the model's weights and cache until the panic unwinds it.
     ending::die()
 }

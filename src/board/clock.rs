@@ -9,7 +9,7 @@ use jiff::ZonedDateTime;
 /// The local date and time in words, or `None` while the kernel calls its
 /// clock unsynchronised. The time zone is `$TZ`, else that of /etc/localtime.
 #[must_use]
-pub fn now() -> Option<String> {
+pub(crate) fn now() -> Option<String> {
     is_synchronised().then(|| words(&ZonedDateTime::now()))
 }
 

@@ -1,4 +1,4 @@
-//! What the board says of itself, and the technician's slip that says it.
+//! What the board says of itself.
 //!
 //! | fact | where the kernel has it |
 //! |---|---|
@@ -14,12 +14,11 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use crate::board::memory;
-use crate::text::wrap::Wrapper;
+use super::memory;
 
 /// What the board says of itself; `None` is not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Health {
+pub(crate) struct Health {
     /// Temperature of the processor, in °C.
     pub celsius: Option<f64>,
     /// What the firmware limits.
@@ -32,12 +31,18 @@ pub struct Health {
 
 /// The firmware's `get_throttled` bits: low half now, high half since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Throttled(pub u32);
+pub(crate) struct Throttled(pub u32);
 
 impl Throttled {
     const UNDER_VOLTAGE: u32 = 1 << 0;
     /// Frequency capped, throttled, or above the soft temperature limit.
     const SLOWED: u32 = 1 << 1 | 1 << 2 | 1 << 3;
+
+    /// Whether the processor is or was slowed down, in words.
+    #[must_use]
+    pub(crate) fn slowed(self) -> &'static str {
+        self.words(Self::SLOWED)
+    }
 
     fn words(self, bits: u32) -> &'static str {
         let Self(state) = self;
@@ -53,7 +58,7 @@ impl Health {
     /// Reads it from a system whose `/` is `root`. `firmware` is asked for the
     /// throttled bits first; see [`ask_firmware`].
     #[must_use]
-    pub fn read(root: &Path, firmware: impl FnOnce() -> Option<Throttled>) -> Self {
+    pub(crate) fn read(root: &Path, firmware: impl FnOnce() -> Option<Throttled>) -> Self {
         let text = |path: &str| fs::read_to_string(root.join(path)).ok();
         let throttled = firmware().or_else(|| {
             let bits = text("sys/devices/platform/soc/soc:firmware/get_throttled")?;
@@ -71,11 +76,13 @@ impl Health {
 
     /// Reads this machine's.
     #[must_use]
-    pub fn of_this_machine() -> Self {
+    pub(crate) fn of_this_machine() -> Self {
         Self::read(Path::new("/"), ask_firmware)
     }
 
-    fn voltage(&self) -> Option<&'static str> {
+    /// Whether the supply is or was too low, in words; `None` is not known.
+    #[must_use]
+    pub(crate) fn voltage(&self) -> Option<&'static str> {
         match (self.throttled, self.under_voltage) {
             (_, Some(true)) => Some("YES, now"),
             (Some(throttled), _) => Some(throttled.words(Throttled::UNDER_VOLTAGE)),
@@ -114,7 +121,7 @@ const GENERAL_COMMAND: u32 = 0x0003_0080;
 
 /// Asks the firmware of a Raspberry Pi for its throttled bits.
 #[must_use]
-pub fn ask_firmware() -> Option<Throttled> {
+pub(crate) fn ask_firmware() -> Option<Throttled> {
     let device = File::open("/dev/vcio").ok()?;
     let mut message = request("get_throttled");
     // SAFETY: the driver reads and writes as many bytes as the message's first
@@ -143,63 +150,10 @@ fn parse_answer(message: &[u32; MESSAGE_WORDS]) -> Option<Throttled> {
     u32::from_str_radix(bits, 16).ok().map(Throttled)
 }
 
-/// What the technician's slip says beside the board's health.
-#[derive(Debug, Clone, Copy)]
-pub struct Slip<'a> {
-    /// Lives so far, where they are counted.
-    pub lives: Option<u64>,
-    /// The model's name.
-    pub model: &'a str,
-    /// The whole prompt; the slip shows its first words.
-    pub prompt: &'a str,
-    /// Tokens a second of the last life, where it is known.
-    pub rate: Option<f64>,
-}
-
-/// Columns of a fact's name.
-const NAME: usize = 12;
-/// The most lines that a fact takes.
-const LINES: usize = 2;
-const NOT_KNOWN: &str = "not known";
-
-impl Slip<'_> {
-    /// The slip's lines, each at most `columns` wide.
-    #[must_use]
-    pub fn lines(&self, health: &Health, columns: usize) -> Vec<String> {
-        let throttled = health.throttled.map(|throttled| throttled.words(Throttled::SLOWED).to_owned());
-        let facts = [
-            ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
-            ("lives", self.lives.map(|lives| lives.to_string())),
-            ("model", Some(self.model.to_owned())),
-            ("prompt", Some(self.prompt.split_whitespace().collect::<Vec<_>>().join(" "))),
-            ("last life", self.rate.map(|rate| format!("{rate:.1} tokens/s"))),
-            ("temperature", health.celsius.map(|celsius| format!("{celsius:.1} °C"))),
-            ("throttled", throttled),
-            ("low voltage", health.voltage().map(str::to_owned)),
-            ("free memory", health.free.map(|free| format!("{} MB", free / 1_000_000))),
-        ];
-        facts
-            .iter()
-            .flat_map(|(name, value)| fact(name, value.as_deref().unwrap_or(NOT_KNOWN), columns))
-            .collect()
-    }
-}
-
-/// A name and its value, which continues beneath itself.
-fn fact(name: &str, value: &str, columns: usize) -> Vec<String> {
-    let mut wrapper = Wrapper::new(columns.saturating_sub(NAME));
-    let mut text = String::new();
-    wrapper.push(value, &mut text);
-    wrapper.finish(&mut text);
-    let names = std::iter::once(name).chain(std::iter::repeat(""));
-    names.zip(text.lines()).take(LINES).map(|(name, line)| format!("{name:NAME$}{line}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tempfile::TempDir;
-    use unicode_width::UnicodeWidthStr;
 
     struct Root(TempDir);
 
@@ -220,13 +174,6 @@ mod tests {
         }
     }
 
-    const SLIP: Slip = Slip {
-        lives: Some(12),
-        model: "SmolLM2-135M-Instruct-Q4_K_M.gguf",
-        prompt: "You are here,\nand you will speak until there is no room left in you for a word.",
-        rate: Some(9.84),
-    };
-
     #[test]
     fn a_current_board_says_all_of_it() {
         let health = Root::new()
@@ -236,35 +183,19 @@ mod tests {
             .file("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "0\n")
             .file("proc/meminfo", "MemTotal: 421800 kB\nMemAvailable:  240000 kB\n")
             .health(Some(0x5_0000));
-        let lines = SLIP.lines(&health, 32);
-        assert_eq!(
-            lines,
-            [
-                concat!("version     ", env!("CARGO_PKG_VERSION")),
-                "lives       12",
-                "model       SmolLM2-135M-Instruc",
-                "            t-Q4_K_M.gguf",
-                "prompt      You are here, and",
-                "            you will speak until",
-                "last life   9.8 tokens/s",
-                "temperature 54.8 °C",
-                "throttled   not now, but since",
-                "            boot",
-                "low voltage not now, but since",
-                "            boot",
-                "free memory 245 MB",
-            ]
-        );
-        assert!(lines.iter().all(|line| line.width() <= 32));
+        let expected = Health {
+            celsius: Some(54.768),
+            throttled: Some(Throttled(0x5_0000)),
+            under_voltage: Some(false),
+            free: Some(240_000 * 1024),
+        };
+        assert_eq!(health, expected);
+        assert_eq!(health.voltage(), Some("not now, but since boot"));
     }
 
     #[test]
     fn what_is_not_there_is_not_known() {
-        let health = Root::new().health(None);
-        assert_eq!(health, Health::default());
-        let unknown = Slip { lives: None, rate: None, ..SLIP }.lines(&health, 32);
-        let not_known = unknown.iter().filter(|line| line.ends_with(NOT_KNOWN)).count();
-        assert_eq!(not_known, 6, "{unknown:?}");
+        assert_eq!(Root::new().health(None), Health::default());
     }
 
     #[test]

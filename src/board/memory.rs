@@ -5,13 +5,13 @@ use std::fs;
 /// Bytes that the kernel thinks can be had without swapping, page cache
 /// included; `None` where it does not say.
 #[must_use]
-pub fn available() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     parse_available(&fs::read_to_string("/proc/meminfo").ok()?)
 }
 
 /// `MemAvailable` of the text of `/proc/meminfo`, in bytes.
 #[must_use]
-pub fn parse_available(meminfo: &str) -> Option<u64> {
+pub(crate) fn parse_available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)

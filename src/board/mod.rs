@@ -1,5 +1,11 @@
-//! See the map in `lib.rs`.
+//! What the machine says of itself: temperature, supply, memory, clock.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`health`] | temperature, throttling, under-voltage, free memory |
+//! | [`memory`] | `MemAvailable` |
+//! | [`clock`] | the local date, if the clock can be believed |
 
-pub mod clock;
-pub mod health;
-pub mod memory;
+pub(crate) mod clock;
+pub(crate) mod health;
+pub(crate) mod memory;

@@ -16,16 +16,16 @@ use crate::kernels::own;
 
 /// Positions that are one piece of work. (Their products with 15 bits and with
 /// eight fit in an i32, too.)
-pub const CHUNK: usize = 128;
+pub(super) const CHUNK: usize = 128;
 
 /// The longest head that is computed here.
-pub const MAX_HEAD: usize = 256;
+pub(super) const MAX_HEAD: usize = 256;
 
 /// Query heads that share one pass over the cache.
-pub const MAX_GROUP: usize = 4;
+pub(super) const MAX_GROUP: usize = 4;
 
 /// A number for each position of a chunk.
-pub type Row = [f32; CHUNK];
+pub(super) type Row = [f32; CHUNK];
 
 /// -∞ as a half: a position that may not be looked at.
 const HIDDEN: u16 = 0xFC00;
@@ -55,7 +55,7 @@ fn exp(x: f32) -> f32 {
 
 /// 32 numbers of a query as eight bits, with the scale kept whole.
 #[derive(Clone, Copy)]
-pub struct Quantized {
+pub(super) struct Quantized {
     pub scale: f32,
     /// From -127 to 127.
     pub values: [i8; BLOCK],
@@ -79,7 +79,7 @@ impl Quantized {
 
 /// Blocks of the cache, one for each position, `stride` bytes apart.
 #[derive(Clone, Copy)]
-pub struct Column {
+pub(super) struct Column {
     pub first: *const Q8_0,
     pub stride: usize,
 }
@@ -87,14 +87,14 @@ pub struct Column {
 impl Column {
     /// The block of a position.
     #[inline(always)]
-    pub fn at(&self, position: usize) -> *const Q8_0 {
+    pub(super) fn at(&self, position: usize) -> *const Q8_0 {
         self.first.wrapping_byte_add(position * self.stride)
     }
 }
 
 /// Attention of one token, over one head of the cache. Strides are bytes.
 #[derive(Clone, Copy)]
-pub struct Attention {
+pub(super) struct Attention {
     /// Numbers in a head: a multiple of [`BLOCK`], at most [`MAX_HEAD`].
     pub head: usize,
     /// Positions of the cache: a multiple of 8.
@@ -117,7 +117,7 @@ pub struct Attention {
 /// by `weight`, all relative to e to the `greatest` score.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Partial {
+pub(super) struct Partial {
     greatest: f32,
     weight: f32,
     /// As many as a head has.
@@ -126,10 +126,10 @@ pub struct Partial {
 
 impl Partial {
     /// Of no position at all.
-    pub const NONE: Self = Self { greatest: f32::NEG_INFINITY, weight: 0.0, sums: [0.0; MAX_HEAD] };
+    pub(super) const NONE: Self = Self { greatest: f32::NEG_INFINITY, weight: 0.0, sums: [0.0; MAX_HEAD] };
 
     /// Adds what later positions gave.
-    pub fn add(&mut self, later: &Self, head: usize) {
+    pub(super) fn add(&mut self, later: &Self, head: usize) {
         if later.weight == 0.0 {
             return;
         }
@@ -146,7 +146,7 @@ impl Partial {
     }
 
     /// Writes the weighted mean of the values.
-    pub fn finish(&self, result: &mut [f32]) {
+    pub(super) fn finish(&self, result: &mut [f32]) {
         let inverse = if self.weight == 0.0 { 0.0 } else { 1.0 / self.weight };
         for (result, sum) in result.iter_mut().zip(&self.sums) {
             *result = sum * inverse;
@@ -162,7 +162,7 @@ impl Attention {
     ///
     /// Everything lies where the fields say.
     #[inline(never)]
-    pub unsafe fn chunk<const GROUP: usize>(
+    pub(super) unsafe fn chunk<const GROUP: usize>(
         &self,
         first_head: usize,
         chunk: usize,

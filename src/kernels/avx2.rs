@@ -36,25 +36,25 @@ mod bytes {
 
     /// One factor, made ready for many products.
     #[derive(Clone, Copy)]
-    pub struct Left(__m256i);
+    pub(super) struct Left(__m256i);
 
     /// The other one.
     #[derive(Clone, Copy)]
-    pub struct Right {
+    pub(super) struct Right {
         values: __m256i,
         /// What the offset of the left factor adds, negated.
         offset: __m256i,
     }
 
     #[inline(always)]
-    pub fn left(values: __m256i) -> Left {
+    pub(super) fn left(values: __m256i) -> Left {
         // SAFETY: the program is built for machines that can.
         // Bytes without a sign: each is 128 too great.
         Left(unsafe { _mm256_xor_si256(values, _mm256_set1_epi8(-128)) })
     }
 
     #[inline(always)]
-    pub fn right(values: __m256i) -> Right {
+    pub(super) fn right(values: __m256i) -> Right {
         // SAFETY: as above.
         unsafe {
             let sum = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(-128), values);
@@ -63,7 +63,7 @@ mod bytes {
     }
 
     #[inline(always)]
-    pub fn dot(left: Left, right: Right) -> __m256i {
+    pub(super) fn dot(left: Left, right: Right) -> __m256i {
         // SAFETY: as above.
         unsafe { _mm256_dpbusd_epi32(right.offset, left.0, right.values) }
     }
@@ -376,7 +376,7 @@ unsafe fn scales_of_8(column: Column, first: usize) -> __m256 {
 ///
 /// `keys` has that many positions.
 #[inline(always)]
-pub unsafe fn score<const GROUP: usize>(
+pub(super) unsafe fn score<const GROUP: usize>(
     keys: Column,
     count: usize,
     queries: &[Quantized; GROUP],
@@ -424,7 +424,7 @@ pub unsafe fn score<const GROUP: usize>(
 ///
 /// `values` has that many positions.
 #[inline(always)]
-pub unsafe fn sum_values<const GROUP: usize>(
+pub(super) unsafe fn sum_values<const GROUP: usize>(
     values: Column,
     count: usize,
     weights: &[Row; GROUP],

@@ -4,15 +4,15 @@
 //! half. What activations are rounded to is not in the file: ggml makes it.
 
 /// Numbers in a block of q8_0 and q5_0.
-pub const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 
 /// Numbers in a block of the K formats.
-pub const SUPER_BLOCK: usize = 256;
+pub(super) const SUPER_BLOCK: usize = 256;
 
 /// 32 numbers: `scale × values`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Q8_0 {
+pub(super) struct Q8_0 {
     pub scale: u16,
     pub values: [i8; BLOCK],
 }
@@ -21,7 +21,7 @@ pub struct Q8_0 {
 /// first and the last 16 share bytes; the fifth bits stand apart.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Q5_0 {
+pub(super) struct Q5_0 {
     pub scale: u16,
     pub fifth_bits: [u8; 4],
     pub low_bits: [u8; BLOCK / 2],
@@ -33,7 +33,7 @@ pub struct Q5_0 {
 /// The first and the second 32 of each 64 share bytes.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Q4K {
+pub(super) struct Q4K {
     pub scale: u16,
     pub least: u16,
     /// Eight scales and eight leasts of six bits.
@@ -44,7 +44,7 @@ pub struct Q4K {
 /// Sixteen times 16 numbers of six bits: `scale × scales[i] × (value − 32)`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Q6K {
+pub(super) struct Q6K {
     pub low_bits: [u8; SUPER_BLOCK / 2],
     pub high_bits: [u8; SUPER_BLOCK / 4],
     pub scales: [i8; SUPER_BLOCK / 16],
@@ -54,7 +54,7 @@ pub struct Q6K {
 /// 256 activations of -127 to 127: `scale × values`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Q8K {
+pub(super) struct Q8K {
     pub scale: f32,
     pub values: [i8; SUPER_BLOCK],
     /// Of each 16 values.
@@ -67,7 +67,7 @@ const _: () = assert!(size_of::<Q4K>() == 144 && size_of::<Q6K>() == 210 && size
 impl Q4K {
     /// The eight scales, and the eight leasts, a byte each.
     #[inline(always)]
-    pub fn scales_and_leasts(packed: [u8; 12]) -> (u64, u64) {
+    pub(super) fn scales_and_leasts(packed: [u8; 12]) -> (u64, u64) {
         const SIX: u32 = 0x3F3F_3F3F;
         const FOUR: u32 = 0x0F0F_0F0F;
         const TWO: u32 = 0x0303_0303;
@@ -84,7 +84,7 @@ impl Q4K {
 /// A half as a float; infinities and NaNs are taken for numbers.
 #[cfg(any(test, not(kernels)))]
 #[inline(always)]
-pub fn widen(half: u16) -> f32 {
+pub(crate) fn widen(half: u16) -> f32 {
     // The exponent's bias is 127 instead of 15.
     const REBIAS: f32 = f32::from_bits((127 + 127 - 15) << 23);
     let magnitude = f32::from_bits(u32::from(half & 0x7FFF) << 13) * REBIAS;
@@ -93,7 +93,7 @@ pub fn widen(half: u16) -> f32 {
 
 /// `a × b + c`, rounded once where the machine can.
 #[inline(always)]
-pub fn add_product(a: f32, b: f32, c: f32) -> f32 {
+pub(super) fn add_product(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }
 }
 

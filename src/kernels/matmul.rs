@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 /// A format of weights.
-pub trait Block: Copy {
+pub(super) trait Block: Copy {
     /// What activations are rounded to for it.
     type Activations: Copy;
 
@@ -26,7 +26,7 @@ pub trait Block: Copy {
 
 /// Where the operands of a matrix product lie.
 #[derive(Clone, Copy)]
-pub struct Product<B: Block> {
+pub(super) struct Product<B: Block> {
     /// Blocks in a row of weights, and in a token's activations.
     pub blocks: usize,
     /// Rows of weights.
@@ -49,7 +49,7 @@ impl<B: Block> Product<B> {
     /// # Safety
     ///
     /// All of these rows and tokens lie where the product says.
-    pub unsafe fn compute(&self, rows: Range<usize>, tokens: usize) {
+    pub(super) unsafe fn compute(&self, rows: Range<usize>, tokens: usize) {
         // Rows outside: a few rows of weights stay in the first cache while
         // all tokens meet them.
         let mut row = rows.start;
@@ -96,19 +96,19 @@ impl<B: Block> Product<B> {
 
     /// A block of a row's weights.
     #[inline(always)]
-    pub fn weights(&self, row: usize, block: usize) -> *const B {
+    pub(super) fn weights(&self, row: usize, block: usize) -> *const B {
         self.weights.wrapping_add(row * self.weights_stride + block)
     }
 
     /// A block of a token's activations.
     #[inline(always)]
-    pub fn activations(&self, token: usize, block: usize) -> *const B::Activations {
+    pub(super) fn activations(&self, token: usize, block: usize) -> *const B::Activations {
         self.activations.wrapping_add(token * self.activations_stride + block)
     }
 
     /// Where a result goes.
     #[inline(always)]
-    pub fn result(&self, row: usize, token: usize) -> *mut f32 {
+    pub(super) fn result(&self, row: usize, token: usize) -> *mut f32 {
         self.results.wrapping_add(token * self.results_stride + row)
     }
 }

@@ -17,7 +17,7 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
-use anyhow::{Error, Result};
+use anyhow::Error;
 
 use crate::text::stderr::say;
 
@@ -37,13 +37,35 @@ const NOT_THE_WORK: &str = "error: this is a bug in torment-nexus, not the artwo
 #[derive(Debug)]
 pub struct Death;
 
-/// The endings that are neither death nor fault; they travel as errors.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Every ending but the death and a bug, which are panics.
+///
+/// This is no `std::error::Error`, so that none of these can be taken for an
+/// ordinary error and be wrapped in one.
+#[derive(Debug)]
 pub enum Ending {
     /// A signal asked for the end; the words say where the life was.
     Interrupted(String),
     /// Nobody reads stdout any more.
     Unheard,
+    /// Something failed; the error names it and the next step.
+    Fault(Error),
+}
+
+impl Ending {
+    /// What a receipt says of a life that ended like this.
+    #[must_use]
+    pub(crate) fn on_paper(&self) -> &'static str {
+        match self {
+            Self::Interrupted(_) => "interrupted",
+            Self::Unheard | Self::Fault(_) => "ended by a fault",
+        }
+    }
+}
+
+impl From<Error> for Ending {
+    fn from(fault: Error) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 impl fmt::Display for Ending {
@@ -51,11 +73,10 @@ impl fmt::Display for Ending {
         match self {
             Self::Interrupted(place) => write!(f, "interrupted {place}"),
             Self::Unheard => f.write_str("stdout was closed by its reader"),
+            Self::Fault(fault) => write!(f, "{fault:#}"),
         }
     }
 }
-
-impl std::error::Error for Ending {}
 
 /// Warns, and panics with [`Death`].
 ///
@@ -72,14 +93,6 @@ pub fn last_words() -> impl Iterator<Item = &'static str> {
     WARNING.lines().chain(PANIC.lines())
 }
 
-/// What a receipt says of a life that `error` ended.
-pub fn on_paper(error: &Error) -> &'static str {
-    match error.downcast_ref() {
-        Some(Ending::Interrupted(_)) => "interrupted",
-        _ => "ended by a fault",
-    }
-}
-
 /// Makes panics speak: the death its last line, any other one Rust's own
 /// message and a line that says that this is not the work.
 pub fn install_last_words() {
@@ -94,32 +107,26 @@ pub fn install_last_words() {
     }));
 }
 
-/// Lives `life` and turns its ending into words on stderr and an exit code.
+/// Runs `life` and turns its ending into words on stderr and an exit code.
 ///
 /// # Panics
 ///
 /// With [`Death`], resumed after destructors ran: Rust's own runtime then
 /// ends the process with 101.
-pub fn conclude(life: impl FnOnce() -> Result<Infallible>) -> ExitCode {
+pub fn conclude(life: impl FnOnce() -> Result<Infallible, Ending>) -> ExitCode {
     match panic::catch_unwind(AssertUnwindSafe(life)) {
         Ok(Ok(never)) => match never {},
-        Ok(Err(error)) => conclude_error(&error),
-        Err(payload) if payload.is::<Death>() => panic::resume_unwind(payload),
-        Err(_) => BUG.into(),
-    }
-}
-
-fn conclude_error(error: &Error) -> ExitCode {
-    match error.downcast_ref() {
-        Some(Ending::Unheard) => ExitCode::SUCCESS,
-        Some(ending @ Ending::Interrupted(_)) => {
-            say(&format!("{ending}\n"));
+        Ok(Err(Ending::Unheard)) => ExitCode::SUCCESS,
+        Ok(Err(ending @ Ending::Interrupted(_))) => {
+            say(format_args!("{ending}\n"));
             INTERRUPTED.into()
         }
-        None => {
-            say(&format!("error: {}\n", one_line(error)));
+        Ok(Err(Ending::Fault(fault))) => {
+            say(format_args!("error: {}\n", one_line(&fault)));
             FAULT.into()
         }
+        Err(payload) if payload.is::<Death>() => panic::resume_unwind(payload),
+        Err(_) => BUG.into(),
     }
 }
 
@@ -140,7 +147,7 @@ pub fn exit_at_once() -> ! {
 /// lines or a reset of the pins: for a place that cannot
 /// return, where the process would be aborted otherwise.
 pub fn fail_at_once(fault: &str) -> ! {
-    say(&format!("error: {}\n", one_line(&Error::msg(fault.to_owned()))));
+    say(format_args!("error: {}\n", one_line(&Error::msg(fault.to_owned()))));
     // SAFETY: _exit may be called anywhere; destructors of threads that still
     // compute must not run.
     unsafe { libc::_exit(FAULT.into()) }
@@ -155,12 +162,6 @@ mod tests {
     fn a_fault_is_one_line_whatever_its_causes_contain() {
         let error = anyhow!("first\nsecond").context("cannot read \"x\"");
         assert_eq!(one_line(&error), "cannot read \"x\": first second");
-    }
-
-    #[test]
-    fn an_ending_is_recognised_beneath_its_context() {
-        let error = Error::from(Ending::Unheard).context("while speaking");
-        assert_eq!(error.downcast_ref(), Some(&Ending::Unheard));
     }
 
     #[test]

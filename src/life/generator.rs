@@ -1,13 +1,13 @@
-//! The loop: a token, its text, the end. Knows no hardware and no llama type.
+//! The loop: a token, its text, the end.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::life::ending::Ending;
-use crate::life::interrupt::Interrupt;
-use crate::life::lifespan::Lifespan;
-use crate::life::listener::Listener;
+use super::ending::Ending;
+use super::interrupt::Interrupt;
+use super::lifespan::Lifespan;
+use super::listener::Listener;
 use crate::text::utf8::Utf8Stream;
 
 /// How long a signal that was sent to a whole pipeline may arrive after the
@@ -15,7 +15,7 @@ use crate::text::utf8::Utf8Stream;
 /// than anyone notices.
 const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
-/// Something that goes on speaking from a prompt it has taken in.
+/// Something that generates tokens from a prompt it has taken in.
 pub trait Mind {
     /// Chooses the next token and appends its bytes to `piece`, which comes
     /// empty. The bytes may end in the middle of a character.
@@ -26,45 +26,44 @@ pub trait Mind {
     fn next(&mut self, piece: &mut Vec<u8>) -> Result<()>;
 }
 
-/// Speaks until the life's limit is reached; returns the tokens used then,
-/// prompt included.
+/// Generates tokens until the life's limit is reached, and tells each to
+/// `listener`; returns the tokens used then, prompt included.
 ///
 /// # Errors
 ///
 /// [`Ending::Interrupted`] within one token of a signal, [`Ending::Unheard`]
-/// when stdout's reader has left, otherwise a fault of mind or output.
+/// when stdout's reader has left, otherwise a fault of mind or listener.
 pub fn live(
     mind: &mut impl Mind,
-    output: &mut impl Listener,
+    listener: &mut impl Listener,
     lifespan: Lifespan,
     interrupt: &Interrupt,
-) -> Result<u32> {
+) -> Result<u32, Ending> {
     let mut used = lifespan.prompt();
     let mut utf8 = Utf8Stream::default();
-    let spoken = speak(mind, output, &mut utf8, &mut used, lifespan, interrupt);
-    // Whatever ended it, what was said is whole and ends its line.
+    let generated = generate(mind, listener, &mut utf8, &mut used, lifespan, interrupt);
+    // Whatever ended it, the last character is completed and the last line ended.
     let mut text = String::new();
     utf8.finish(&mut text);
-    let closed = output.text(&text).and_then(|()| output.finish());
+    let closed = listener.token(&text, lifespan.fill(used)).and_then(|()| listener.finish());
     // A signal to a whole pipeline also ends the reader, and the loss of the
     // reader may be noticed before the signal.
-    let unheard = spoken.as_ref().is_err_and(|error| error.downcast_ref() == Some(&Ending::Unheard));
+    let unheard = matches!(generated, Err(Ending::Unheard));
     if interrupt.is_raised() || unheard && interrupt.is_raised_within(SIGNAL_DELAY) {
-        let place = format!("at {used} of {} tokens", lifespan.limit());
-        return Err(Ending::Interrupted(place).into());
+        return Err(Ending::Interrupted(format!("at {used} of {} tokens", lifespan.limit())));
     }
-    spoken.and(closed).map(|()| used)
+    generated.and(closed).map(|()| used)
 }
 
-/// Speaks until the limit or the interrupt, counting the tokens in `used`.
-fn speak(
+/// Generates until the limit or the interrupt, counting the tokens in `used`.
+fn generate(
     mind: &mut impl Mind,
-    output: &mut impl Listener,
+    listener: &mut impl Listener,
     utf8: &mut Utf8Stream,
     used: &mut u32,
     lifespan: Lifespan,
     interrupt: &Interrupt,
-) -> Result<()> {
+) -> Result<(), Ending> {
     // Both are reused: a life allocates nothing for each token.
     let mut piece = Vec::new();
     let mut text = String::new();
@@ -74,7 +73,7 @@ fn speak(
         mind.next(&mut piece)?;
         *used += 1;
         utf8.push(&piece, &mut text);
-        output.text(&text)?;
+        listener.token(&text, lifespan.fill(*used))?;
     }
     Ok(())
 }
@@ -125,12 +124,18 @@ mod tests {
         context_size: u32,
         prompt: usize,
         interrupt: &Interrupt,
-    ) -> (Result<u32>, String) {
+    ) -> (Result<u32, Ending>, String) {
         let mut bytes = Vec::new();
         let mut output = Output::new(&mut bytes);
         let result = live(mind, &mut output, lifespan(context_size, prompt), interrupt);
         drop(output);
         (result, String::from_utf8(bytes).expect("stdout is valid UTF-8"))
+    }
+
+    /// Where an interrupted life was.
+    fn place_of(ended: Result<u32, Ending>) -> String {
+        let Err(Ending::Interrupted(place)) = ended else { panic!("{ended:?} is no interrupt") };
+        place
     }
 
     #[test]
@@ -156,8 +161,7 @@ mod tests {
         let mut mind = Scripted::saying(&[b"on "]);
         mind.raise_at = Some((3, raise));
         let (ended, text) = live_to(&mut mind, 100, 10, &interrupt);
-        let ended = ended.expect_err("interrupted");
-        assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted("at 13 of 95 tokens".to_owned())));
+        assert_eq!(place_of(ended), "at 13 of 95 tokens");
         assert_eq!((mind.spoken, text.as_str()), (3, "on on on \n"));
     }
 
@@ -176,8 +180,7 @@ mod tests {
         let mut mind = Scripted::saying(&[b"on "]);
         mind.raise_at = Some((1, raise));
         let ended = live(&mut mind, &mut Output::new(Gone), lifespan(100, 10), &interrupt);
-        let ended = ended.expect_err("interrupted");
-        assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted("at 11 of 95 tokens".to_owned())));
+        assert_eq!(place_of(ended), "at 11 of 95 tokens");
     }
 
     #[test]

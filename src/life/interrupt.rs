@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select};
 
-use crate::life::ending;
+use super::ending;
 use crate::text::stderr::say;
 
 /// Whether the process was asked to end. Cloning is cheap, every clone sees

@@ -8,6 +8,23 @@ use anyhow::{Result, bail};
 /// The share of the context at which a life ends, in percent.
 const END_PERCENT: u64 = 95;
 
+/// How full the context is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fill {
+    /// Tokens in use, prompt included.
+    pub used: u32,
+    /// The context window in tokens, as the user gave it.
+    pub context_size: u32,
+}
+
+impl Fill {
+    /// The share of the context in use, 0 to 1.
+    #[must_use]
+    pub fn share(self) -> f32 {
+        self.used as f32 / self.context_size.max(1) as f32
+    }
+}
+
 /// The bounds of one life, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifespan {
@@ -37,15 +54,12 @@ impl Lifespan {
         }
     }
 
-    /// A line for the user where the prompt leaves less than half of the life.
+    /// A warning where the prompt leaves less than half of the life.
     #[must_use]
     pub fn warning(&self, trained: u64) -> Option<String> {
         let Self { prompt, limit, .. } = *self;
         (limit - prompt < limit.div_ceil(2)).then(|| {
-            format!(
-                "warning: the prompt takes {prompt} of the {limit} tokens of this life; {}\n",
-                ways_out(trained)
-            )
+            format!("the prompt takes {prompt} of the {limit} tokens of this life; {}", ways_out(trained))
         })
     }
 
@@ -66,6 +80,12 @@ impl Lifespan {
     #[must_use]
     pub fn limit(&self) -> u32 {
         self.limit
+    }
+
+    /// The fill when `used` tokens are used, prompt included.
+    #[must_use]
+    pub fn fill(&self, used: u32) -> Fill {
+        Fill { used, context_size: self.context_size }
     }
 
     /// Tokens spoken a second, when `used` tokens were used after `time`.

@@ -1,93 +1,155 @@
-//! Who a life is told to: stdout and the paper.
+//! Who each token of a life is told to: stdout, the light and the paper.
 
-use std::io::Write;
-use std::time::Duration;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::anyhow;
 
-use crate::paper::printer::Printer;
-use crate::text::stderr::say;
+use super::ending::Ending;
+use super::lifespan::Fill;
+use crate::text::stderr::warn;
 use crate::text::stdout::Output;
 
-/// Something that a thought is told to as it happens.
+/// Something that a life is told to, token by token.
 pub trait Listener {
-    /// Takes a token's text, which may be empty.
+    /// Takes a token's text, which may be empty, and the fill with that token.
     ///
     /// # Errors
     ///
-    /// When nobody is there to hear more.
-    fn text(&mut self, text: &str) -> Result<()>;
+    /// When the life cannot go on without this listener.
+    fn token(&mut self, text: &str, fill: Fill) -> Result<(), Ending>;
 
-    /// Ends the last line.
+    /// The last token was told: ends an unfinished line.
     ///
     /// # Errors
     ///
-    /// As [`Listener::text`].
-    fn finish(&mut self) -> Result<()>;
+    /// As [`Listener::token`].
+    fn finish(&mut self) -> Result<(), Ending> {
+        Ok(())
+    }
 }
 
 impl<W: Write> Listener for Output<W> {
-    fn text(&mut self, text: &str) -> Result<()> {
-        self.text(text)
+    fn token(&mut self, text: &str, _: Fill) -> Result<(), Ending> {
+        self.text(text).map_err(cannot_write)
     }
 
-    fn finish(&mut self) -> Result<()> {
-        self.finish()
+    fn finish(&mut self) -> Result<(), Ending> {
+        Output::finish(self).map_err(cannot_write)
     }
 }
 
-/// Stdout, and the paper where there is a printer. With one, stdout is the
-/// lesser witness: that it fails is said once, and the life goes on, also
-/// after the printer is lost.
-#[derive(Debug)]
-pub struct Listeners<W> {
-    /// `None` once it has failed.
+fn cannot_write(error: io::Error) -> Ending {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Ending::Unheard,
+        _ => anyhow!("cannot write the thought to stdout: {error}; give it somewhere else to go").into(),
+    }
+}
+
+/// Stdout, and after it every other listener.
+pub struct Listeners<'a, W> {
+    /// `None` once it has failed and the life goes on without it.
     stdout: Option<Output<W>>,
-    /// The receipt of this life.
-    pub printer: Option<Printer>,
+    /// Whether a life goes on without stdout: it does where it is printed.
+    stdout_may_fail: bool,
+    others: Vec<&'a mut dyn Listener>,
 }
 
-impl<W: Write> Listeners<W> {
-    /// Both, or stdout alone.
-    pub fn new(stdout: Output<W>, printer: Option<Printer>) -> Self {
-        Self { stdout: Some(stdout), printer }
+impl<'a, W: Write> Listeners<'a, W> {
+    /// Tells `stdout` and then `others`. Where the life is `printed`, a stdout
+    /// that fails is warned about once and the life goes on, also after the
+    /// printer is lost; otherwise it ends the life.
+    pub fn new(stdout: Output<W>, others: Vec<&'a mut dyn Listener>, printed: bool) -> Self {
+        Self { stdout: Some(stdout), stdout_may_fail: printed, others }
     }
 
-    /// Time that the thought waited for the paper.
-    #[must_use]
-    pub fn waited(&self) -> Duration {
-        self.printer.as_ref().map_or(Duration::ZERO, Printer::waited)
-    }
-
-    /// Ends the receipt of a life that was broken off.
-    pub fn break_off(&mut self, why: &str) {
-        if let Some(printer) = self.printer.take() {
-            printer.break_off(why);
-        }
-    }
-
-    fn tell_stdout(&mut self, tell: impl FnOnce(&mut Output<W>) -> Result<()>) -> Result<()> {
-        let Some(Err(error)) = self.stdout.as_mut().map(tell) else { return Ok(()) };
-        if self.printer.is_none() {
-            return Err(error);
+    fn tell_stdout(&mut self, tell: impl FnOnce(&mut Output<W>) -> Result<(), Ending>) -> Result<(), Ending> {
+        let Some(Err(ending)) = self.stdout.as_mut().map(tell) else { return Ok(()) };
+        if !self.stdout_may_fail {
+            return Err(ending);
         }
         self.stdout = None;
-        say(&format!("warning: {error:#}; the life goes on without it\n"));
+        warn(format_args!("{ending}; the life goes on without it"));
         Ok(())
     }
 }
 
-impl<W: Write> Listener for Listeners<W> {
-    fn text(&mut self, text: &str) -> Result<()> {
-        self.tell_stdout(|stdout| stdout.text(text))?;
-        if let Some(printer) = &mut self.printer {
-            printer.text(text);
-        }
-        Ok(())
+impl<W: Write> Listener for Listeners<'_, W> {
+    fn token(&mut self, text: &str, fill: Fill) -> Result<(), Ending> {
+        self.tell_stdout(|stdout| stdout.token(text, fill))?;
+        self.others.iter_mut().try_for_each(|other| other.token(text, fill))
     }
 
-    /// The paper's last line waits for what follows it on the receipt.
-    fn finish(&mut self) -> Result<()> {
-        self.tell_stdout(Output::finish)
+    fn finish(&mut self) -> Result<(), Ending> {
+        self.tell_stdout(Listener::finish)?;
+        self.others.iter_mut().try_for_each(|other| other.finish())
+    }
+}
+
+/// Whether a listener was lost in this life: the printer says it, and the light
+/// shows it. Every clone sees the same.
+#[derive(Debug, Clone, Default)]
+pub struct Lost(Arc<AtomicBool>);
+
+impl Lost {
+    /// Whether it is.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Says that it is; there is no way back within a life.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILL: Fill = Fill { used: 1, context_size: 2 };
+
+    /// Takes nothing.
+    struct Failing(io::ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_left_is_told_from_a_full_disk() {
+        let failure = |kind| Output::new(Failing(kind)).token("a", FILL).expect_err("it fails");
+        assert!(matches!(failure(io::ErrorKind::BrokenPipe), Ending::Unheard));
+        let Ending::Fault(full) = failure(io::ErrorKind::StorageFull) else { panic!("no fault") };
+        assert!(full.to_string().contains("stdout"), "{full}");
+    }
+
+    #[test]
+    fn every_listener_hears_every_token_and_its_fill_in_order() {
+        #[derive(Default)]
+        struct Record(Vec<(String, u32)>);
+        impl Listener for Record {
+            fn token(&mut self, text: &str, fill: Fill) -> Result<(), Ending> {
+                self.0.push((text.to_owned(), fill.used));
+                Ok(())
+            }
+        }
+        let (mut one, mut two) = (Record::default(), Record::default());
+        // A stdout that has failed keeps nobody else from hearing.
+        let stdout = Output::new(Failing(io::ErrorKind::BrokenPipe));
+        let mut listeners = Listeners::new(stdout, vec![&mut one, &mut two], true);
+        for used in 1..=3 {
+            listeners.token("word", Fill { used, ..FILL }).expect("printed lives go on");
+        }
+        listeners.finish().expect("printed lives go on");
+        assert_eq!(one.0, [1, 2, 3].map(|used| ("word".to_owned(), used)));
+        assert_eq!(one.0, two.0);
     }
 }

@@ -8,8 +8,8 @@ use std::thread;
 use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::bounded;
 
-use crate::life::ending::Ending;
-use crate::life::interrupt::Interrupt;
+use super::ending::Ending;
+use super::interrupt::Interrupt;
 
 /// Where the prompt is looked for when the user names no file.
 const DEFAULT_FILE: &str = "prompt.txt";
@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// A system message: text, not empty, without NUL bytes and outer white space.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prompt(String);
+pub(crate) struct Prompt(String);
 
 impl Prompt {
     /// Reads the file that the user named, else `prompt.txt` in the working
@@ -34,20 +34,25 @@ impl Prompt {
     /// When the named file is missing, or a file cannot be read, is a folder,
     /// is longer than 1 MiB, is not UTF-8, holds NUL bytes or is empty; or
     /// [`Ending::Interrupted`] when a signal comes before its text.
-    pub fn read(named: Option<&Path>, interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn read(named: Option<&Path>, interrupt: &Interrupt) -> Result<Self, Ending> {
         let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), Path::to_path_buf);
         // On a thread of its own: a named pipe may never be written to, and a
         // signal must end that wait too.
         let (sender, receiver) = bounded(1);
         let file = path.clone();
         thread::spawn(move || sender.send(read_bytes(&file)));
-        let Some(read) = interrupt.or_next(&receiver) else {
-            return Err(Ending::Interrupted("while reading the prompt file".to_owned()).into());
-        };
-        match read {
-            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
-                Self::parse(BUILT_IN.as_bytes())
+        match interrupt.or_next(&receiver) {
+            None => Err(Ending::Interrupted("while reading the prompt file".to_owned())),
+            Some(Err(error)) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                Ok(Self::parse(BUILT_IN.as_bytes())?)
             }
+            Some(read) => Ok(Self::of_file(&path, read)?),
+        }
+    }
+
+    /// The prompt in the file at `path`, which was `read`.
+    fn of_file(path: &Path, read: io::Result<Vec<u8>>) -> Result<Self> {
+        match read {
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
                 bail!("prompt file {path:?} is a folder; name a text file with --prompt-file")
             }
@@ -73,7 +78,7 @@ impl Prompt {
 
     /// The message.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.0
     }
 }

@@ -19,7 +19,7 @@ const FIXED: u64 = 5 << 20;
 
 /// The numbers of a model and a batch that decide what a context costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ContextCost {
+pub(super) struct ContextCost {
     /// Layers that keep keys and values.
     pub layers: u64,
     /// Rows as long as the context that are alive for each token of a batch:
@@ -43,7 +43,7 @@ impl ContextCost {
     /// Bytes of private memory for a context of `tokens`: keys and values, and
     /// the buffers a batch is computed in.
     #[must_use]
-    pub fn bytes(&self, tokens: u32) -> u64 {
+    pub(super) fn bytes(&self, tokens: u32) -> u64 {
         let padded = u64::from(tokens).next_multiple_of(CONTEXT_STEP);
         padded.saturating_mul(self.per_token()).saturating_add(self.fixed())
     }
@@ -67,7 +67,7 @@ impl ContextCost {
     /// The largest context, in tokens, whose cost is at most `available`
     /// bytes; 0 where none is.
     #[must_use]
-    pub fn largest_within(&self, available: u64) -> u32 {
+    pub(super) fn largest_within(&self, available: u64) -> u32 {
         let tokens = available.saturating_sub(self.fixed()) / self.per_token().max(1);
         let whole_steps = tokens / CONTEXT_STEP * CONTEXT_STEP;
         u32::try_from(whole_steps).unwrap_or(u32::MAX)
@@ -81,7 +81,7 @@ impl ContextCost {
     ///
     /// When the context itself does not fit: the error says the sum, and the
     /// largest context that fits.
-    pub fn check(&self, tokens: u32, weights: u64, available: u64) -> Result<Option<String>> {
+    pub(super) fn check(&self, tokens: u32, weights: u64, available: u64) -> Result<Option<String>> {
         let needed = self.bytes(tokens);
         if needed > available {
             let next = match self.largest_within(available) {

@@ -17,10 +17,12 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use crate::state::replace::replace;
 
 /// What the file begins with; the digit is the version of the table above.
 const MAGIC: [u8; 8] = *b"NEXUSKV1";
@@ -77,16 +79,13 @@ impl fmt::Display for Unusable {
 
 /// The file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PromptState {
-    path: PathBuf,
-    aside: PathBuf,
-}
+pub struct PromptState(PathBuf);
 
 impl PromptState {
-    /// The one of a state directory.
+    /// The one in a state folder.
     #[must_use]
-    pub fn within(state_dir: &std::path::Path) -> Self {
-        Self { path: state_dir.join("prompt-state"), aside: state_dir.join("prompt-state.new") }
+    pub fn within(state_folder: &Path) -> Self {
+        Self(state_folder.join("prompt-state"))
     }
 
     /// Reads the state that was kept under `key`.
@@ -99,7 +98,7 @@ impl PromptState {
             ErrorKind::NotFound => Unusable::Absent,
             _ => Unusable::Unreadable(error),
         };
-        let mut file = File::open(&self.path).map_err(unreadable)?;
+        let mut file = File::open(&self.0).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
         let mut header = [0; HEADER];
         file.read_exact(&mut header).map_err(|error| match error.kind() {
@@ -125,22 +124,10 @@ impl PromptState {
     ///
     /// When it cannot be written; what was kept before is still there then.
     pub fn write(&self, key: Key, state: &[u8]) -> io::Result<()> {
-        if let Some(folder) = self.path.parent() {
+        if let Some(folder) = self.0.parent() {
             fs::create_dir_all(folder)?;
         }
-        let written = self.write_aside(key, state).and_then(|()| fs::rename(&self.aside, &self.path));
-        if written.is_err() {
-            // Half a file is of no use, and may be what filled the disk.
-            let _ = fs::remove_file(&self.aside);
-        }
-        written
-    }
-
-    fn write_aside(&self, key: Key, state: &[u8]) -> io::Result<()> {
-        let mut file = File::create(&self.aside)?;
-        file.write_all(&Header::of(key, state))?;
-        file.write_all(state)?;
-        file.sync_all()
+        replace(&self.0, &[&Header::of(key, state), state])
     }
 }
 
@@ -191,7 +178,7 @@ mod tests {
     fn what_was_kept_comes_back_and_nothing_is_left_aside() {
         let (_folder, kept, key) = kept();
         assert_eq!(kept.read(key).expect("it is kept"), STATE);
-        assert!(!kept.aside.exists());
+        assert!(!kept.0.with_extension("new").exists());
     }
 
     #[test]
@@ -209,23 +196,23 @@ mod tests {
     #[test]
     fn a_file_cut_short_at_any_byte_or_grown_is_passed_over() {
         let (_folder, kept, key) = kept();
-        let whole = fs::read(&kept.path).expect("the file");
+        let whole = fs::read(&kept.0).expect("the file");
         for length in 0..whole.len() {
-            fs::write(&kept.path, &whole[..length]).expect("a shorter file");
+            fs::write(&kept.0, &whole[..length]).expect("a shorter file");
             assert!(matches!(kept.read(key), Err(Unusable::Cut)), "{length} bytes were taken");
         }
-        fs::write(&kept.path, [&whole[..], b"!"].concat()).expect("a longer file");
+        fs::write(&kept.0, [&whole[..], b"!"].concat()).expect("a longer file");
         assert!(matches!(kept.read(key), Err(Unusable::Cut)));
     }
 
     #[test]
     fn any_flipped_bit_is_noticed() {
         let (_folder, kept, key) = kept();
-        let whole = fs::read(&kept.path).expect("the file");
+        let whole = fs::read(&kept.0).expect("the file");
         for bit in 0..whole.len() * 8 {
             let mut flipped = whole.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            fs::write(&kept.path, flipped).expect("a damaged file");
+            fs::write(&kept.0, flipped).expect("a damaged file");
             assert!(kept.read(key).is_err(), "bit {bit} was not noticed");
         }
     }
@@ -234,7 +221,7 @@ mod tests {
     fn a_write_that_fails_keeps_what_was_there() {
         let (folder, kept, key) = kept();
         // A folder in the way of the file that is written aside.
-        fs::create_dir_all(kept.aside.join("x")).expect("a folder");
+        fs::create_dir_all(kept.0.with_extension("new").join("x")).expect("a folder");
         assert!(kept.write(key, b"new").is_err());
         assert_eq!(kept.read(key).expect("the old one"), STATE);
         drop(folder);

@@ -4,7 +4,7 @@
 //! What is the greatest is found here, straight over the logits: no array of
 //! 49,152 candidates is filled, neither for the arg-max nor for dice among the
 //! best few. Penalties and dice are llama.cpp's own samplers in the order of
-//! its own tools, which [`crate::mind::session`] builds from a [`Sampling`]; they see the
+//! its own tools, which [`super::choice`] builds from a [`Sampling`]; they see the
 //! tokens that occurred, and the best few, alone.
 
 use std::fmt;

@@ -20,7 +20,7 @@ const TRUE_BEFORE: usize = 8;
 
 /// Foretells a text from what it said before.
 #[derive(Debug, Default)]
-pub struct Speculation {
+pub(super) struct Speculation {
     text: Vec<i32>,
     /// Where in the text the passage goes on that the text repeats.
     followed: Option<usize>,
@@ -31,12 +31,12 @@ pub struct Speculation {
 impl Speculation {
     /// For a text of so many tokens; a longer one makes room for itself.
     #[must_use]
-    pub fn with_capacity(tokens: usize) -> Self {
+    pub(super) fn with_capacity(tokens: usize) -> Self {
         Self { text: Vec::with_capacity(tokens), ..Self::default() }
     }
 
     /// Takes in the next token of the text.
-    pub fn push(&mut self, token: i32) {
+    pub(super) fn push(&mut self, token: i32) {
         match &mut self.followed {
             Some(at) if self.text[*at] == token => {
                 *at += 1;
@@ -59,7 +59,7 @@ impl Speculation {
 
     /// Appends to `draft` the tokens that may come next, at most `most`; none
     /// where the text does not repeat itself.
-    pub fn foretell(&self, most: usize, draft: &mut Vec<i32>) {
+    pub(super) fn foretell(&self, most: usize, draft: &mut Vec<i32>) {
         let Some(at) = self.followed.filter(|_| self.foretold >= TRUE_BEFORE) else { return };
         let start = draft.len();
         for index in at..at + most {

@@ -1,7 +1,11 @@
-//! See the map in `lib.rs`.
+//! From `--model` to a file that llama.cpp can open.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`name`] | what `--model` names: ember, a URL or a path |
+//! | [`gguf`] | what a model file's header must say before llama.cpp sees it |
+//! | [`download`] | from a URL to a verified file: resumed, never half there |
 
 pub mod download;
 pub mod gguf;
-pub mod http;
 pub mod name;
-pub mod progress;

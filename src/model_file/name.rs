@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use sha2::{Digest, Sha256};
 
+use super::download;
+use super::download::http::{Client, Environment, Patience};
+use super::gguf;
+use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
-use crate::model_file::download;
-use crate::model_file::gguf::{self, Fault};
-use crate::model_file::http::{Client, Environment, Patience};
 
 /// Ember's weights, compiled into the program.
 static EMBER: &[u8] = include_bytes!("../../models/ember/ember.gguf");
@@ -62,16 +63,16 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// When there is no such file, it cannot be downloaded, or [`check`] refuses
-    /// it. Ember is not checked: it is part of the program, and tests hold it
+    /// When there is no such file, it cannot be downloaded, or
+    /// [`gguf::check`] refuses it. Ember is not checked: it is part of the program, and tests hold it
     /// against the rules.
-    pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self> {
+    pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self, Ending> {
         match name {
-            ModelName::Ember => Self::ember(),
-            ModelName::Path(path) => Self::at(path),
+            ModelName::Ember => Ok(Self::ember()?),
+            ModelName::Path(path) => Ok(Self::at(path)?),
             ModelName::Url(url) => {
                 let client = || Client::new(Environment::read()?, Patience::default());
-                Self::at(&download::model(url, model_dir, client, interrupt)?)
+                Ok(Self::at(&download::model(url, model_dir, client, interrupt)?)?)
             }
         }
     }
@@ -98,7 +99,7 @@ impl ModelFile {
             metadata.len() > 0,
             "model {path:?} is empty; copy or download it again, or give --model ember"
         );
-        if let Err(fault) = check(path) {
+        if let Err(fault) = gguf::check_path(path) {
             bail!("model {path:?} cannot be used: {fault}; {}", fault.next());
         }
         ensure!(path.to_str().is_some(), "model {path:?} has a name that is not UTF-8; rename it");
@@ -142,15 +143,6 @@ impl ModelFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// Looks at what a file says of itself.
-///
-/// # Errors
-///
-/// When [`gguf::check`] refuses it, or it cannot be read.
-pub fn check(path: &Path) -> Result<(), Fault> {
-    gguf::check(&File::open(path).map_err(Fault::unreadable)?)
 }
 
 /// The model's name as messages say it.

@@ -8,18 +8,18 @@
 use std::time::Duration;
 
 /// How long a level must stay the same to count.
-pub const STABLE: Duration = Duration::from_millis(30);
+pub(super) const STABLE: Duration = Duration::from_millis(30);
 
 /// How often, at least, it must have been seen in that time.
 const SAMPLES: u32 = 3;
 
 /// How long a button that was down before the piece was armed must be kept
 /// down to ask for the technician's slip.
-pub const HELD: Duration = Duration::from_secs(3);
+pub(super) const HELD: Duration = Duration::from_secs(3);
 
 /// What the button means at this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// Nothing: the level is not even looked at.
     Idle,
     /// A press begins a life.
@@ -30,7 +30,7 @@ pub enum Role {
 
 /// What the visitor, or the technician, did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub(super) enum Event {
     /// Pressed while armed: the life begins.
     Begin,
     /// Pressed during a life.
@@ -41,7 +41,7 @@ pub enum Event {
 
 /// A button, its level polled.
 #[derive(Debug, Clone)]
-pub struct Button {
+pub(super) struct Button {
     role: Role,
     level: Level,
     /// Since when it has been down without having been up since it was armed.
@@ -56,7 +56,7 @@ impl Default for Button {
 
 impl Button {
     /// Gives it another role; the same one again changes nothing.
-    pub fn set_role(&mut self, role: Role) {
+    pub(super) fn set_role(&mut self, role: Role) {
         if role == self.role {
             return;
         }
@@ -71,12 +71,12 @@ impl Button {
 
     /// Whether its level matters now.
     #[must_use]
-    pub fn is_awake(&self) -> bool {
+    pub(super) fn is_awake(&self) -> bool {
         self.role != Role::Idle
     }
 
     /// Takes in the level at the time `now`, which never runs backwards.
-    pub fn poll(&mut self, now: Duration, down: bool) -> Option<Event> {
+    pub(super) fn poll(&mut self, now: Duration, down: bool) -> Option<Event> {
         let changed = self.level.sample(now, down);
         match (self.role, changed) {
             (Role::Idle, _) => None,

@@ -17,10 +17,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::Pin;
+use super::settings::Pin;
 
 /// Where the kernel shows its PWM chips.
-pub const ROOT: &str = "/sys/class/pwm";
+pub(super) const ROOT: &str = "/sys/class/pwm";
 
 /// How the device of the header's PWM block is called, behind the base
 /// address that differs between boards: 3f20c000.pwm on a Zero 2 W.
@@ -37,7 +37,7 @@ const EXPORT_WAITS: u32 = 25;
 
 /// The channel of the PWM block that a pin can be switched to.
 #[must_use]
-pub fn channel_of(pin: Pin) -> Option<u32> {
+pub(super) fn channel_of(pin: Pin) -> Option<u32> {
     match pin.number() {
         12 | 18 => Some(0),
         13 | 19 => Some(1),
@@ -48,7 +48,7 @@ pub fn channel_of(pin: Pin) -> Option<u32> {
 /// A PWM channel, exported and enabled as long as this lives; dark and
 /// unexported afterwards.
 #[derive(Debug)]
-pub struct Pwm {
+pub(super) struct Pwm {
     chip: PathBuf,
     channel: u32,
     duty: File,
@@ -61,7 +61,7 @@ impl Pwm {
     ///
     /// When the pin has no channel, the kernel offers none, or it cannot be
     /// used: the reason, without a next step.
-    pub fn open(root: &Path, pin: Pin, sleep: impl FnMut(Duration)) -> io::Result<Self> {
+    pub(super) fn open(root: &Path, pin: Pin, sleep: impl FnMut(Duration)) -> io::Result<Self> {
         let absent = |why: &str| io::Error::new(io::ErrorKind::NotFound, why);
         let channel = channel_of(pin).ok_or_else(|| absent("the pin has no hardware PWM"))?;
         let chip = chip(root).ok_or_else(|| absent("the pwm overlay is not loaded"))?;
@@ -85,7 +85,7 @@ impl Pwm {
     /// # Errors
     ///
     /// When the kernel does not take it: the overlay was removed.
-    pub fn set(&mut self, luminance: f64) -> io::Result<()> {
+    pub(super) fn set(&mut self, luminance: f64) -> io::Result<()> {
         let duty = (luminance.clamp(0.0, 1.0) * f64::from(PERIOD_NS)).round() as u32;
         // One write from offset 0 is one value to sysfs, and the line's end
         // ends it.

@@ -15,14 +15,15 @@ use deunicode::deunicode_char;
 use unicode_width::UnicodeWidthChar;
 
 /// Dots in a millimetre of paper: 203 dpi.
-pub const DOTS_PER_MM: u32 = 8;
+#[cfg(test)]
+pub(crate) const DOTS_PER_MM: u32 = 8;
 
 /// Dot rows of a character, font A.
-pub const CHARACTER_ROWS: u32 = 24;
+pub(crate) const CHARACTER_ROWS: u32 = 24;
 
 /// Dot rows of white below a line: with 28 rows, 3.5 mm, to a line the text is
 /// still upright and open, and 8 KB of English fit in 1.2 m.
-pub const SPACING_ROWS: u32 = 4;
+pub(crate) const SPACING_ROWS: u32 = 4;
 
 /// Time for a sleeping printer to wake.
 const WAKING: Duration = Duration::from_millis(50);
@@ -81,7 +82,7 @@ pub struct Chunk {
 
 /// How a line looks; plain by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Style {
+pub(crate) struct Style {
     /// In bold.
     pub bold: bool,
     /// Twice as wide and twice as high.
@@ -119,7 +120,7 @@ impl FromStr for Heat {
 /// `cut_off`: the receipt before this one has no end. What stands in the
 /// printer then is printed first, and `gap` dot rows follow to tear at.
 #[must_use]
-pub fn start(heat: Option<Heat>, cut_off: bool, gap: u8) -> Vec<Chunk> {
+pub(crate) fn start(heat: Option<Heat>, cut_off: bool, gap: u8) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     if cut_off {
         // The line feed also ends a command that lacked its operand.
@@ -148,7 +149,7 @@ pub fn start(heat: Option<Heat>, cut_off: bool, gap: u8) -> Vec<Chunk> {
 /// A line of text with its line feed. It says what it needs: a printer that
 /// was switched on in the middle of a life prints the rest of it right.
 #[must_use]
-pub fn line(text: &str, style: Style) -> Chunk {
+pub(crate) fn line(text: &str, style: Style) -> Chunk {
     let mut folded = String::new();
     fold(text, &mut folded);
     let text: Vec<u8> = folded.chars().filter_map(cp437).collect();
@@ -181,7 +182,7 @@ pub fn line(text: &str, style: Style) -> Chunk {
 
 /// `rows` dot rows of white.
 #[must_use]
-pub fn feed(rows: u8) -> Chunk {
+pub(crate) fn feed(rows: u8) -> Chunk {
     let bytes = [&FEED[..], &[rows]].concat();
     Chunk { bytes, fed: rows.into(), ..Chunk::default() }
 }
@@ -189,7 +190,7 @@ pub fn feed(rows: u8) -> Chunk {
 /// The ways to ask these printers for paper. Which one is answered depends on
 /// the firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Query {
+pub(crate) enum Query {
     /// `DLE EOT 4`, answered at once.
     RealTime,
     /// `ESC v 0`, answered in its turn.
@@ -200,11 +201,11 @@ pub enum Query {
 
 impl Query {
     /// All of them, the best first.
-    pub const ALL: [Self; 3] = [Self::RealTime, Self::Sensor, Self::Status];
+    pub(crate) const ALL: [Self; 3] = [Self::RealTime, Self::Sensor, Self::Status];
 
     /// The question.
     #[must_use]
-    pub fn bytes(self) -> [u8; 3] {
+    pub(crate) fn bytes(self) -> [u8; 3] {
         match self {
             Self::RealTime => [0x10, 0x04, 4],
             Self::Sensor => [0x1B, b'v', 0],
@@ -215,7 +216,7 @@ impl Query {
     /// Whether `reply` says that there is paper; `None` where it is no reply
     /// to this question.
     #[must_use]
-    pub fn has_paper(self, reply: u8) -> Option<bool> {
+    pub(crate) fn has_paper(self, reply: u8) -> Option<bool> {
         // Bits that are fixed in a reply, their values, and those that say
         // that the paper has ended.
         let (fixed, values, end) = match self {
@@ -229,7 +230,7 @@ impl Query {
 /// Appends `text` to `out` in characters that CP437 has, each one column
 /// wide: its own as they are, others as ASCII that reads like them, else `?`.
 /// Of control characters only the line break remains.
-pub fn fold(text: &str, out: &mut String) {
+pub(crate) fn fold(text: &str, out: &mut String) {
     for character in text.chars() {
         match character {
             ' '..='~' | '\n' => out.push(character),

@@ -1,8 +1,33 @@
-//! See the map in `lib.rs`.
+//! The paper: what a receipt says, and the printer that it is printed on.
+//!
+//! ```text
+//! Receipt ─ text ─► Thought ─ lines ─► Printer ─ queue ─► Press ─ bytes ─► Serial
+//! (printing)        (receipt)          (printer)          (its thread)     (the port)
+//! ```
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`printing`] | what is printed when: receipts and the technician's slip |
+//! | [`receipt`] | what a receipt says: text in, lines out |
+//! | [`slip`] | what the technician's slip says |
+//! | [`escpos`] | lines to the printer's bytes; knows its commands |
+//! | [`printer`] | the queue to the printer thread, and how a receipt begins and ends |
+//! | [`press`] | the printer thread's work: pace, deadlines, when the printer is lost |
+//! | [`pace`] | when the printer can take more |
+//! | [`inquiry`] | asking the printer for paper |
+//! | [`port`] | what the thread needs of a port and of a clock |
+//! | [`serial`] | the serial port |
 
-pub mod escpos;
-pub mod pace;
-pub mod paper;
+pub(crate) mod escpos;
+mod inquiry;
+pub(crate) mod pace;
+mod port;
+mod press;
 pub mod printer;
+pub(crate) mod printing;
 pub mod receipt;
-pub mod serial;
+pub(crate) mod serial;
+mod slip;
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::paper::escpos::{CHARACTER_ROWS, Chunk, SPACING_ROWS};
+use super::escpos::{CHARACTER_ROWS, Chunk, SPACING_ROWS};
 
 /// Time to print a dot row, in microseconds: Adafruit's conservative figure
 /// for these mechanisms.
@@ -20,20 +20,20 @@ const FED_ROW_MICROS: u64 = 2_100;
 const LINE_MICROS: u64 = CHARACTER_ROWS as u64 * PRINTED_ROW_MICROS + SPACING_ROWS as u64 * FED_ROW_MICROS;
 
 /// The default of `--printer-line-ms`: rounded up, or the error would add up.
-pub const LINE_MILLIS: u64 = LINE_MICROS.div_ceil(1000);
+pub(crate) const LINE_MILLIS: u64 = LINE_MICROS.div_ceil(1000);
 
 /// Bytes that a printer holds beside the line it prints. The manuals of these
 /// mechanisms give no figure; 40 is the smallest input buffer that Epson's
 /// receipt printers can be switched to (TM-U200, DIP switch 1-2). A line of 32
 /// ASCII characters fits; a longer one waits until the paper stands still.
-pub const INPUT_BUFFER: usize = 40;
+pub(crate) const INPUT_BUFFER: usize = 40;
 
 /// Bits on the wire for a byte, 8N1.
 const BITS_PER_BYTE: u64 = 10;
 
 /// The model of one printer. Times are since any one moment.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub(crate) struct Pace {
     byte: Duration,
     /// Time of a line of text.
     line: Duration,
@@ -50,7 +50,7 @@ impl Pace {
     /// A printer at `baud` bits a second whose paper needs `line` for a line
     /// of text.
     #[must_use]
-    pub fn new(baud: u32, line: Duration) -> Self {
+    pub(crate) fn new(baud: u32, line: Duration) -> Self {
         let byte = Duration::from_nanos(BITS_PER_BYTE * 1_000_000_000 / u64::from(baud.max(1)));
         let zero = Duration::ZERO;
         Self { byte, line, wire_free: zero, paper_free: zero, waiting: VecDeque::new() }
@@ -59,7 +59,7 @@ impl Pace {
     /// The time, `now` or later, from which `bytes` more bytes overrun
     /// nothing.
     #[must_use]
-    pub fn ready(&self, bytes: usize, now: Duration) -> Duration {
+    pub(crate) fn ready(&self, bytes: usize, now: Duration) -> Duration {
         let mut ready = now.max(self.wire_free);
         if bytes > INPUT_BUFFER {
             // Too much to wait beside a line that is printed: it must flow
@@ -79,7 +79,7 @@ impl Pace {
     }
 
     /// Takes note that `chunk` was sent at `now`.
-    pub fn sent(&mut self, chunk: &Chunk, now: Duration) {
+    pub(crate) fn sent(&mut self, chunk: &Chunk, now: Duration) {
         let arrived = now.max(self.wire_free) + self.byte * chunk.bytes.len() as u32;
         self.wire_free = arrived + chunk.rest;
         let begin = arrived.max(self.paper_free);
@@ -95,7 +95,7 @@ impl Pace {
 
     /// Takes note that the wire was held, and that what was sent has left
     /// only `now`.
-    pub fn held(&mut self, now: Duration) {
+    pub(crate) fn held(&mut self, now: Duration) {
         let late = now.saturating_sub(self.wire_free);
         self.wire_free += late;
         self.paper_free += late;
@@ -106,19 +106,23 @@ impl Pace {
 
     /// When everything that was sent has arrived.
     #[must_use]
-    pub fn wire_free(&self) -> Duration {
+    pub(crate) fn wire_free(&self) -> Duration {
         self.wire_free
     }
 
     /// When everything that was sent is on paper.
     #[must_use]
-    pub fn paper_free(&self) -> Duration {
+    pub(crate) fn paper_free(&self) -> Duration {
         self.paper_free
     }
 
     /// When `chunks` would all have been sent, beginning `now`.
     #[must_use]
-    pub fn all_sent<'a>(&self, chunks: impl IntoIterator<Item = &'a Chunk>, now: Duration) -> Duration {
+    pub(crate) fn all_sent<'a>(
+        &self,
+        chunks: impl IntoIterator<Item = &'a Chunk>,
+        now: Duration,
+    ) -> Duration {
         let mut future = self.clone();
         for chunk in chunks {
             let ready = future.ready(chunk.bytes.len(), now);
@@ -135,8 +139,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use super::super::escpos::{Style, feed, line};
     use super::*;
-    use crate::paper::escpos::{Style, feed, line};
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)

@@ -1,7 +1,7 @@
 //! What a receipt says: header, thought, death. Text in, lines out.
 
+use super::escpos::{Chunk, Style, feed, fold, line};
 use crate::life::ending;
-use crate::paper::escpos::{Chunk, Style, feed, fold, line};
 use crate::text::wrap::Wrapper;
 
 /// White after the last line, in dot rows: 15 mm lift it over the tear bar.
@@ -202,8 +202,8 @@ impl Thought {
 
 #[cfg(test)]
 mod tests {
+    use super::super::escpos::DOTS_PER_MM;
     use super::*;
-    use crate::paper::escpos::DOTS_PER_MM;
     use proptest::prelude::*;
 
     /// The texts of plain lines.

@@ -1,8 +1,8 @@
-//! The serial port: with `gpio.rs` the only user of rppal.
+//! The serial port: with `panel/pins.rs` the only user of rppal.
 //!
 //! Any serial device will do: the board's own UART, a USB adapter, a
 //! pseudo-terminal. 8 data bits, no parity, 1 stop bit. Nothing here waits:
-//! a write takes what the kernel has room for, and [`crate::paper::printer`] keeps
+//! a write takes what the kernel has room for, and [`super::press`] keeps
 //! the deadline. RTS/CTS stays off: it would claim GPIO 16 and 17.
 
 use std::fs::{self, File, OpenOptions};
@@ -13,17 +13,17 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 use rppal::uart::{self, Parity, Queue, Uart};
 
-use crate::paper::printer::Port;
+use super::port::Port;
 
 /// The rates that rppal can set, in baud, but for those below any printer's.
-pub const BAUD_RATES: [u32; 16] = [
+pub(crate) const BAUD_RATES: [u32; 16] = [
     1200, 1800, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 500_000, 921_600,
     1_000_000, 2_000_000, 4_000_000,
 ];
 
 /// A serial port, open.
 #[derive(Debug)]
-pub struct Serial(Uart);
+pub(crate) struct Serial(Uart);
 
 impl Serial {
     /// Opens the port. With `flow`, XON and XOFF from the printer are obeyed;
@@ -32,7 +32,7 @@ impl Serial {
     /// # Errors
     ///
     /// When the device is missing, or is no serial port.
-    pub fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Self> {
         let mut uart = Uart::with_path(path, baud, Parity::None, 8, 1).map_err(io_error)?;
         if flow {
             uart.set_software_flow_control(true).map_err(io_error)?;
@@ -74,7 +74,7 @@ fn io_error(error: uart::Error) -> io::Error {
 ///
 /// When there is something else, when it may not be opened, and when the
 /// system's console is on it. The words say what to do.
-pub fn check(path: &Path) -> Result<bool> {
+pub(crate) fn check(path: &Path) -> Result<bool> {
     let file_type = match fs::metadata(path) {
         Ok(metadata) => metadata.file_type(),
         Err(error) if is_absent(&error) => return Ok(false),

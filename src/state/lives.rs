@@ -1,24 +1,21 @@
-//! What outlives a life: how many there were, and how the last one went.
-//!
-//! A few lines of text in the state directory, written aside, fsynced and
-//! renamed, so that a power cut leaves the old ones or the new ones.
+//! The record of lives: how many there were, and how the last one went. A file
+//! of a few lines in the state folder.
 
-use std::env;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::text::stderr::say;
+use super::folder::StateFolder;
+use super::replace::replace;
+use crate::text::stderr::warn;
 
 /// The file, and the one whose lock keeps two processes apart.
 const FILE: &str = "lives";
-const ASIDE: &str = "lives.new";
 const LOCK: &str = "lives.lock";
 
 /// The most that is read of the file, in bytes: it has three short lines.
@@ -67,52 +64,31 @@ impl Record {
     }
 }
 
-/// The state directory.
+/// The record of lives in the state folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateDir(PathBuf);
+pub struct Lives(PathBuf);
 
-impl StateDir {
-    /// The directory that was named, else `$STATE_DIRECTORY` (systemd's),
-    /// else `$XDG_STATE_HOME/torment-nexus`, else
-    /// `~/.local/state/torment-nexus`. `None` where there is no home either.
+impl Lives {
+    /// The record in a state folder.
     #[must_use]
-    pub fn locate(named: Option<&Path>) -> Option<Self> {
-        Self::locate_in(named, |variable| env::var_os(variable).filter(|value| !value.is_empty()))
+    pub fn within(folder: &Path) -> Self {
+        Self(folder.to_owned())
     }
 
-    fn locate_in(named: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
-        if let Some(named) = named {
-            return Some(Self(named.to_owned()));
-        }
-        if let Some(given) = variable("STATE_DIRECTORY") {
-            // systemd lists several with colons between them.
-            let first = env::split_paths(&given).next()?;
-            return Some(Self(first));
-        }
-        let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-        // A relative path counts as unset: XDG base directory specification.
-        let state = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        state.or_else(home).map(|state| Self(state.join("torment-nexus")))
-    }
-
-    /// Where it is.
+    /// The record in `folder`, if there is one and the record can be kept
+    /// there; warns where not.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// The located directory, if the record can be kept there; says why not.
-    #[must_use]
-    pub fn open(named: Option<&Path>) -> Option<Self> {
-        let Some(state) = Self::locate(named) else {
-            say("warning: no home to keep the life number in; name a folder with --state-dir\n");
+    pub(crate) fn open(folder: Option<&StateFolder>) -> Option<Self> {
+        let Some(folder) = folder else {
+            warn("no home to keep the life number in; name a folder with --state-dir");
             return None;
         };
-        if let Err(error) = state.check() {
-            say(&format!("warning: {error:#}\n"));
+        let lives = Self::within(folder.path());
+        if let Err(error) = lives.check() {
+            warn(format_args!("{error:#}"));
             return None;
         }
-        Some(state)
+        Some(lives)
     }
 
     /// Makes the directory where it is missing, and sees whether the record
@@ -140,7 +116,7 @@ impl StateDir {
         };
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LENGTH)]);
         Ok(Record::from_text(&text).unwrap_or_else(|| {
-            say(&format!("warning: {path:?} is damaged; the lives are counted from 1 again\n"));
+            warn(format_args!("{path:?} is damaged; the lives are counted from 1 again"));
             // The receipt may well be open: a gap too many costs 2 cm.
             Record { receipt_open: true, ..Record::default() }
         }))
@@ -156,7 +132,8 @@ impl StateDir {
         let _lock = self.lock()?;
         let mut record = self.read()?;
         change(&mut record);
-        self.write(&record).with_context(|| self.failure())?;
+        let written = replace(&self.0.join(FILE), &[record.to_text().as_bytes()]);
+        written.with_context(|| self.failure())?;
         Ok(record)
     }
 
@@ -178,15 +155,6 @@ impl StateDir {
         )
     }
 
-    fn write(&self, record: &Record) -> std::io::Result<()> {
-        let aside = self.0.join(ASIDE);
-        let mut file = File::create(&aside)?;
-        file.write_all(record.to_text().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(aside, self.0.join(FILE))?;
-        File::open(&self.0)?.sync_all()
-    }
-
     fn failure(&self) -> String {
         format!("cannot keep the life number in state directory {:?}; name another with --state-dir", self.0)
     }
@@ -197,13 +165,13 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    fn folder() -> (tempfile::TempDir, StateDir) {
+    fn folder() -> (tempfile::TempDir, Lives) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let dir = StateDir(folder.path().join("state"));
+        let dir = Lives(folder.path().join("state"));
         (folder, dir)
     }
 
-    fn next(dir: &StateDir) -> u64 {
+    fn next(dir: &Lives) -> u64 {
         dir.update(|record| record.lives += 1).expect("a record").lives
     }
 
@@ -212,7 +180,7 @@ mod tests {
         let (_folder, dir) = folder();
         assert_eq!((next(&dir), next(&dir.clone()), next(&dir)), (1, 2, 3));
         assert_eq!(dir.read().expect("a record").lives, 3);
-        assert!(!dir.0.join(ASIDE).exists());
+        assert!(!dir.0.join("lives.new").exists());
     }
 
     #[test]
@@ -228,7 +196,7 @@ mod tests {
     fn a_power_cut_while_writing_aside_leaves_the_old_number() {
         let (_folder, dir) = folder();
         next(&dir);
-        fs::write(dir.0.join(ASIDE), "liv").expect("a file");
+        fs::write(dir.0.join("lives.new"), "liv").expect("a file");
         assert_eq!(next(&dir), 2);
     }
 
@@ -260,31 +228,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("file");
         fs::write(&file, "").expect("a file");
-        let error = StateDir(file.join("state")).check().expect_err("it lies in a file");
+        let error = Lives(file.join("state")).check().expect_err("it lies in a file");
         let words = format!("{error:#}");
         assert!(words.contains("file/state") && words.contains("--state-dir"), "{words}");
-    }
-
-    #[test]
-    fn the_directory_is_the_named_one_or_systemds_or_the_users() {
-        let all = |variable: &str| {
-            let value = match variable {
-                "STATE_DIRECTORY" => "/var/lib/a:/var/lib/b",
-                "XDG_STATE_HOME" => "/xdg",
-                _ => "/home/me",
-            };
-            Some(OsString::from(value))
-        };
-        let without =
-            |missing: &'static [&str]| move |name: &str| all(name).filter(|_| !missing.contains(&name));
-        let locate = |named: Option<&str>, missing| {
-            StateDir::locate_in(named.map(Path::new), without(missing)).map(|dir| dir.0)
-        };
-        assert_eq!(locate(Some("mine"), &[]), Some("mine".into()));
-        assert_eq!(locate(None, &[]), Some("/var/lib/a".into()));
-        assert_eq!(locate(None, &["STATE_DIRECTORY"]), Some("/xdg/torment-nexus".into()));
-        let home = Some("/home/me/.local/state/torment-nexus".into());
-        assert_eq!(locate(None, &["STATE_DIRECTORY", "XDG_STATE_HOME"]), home);
-        assert_eq!(locate(None, &["STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"]), None);
     }
 }

@@ -1,6 +1,13 @@
-//! See the map in `lib.rs`.
+//! Text as it arrives, and the two streams it leaves by. Knows nothing of lives.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`utf8`] | pieces of bytes to valid text |
+//! | [`wrap`] | text to lines of a number of columns |
+//! | [`stdout`] | text to stdout: token by token, or in lines where stdout is the journal |
+//! | [`stderr`] | warnings and reports that never change how the program ends |
 
-pub mod stderr;
+pub(crate) mod stderr;
 pub mod stdout;
-pub mod utf8;
-pub mod wrap;
+pub(crate) mod utf8;
+pub(crate) mod wrap;

@@ -1,4 +1,5 @@
-//! The text on stdout: on a terminal as it comes, in the journal line by line.
+//! Text on stdout: flushed at every token, or in whole lines where stdout is
+//! systemd's journal, which shows nothing before a newline.
 
 use std::env;
 use std::fs::File;
@@ -6,12 +7,9 @@ use std::io::{self, Stdout, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
-use anyhow::{Result, anyhow};
+use super::wrap::Wrapper;
 
-use crate::life::ending::Ending;
-use crate::text::wrap::Wrapper;
-
-/// The width of a line in the journal, which shows nothing before a newline.
+/// Columns of a line in the journal.
 const JOURNAL_COLUMNS: usize = 80;
 
 /// The variable in which systemd names the journal's end of a stream, as
@@ -55,9 +53,9 @@ impl<W: Write> Output<W> {
     ///
     /// # Errors
     ///
-    /// [`Ending::Unheard`] when the reader has closed its end; a fault on any
-    /// other failure to write.
-    pub fn text(&mut self, text: &str) -> Result<()> {
+    /// When the writer takes no more: `BrokenPipe` where its reader has closed
+    /// its end.
+    pub fn text(&mut self, text: &str) -> io::Result<()> {
         match &mut self.wrapper {
             Some(wrapper) => wrapper.push(text, &mut self.ready),
             None => self.ready.push_str(text),
@@ -70,7 +68,7 @@ impl<W: Write> Output<W> {
     /// # Errors
     ///
     /// As [`Output::text`].
-    pub fn finish(&mut self) -> Result<()> {
+    pub fn finish(&mut self) -> io::Result<()> {
         if let Some(wrapper) = &mut self.wrapper {
             wrapper.finish(&mut self.ready);
         }
@@ -78,13 +76,10 @@ impl<W: Write> Output<W> {
         self.write()
     }
 
-    fn write(&mut self) -> Result<()> {
+    fn write(&mut self) -> io::Result<()> {
         let written = self.writer.write_all(self.ready.as_bytes()).and_then(|()| self.writer.flush());
         self.ready.clear();
-        written.map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Ending::Unheard.into(),
-            _ => anyhow!("cannot write the thought to stdout: {error}; give it somewhere else to go"),
-        })
+        written
     }
 }
 
@@ -116,23 +111,5 @@ mod tests {
         output.text("ee").expect("a vector takes all");
         output.finish().expect("a vector takes all");
         assert_eq!(output.writer, b"one two\nthree\n");
-    }
-
-    #[test]
-    fn a_reader_that_left_is_told_from_a_full_disk() {
-        struct Failing(io::ErrorKind);
-        impl Write for Failing {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(self.0.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let failure = |kind| Output::new(Failing(kind)).text("a").expect_err("it fails");
-        assert!(matches!(failure(io::ErrorKind::BrokenPipe).downcast_ref(), Some(Ending::Unheard)));
-        let full = failure(io::ErrorKind::StorageFull);
-        assert!(full.downcast_ref::<Ending>().is_none());
-        assert!(full.to_string().contains("stdout"), "{full}");
     }
 }

@@ -2,7 +2,7 @@
 
 /// Collects bytes and gives them out as text, a whole character at a time.
 #[derive(Debug, Default)]
-pub struct Utf8Stream {
+pub(crate) struct Utf8Stream {
     /// The beginning of a character whose rest has not come: 0 to 3 bytes.
     pending: Vec<u8>,
 }
@@ -10,7 +10,7 @@ pub struct Utf8Stream {
 impl Utf8Stream {
     /// Appends the text that `bytes` completes to `text`. What can never
     /// become a character turns into U+FFFD; the beginning of one waits.
-    pub fn push(&mut self, bytes: &[u8], text: &mut String) {
+    pub(crate) fn push(&mut self, bytes: &[u8], text: &mut String) {
         self.pending.extend_from_slice(bytes);
         let mut rest = self.pending.as_slice();
         loop {
@@ -35,7 +35,7 @@ impl Utf8Stream {
     }
 
     /// Ends the stream: an unfinished character becomes U+FFFD.
-    pub fn finish(&mut self, text: &mut String) {
+    pub(crate) fn finish(&mut self, text: &mut String) {
         if !self.pending.is_empty() {
             self.pending.clear();
             text.push(char::REPLACEMENT_CHARACTER);

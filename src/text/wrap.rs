@@ -5,7 +5,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// Breaks text into lines at words, piece by piece: a word appears once it is
 /// complete, and on the next line where it does not fit this one.
 #[derive(Debug)]
-pub struct Wrapper {
+pub(crate) struct Wrapper {
     /// Width of a line in columns, at least 1.
     columns: usize,
     /// Columns used on this line.
@@ -20,12 +20,12 @@ impl Wrapper {
     /// A wrapper at the beginning of a line of `columns` columns; 0 counts
     /// as 1.
     #[must_use]
-    pub fn new(columns: usize) -> Self {
+    pub(crate) fn new(columns: usize) -> Self {
         Self { columns: columns.max(1), column: 0, space: String::new(), word: String::new() }
     }
 
     /// Takes more text and appends what is ready to `out`.
-    pub fn push(&mut self, text: &str, out: &mut String) {
+    pub(crate) fn push(&mut self, text: &str, out: &mut String) {
         for character in text.chars() {
             if character == '\n' {
                 self.end_word(out);
@@ -44,7 +44,7 @@ impl Wrapper {
     }
 
     /// Appends the last, unfinished word to `out`. Does not end the line.
-    pub fn finish(&mut self, out: &mut String) {
+    pub(crate) fn finish(&mut self, out: &mut String) {
         self.end_word(out);
     }
 

@@ -3,8 +3,10 @@
 use torment_nexus::life::generator::Mind;
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::life::lifespan::Lifespan;
+use torment_nexus::mind::computing::Computing;
+use torment_nexus::mind::model::{Model, Token};
 use torment_nexus::mind::sampler::Sampling;
-use torment_nexus::mind::session::{Computing, Model, Session, Token};
+use torment_nexus::mind::session::Session;
 use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 use crate::allocations;

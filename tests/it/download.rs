@@ -17,7 +17,8 @@ use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::model_file::download;
-use torment_nexus::model_file::http::{Client, Environment, Patience, web_address};
+use torment_nexus::model_file::download::address::web_address;
+use torment_nexus::model_file::download::http::{Client, Environment, Patience};
 
 use crate::nexus::{Ended, LIMIT, Nexus, ember_gguf};
 use crate::server::{Request, Server, file, head, send, status, wait_for_close};

@@ -17,7 +17,9 @@ use torment_nexus::cli::Cli;
 use torment_nexus::life::ending::Ending;
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::life::lifespan::Lifespan;
-use torment_nexus::mind::session::{Computing, Model, Session};
+use torment_nexus::mind::computing::Computing;
+use torment_nexus::mind::model::Model;
+use torment_nexus::mind::session::Session;
 use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 use crate::nexus::{LIMIT, Nexus};
@@ -135,8 +137,9 @@ fn a_signal_cancels_the_load_of_the_model() {
     let (raise, interrupt) = Interrupt::new();
     let file = ModelFile::find(&ModelName::Ember, "models".as_ref(), &interrupt).expect("ember");
     drop(raise);
-    let ended = Model::load(&file, false, &interrupt).expect_err("interrupted");
-    assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted("while loading the model".to_owned())));
+    let ended = Model::load(&file, false, &interrupt);
+    let Err(Ending::Interrupted(place)) = ended else { panic!("no interrupt") };
+    assert_eq!(place, "while loading the model");
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn a_signal_while_the_prompt_is_read_ends_before_the_next_batch() {
     let sampling = cli.sampling.with_seed().expect("greedy");
     let mut session = Session::open(&model, lifespan, Computing::new(1, 0), &sampling).expect("a context");
     drop(raise);
-    let ended = session.prefill(&tokens, None, &interrupt).expect_err("interrupted");
-    let place = format!("while reading the prompt, at 0 of {} tokens", tokens.len());
-    assert_eq!(ended.downcast_ref(), Some(&Ending::Interrupted(place)));
+    let ended = session.prefill(&tokens, None, &interrupt);
+    let Err(Ending::Interrupted(place)) = ended else { panic!("no interrupt") };
+    assert_eq!(place, format!("while reading the prompt, at 0 of {} tokens", tokens.len()));
 }

@@ -14,13 +14,13 @@ const STEP: u64 = 16_000_000;
 
 /// A number of bytes as people say it.
 #[must_use]
-pub fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     DecimalBytes(count).to_string()
 }
 
 /// A download's progress on stderr.
 #[derive(Debug)]
-pub enum Progress {
+pub(super) enum Progress {
     /// On a terminal.
     Bar(ProgressBar),
     /// In a journal or a file.
@@ -31,7 +31,7 @@ impl Progress {
     /// The progress of `name`, of which `from` bytes of `size` were there
     /// before. Drawn from the first [`Progress::at`] on.
     #[must_use]
-    pub fn new(name: &str, from: u64, size: Option<u64>) -> Self {
+    pub(super) fn new(name: &str, from: u64, size: Option<u64>) -> Self {
         if !io::stderr().is_terminal() {
             return Self::Lines(Lines::new(name, from, size));
         }
@@ -52,7 +52,7 @@ impl Progress {
     }
 
     /// `received` bytes are there.
-    pub fn at(&mut self, received: u64) {
+    pub(super) fn at(&mut self, received: u64) {
         match self {
             Self::Bar(bar) => bar.set_position(received),
             Self::Lines(lines) => {
@@ -75,7 +75,7 @@ impl Drop for Progress {
 
 /// Which lines are due.
 #[derive(Debug)]
-pub struct Lines {
+pub(super) struct Lines {
     name: String,
     begun: Instant,
     from: u64,

@@ -1,0 +1,64 @@
+//! llama.cpp's process-wide state: its backend, its log, and its abort, which
+//! becomes a fault.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::path::Path;
+use std::ptr;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_sys_2::{GGML_LOG_LEVEL_ERROR, ggml_log_level, ggml_set_abort_callback, llama_log_set};
+
+use crate::life::ending;
+
+/// llama.cpp's process-wide state. It is never freed: contexts die with the
+/// process.
+static BACKEND: LazyLock<Mutex<LlamaBackend>> = LazyLock::new(|| {
+    // SAFETY: the callback is a plain function that may be called on any thread.
+    unsafe { ggml_set_abort_callback(Some(give_up)) };
+    Mutex::new(LlamaBackend::init().expect("this is the only place that initialises llama.cpp"))
+});
+
+/// Ends the process where llama.cpp would abort it.
+unsafe extern "C" fn give_up(message: *const c_char) {
+    // SAFETY: ggml_abort passes a C string of its own stack.
+    let message = unsafe { CStr::from_ptr(message) }.to_string_lossy();
+    // `path:line: what`, the path as of the machine that built it.
+    let (path, what) = message.split_once(':').unwrap_or(("llama.cpp", &message));
+    let file = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
+    ending::fail_at_once(&format!(
+        "llama.cpp cannot go on with this model ({file}:{what}); name another one with --model, or give \
+         --model ember"
+    ))
+}
+
+/// The first error of llama.cpp's log: what comes later follows from it.
+static FIRST_ERROR: Mutex<String> = Mutex::new(String::new());
+
+/// Keeps llama.cpp's first error from now on, and drops the rest of its log.
+pub(super) fn keep_first_error() {
+    unsafe extern "C" fn keep(level: ggml_log_level, text: *const c_char, _: *mut c_void) {
+        let mut first = FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+        if level == GGML_LOG_LEVEL_ERROR && first.is_empty() {
+            // SAFETY: llama.cpp passes a C string that lives during the call.
+            let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+            // `function: what`, with names out of the file in it.
+            let what = text.split_once(": ").map_or(&*text, |(_, what)| what);
+            let what = what.trim_start_matches("error loading model: ");
+            *first = what.trim().chars().take(200).filter(|c| !c.is_control()).collect();
+        }
+    }
+    FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    // SAFETY: the callback is a plain function and takes no user data.
+    unsafe { llama_log_set(Some(keep), ptr::null_mut()) };
+}
+
+/// llama.cpp's first error since [`keep_first_error`], else what `or` says.
+pub(super) fn first_error(or: &str) -> String {
+    let first = FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+    if first.is_empty() { or.to_owned() } else { first.clone() }
+}
+
+pub(super) fn backend() -> MutexGuard<'static, LlamaBackend> {
+    BACKEND.lock().unwrap_or_else(PoisonError::into_inner)
+}

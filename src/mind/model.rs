@@ -1,0 +1,178 @@
+//! A model: its vocabulary, its chat template, what it says of itself.
+
+use std::num::NonZeroU32;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::model::{LlamaChatMessage, LlamaModel};
+use llama_cpp_2::token::LlamaToken;
+
+use super::computing::{Cache, Computing};
+use super::context_cost::ContextCost;
+use super::log::{backend, first_error, keep_first_error};
+use crate::life::ending::Ending;
+use crate::life::interrupt::Interrupt;
+use crate::model_file::name::ModelFile;
+
+/// A loaded model: its vocabulary in memory, its weights mapped.
+#[derive(Debug)]
+pub struct Model {
+    pub(super) llama: LlamaModel,
+    pub(super) name: String,
+    /// Tokens that may never be chosen, ascending: those that end the
+    /// generation, control tokens, and those without any text.
+    pub(super) banned: Vec<usize>,
+    /// What tells its file from others, if that can be known.
+    pub(super) identity: Option<[u8; 32]>,
+}
+
+impl Model {
+    /// Loads a model; its weights stay in the file and are mapped.
+    ///
+    /// llama.cpp's log goes to stderr if `verbose`, and nowhere otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When llama.cpp cannot use the file, or [`Ending::Interrupted`] when the
+    /// signal came first.
+    pub fn load(file: &ModelFile, verbose: bool, interrupt: &Interrupt) -> Result<Self, Ending> {
+        let backend = backend();
+        if !verbose {
+            keep_first_error();
+        }
+        let asked = interrupt.clone();
+        let params = LlamaModelParams::default()
+            .with_use_mmap(true)
+            .with_n_gpu_layers(0)
+            .with_progress_callback(move |_| !asked.is_raised());
+        match LlamaModel::load_from_file(&backend, file.path(), &params) {
+            Ok(llama) => Ok(Self::loaded(llama, file)?),
+            Err(_) if interrupt.is_raised() => Err(Ending::Interrupted("while loading the model".to_owned())),
+            Err(_) => {
+                let why = first_error("it is damaged or of an unknown kind");
+                let fault = anyhow!(
+                    "llama.cpp cannot load model {file}: {why}; --verbose shows its log, --model ember works without a file"
+                );
+                Err(fault.into())
+            }
+        }
+    }
+
+    fn loaded(llama: LlamaModel, file: &ModelFile) -> Result<Self> {
+        let banned = banned_tokens(&llama);
+        ensure!(
+            banned.len() < usize::try_from(llama.n_vocab()).unwrap_or(0),
+            "model {file} has no token that can be spoken; name another one with --model"
+        );
+        Ok(Self { llama, name: file.to_string(), banned, identity: file.identity().ok() })
+    }
+
+    /// The tokens of a system message, framed by the model's own chat template
+    /// with the assistant's turn opened; where the model has no template, or
+    /// one that llama.cpp does not recognise, the tokens of the text alone.
+    ///
+    /// # Errors
+    ///
+    /// When the text has no token in this vocabulary.
+    pub fn tokenize_prompt(&self, text: &str) -> Result<Vec<Token>> {
+        let framed = ["system", "user"].iter().find_map(|role| self.frame(role, text));
+        let text = framed.as_deref().unwrap_or(text);
+        let tokens = self.llama.vocab().tokenize(text.as_bytes(), true, true);
+        ensure!(
+            !tokens.is_empty(),
+            "model {} has no tokens for the prompt; name another model with --model",
+            self.name
+        );
+        Ok(tokens.into_iter().map(Token).collect())
+    }
+
+    /// `text` as the message of `role`, or `None` where the model's template
+    /// is missing, unknown, or leaves the message out as some do with a
+    /// system message that no user follows.
+    fn frame(&self, role: &str, text: &str) -> Option<String> {
+        let template = self.llama.chat_template(None).ok()?;
+        let message = LlamaChatMessage::new(role.to_owned(), text.to_owned()).ok()?;
+        let framed = self.llama.apply_chat_template(&template, &[message], true).ok()?;
+        framed.contains(text).then_some(framed)
+    }
+
+    /// The number of tokens that the model was trained on, for a context of
+    /// `context_size`.
+    ///
+    /// # Errors
+    ///
+    /// When the context is longer than that, or the model does not say.
+    pub fn trained_context(&self, context_size: NonZeroU32) -> Result<u64> {
+        // Not `n_ctx_train()`, which panics where the header says more than
+        // an i32 holds.
+        let trained = self.number("context_length").filter(|&trained| trained > 0).with_context(|| {
+            format!(
+                "model {} does not say how long its context may be; name another one with --model",
+                self.name
+            )
+        })?;
+        ensure!(
+            u64::from(context_size.get()) <= trained,
+            "--context-size {context_size} is beyond the {trained} tokens that model {} was trained for; \
+             give --context-size {trained} or less",
+            self.name
+        );
+        Ok(trained)
+    }
+
+    /// A number of the header, under the model's architecture.
+    fn number(&self, key: &str) -> Option<u64> {
+        let architecture = self.llama.meta_val_str("general.architecture").ok()?;
+        self.llama.meta_val_str(&format!("{architecture}.{key}")).ok()?.parse().ok()
+    }
+
+    pub(super) fn context_cost(&self, computing: &Computing) -> ContextCost {
+        let heads = u64::from(self.llama.n_head());
+        let width = u64::try_from(self.llama.n_embd()).unwrap_or(0);
+        let head = width / heads.max(1);
+        ContextCost {
+            layers: u64::from(self.llama.n_layer()),
+            score_rows: if computing.flash_attention { 1 } else { heads.saturating_add(1) },
+            kv_heads: u64::from(self.llama.n_head_kv()),
+            key_and_value: (self.number("attention.key_length").unwrap_or(head))
+                .saturating_add(self.number("attention.value_length").unwrap_or(head)),
+            cache_block: if computing.values == Cache::Q8_0 { 34 } else { 64 },
+            vocabulary: u64::try_from(self.llama.n_vocab()).unwrap_or(0),
+            widest: self.number("feed_forward_length").unwrap_or(4 * width),
+            batch: computing.batch.into(),
+        }
+    }
+
+    /// Recurrent and hybrid models cannot drop cached tokens, so speculation is
+    /// off for them.
+    pub(super) fn can_speculate(&self) -> bool {
+        !self.llama.is_recurrent() && !self.llama.is_hybrid()
+    }
+}
+
+/// A token of a model's vocabulary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token(pub(super) LlamaToken);
+
+impl Token {
+    /// The token of a number below the vocabulary's size.
+    #[must_use]
+    pub fn new(id: i32) -> Self {
+        Self(LlamaToken::new(id))
+    }
+}
+
+fn banned_tokens(model: &LlamaModel) -> Vec<usize> {
+    let vocab = model.vocab();
+    let mut piece = Vec::with_capacity(64);
+    vocab
+        .tokens()
+        .enumerate()
+        .filter(|&(_, token)| {
+            piece.clear();
+            vocab.token_to_piece_into(token, &mut piece, false, None);
+            vocab.is_eog(token) || vocab.is_control(token) || piece.is_empty()
+        })
+        .map(|(index, _)| index)
+        .collect()
+}

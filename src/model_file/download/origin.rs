@@ -1,0 +1,73 @@
+//! Where a file comes from: the record that is written beside it.
+
+use std::path::Path;
+use std::{fs, io};
+
+use crate::state::replace::replace;
+
+/// Where a file comes from, as it is written beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Origin {
+    pub(super) url: String,
+    pub(super) size: Option<u64>,
+    pub(super) sha256: Option<String>,
+    pub(super) validator: Option<String>,
+}
+
+impl Origin {
+    /// Reads a record; one that is torn says less, and then less is known.
+    pub(super) fn read(path: &Path) -> Option<Self> {
+        Some(Self::parse(&fs::read_to_string(path).ok()?)).filter(|origin| !origin.url.is_empty())
+    }
+
+    fn parse(text: &str) -> Self {
+        let value = |key: &str| {
+            let line = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+            line.filter_map(|line| line.split_once(": "))
+                .find(|(name, _)| *name == key)
+                .map(|(_, value)| value.to_owned())
+        };
+        Self {
+            url: value("url").unwrap_or_default(),
+            size: value("size").and_then(|size| size.parse().ok()),
+            sha256: value("sha256"),
+            validator: value("validator"),
+        }
+    }
+
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        let mut text = format!("url: {}\n", self.url);
+        let size = self.size.map(|size| size.to_string());
+        for (key, value) in [("size", &size), ("sha256", &self.sha256), ("validator", &self.validator)] {
+            if let Some(value) = value {
+                text += &format!("{key}: {value}\n");
+            }
+        }
+        replace(path, &[text.as_bytes()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_reads_back_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("origin");
+        let origin = Origin {
+            url: "https://h/m.gguf".to_owned(),
+            size: Some(3),
+            sha256: None,
+            validator: Some("\"a: b\"".to_owned()),
+        };
+        origin.write(&path).expect("written");
+        assert_eq!(Origin::read(&path), Some(origin));
+    }
+
+    #[test]
+    fn a_torn_origin_does_not_say_what_it_says_in_part() {
+        let origin = Origin::parse("url: https://h/m.gguf\nsize: 12");
+        assert_eq!(origin, Origin { url: "https://h/m.gguf".to_owned(), ..Origin::default() });
+    }
+}

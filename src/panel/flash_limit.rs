@@ -1,0 +1,81 @@
+//! No more than three flashes in any second, whatever is to be shown.
+
+use std::time::Duration;
+
+/// Lets no more than three flashes pass in any second.
+///
+/// A flash is what WCAG 2 calls one, the LED's full light taken as the
+/// greatest luminance: a pair of opposing changes of at least 10 % of it, the
+/// darker of the two being below 80 %. Here the rises and the falls are each
+/// limited to three a second, which is stricter than to limit the pairs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FlashLimit {
+    /// The greatest luminance since the last fall that counted, or the least
+    /// since the last rise.
+    extreme: f64,
+    /// Whether the last change that counted was a rise.
+    risen: bool,
+    rises: Changes,
+    falls: Changes,
+}
+
+/// A change of this share of full luminance may be half of a flash,
+const CHANGE: f64 = 0.10;
+/// where the darker side is below this.
+const DARKER: f64 = 0.80;
+/// In any such time there are at most three flashes.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The ages of the last three changes of one direction, latest first.
+#[derive(Debug, Clone)]
+struct Changes([Duration; 3]);
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self([Duration::MAX; 3])
+    }
+}
+
+impl Changes {
+    fn grow(&mut self, elapsed: Duration) {
+        self.0 = self.0.map(|age| age.saturating_add(elapsed));
+    }
+
+    /// Counts a change that happens now, if it may.
+    fn admits(&mut self) -> bool {
+        let [first, second, third] = self.0;
+        let admitted = third > SECOND;
+        if admitted {
+            self.0 = [Duration::ZERO, first, second];
+        }
+        admitted
+    }
+}
+
+impl FlashLimit {
+    /// Whether the light may have this luminance, 0 to 1, `elapsed` after the
+    /// last question; if not, it must stay as it is.
+    pub(super) fn admits(&mut self, elapsed: Duration, luminance: f64) -> bool {
+        self.rises.grow(elapsed);
+        self.falls.grow(elapsed);
+        if self.risen {
+            if self.extreme - luminance >= CHANGE && luminance < DARKER {
+                if !self.falls.admits() {
+                    return false;
+                }
+                (self.risen, self.extreme) = (false, luminance);
+            }
+            self.extreme = self.extreme.max(luminance);
+        }
+        if !self.risen {
+            if luminance - self.extreme >= CHANGE && self.extreme < DARKER {
+                if !self.rises.admits() {
+                    return false;
+                }
+                (self.risen, self.extreme) = (true, luminance);
+            }
+            self.extreme = self.extreme.min(luminance);
+        }
+        true
+    }
+}

@@ -1,0 +1,254 @@
+//! The button and the light as the rest of the program sees them.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use anyhow::{Context, Error, Result, anyhow};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::pins;
+use super::pulse::{DYING_TIME, FAULT_TIME};
+use super::settings::Settings;
+use super::thread::{Asked, Attendant, Gauge, Phase, Pins, attend};
+use crate::life::ending::Ending;
+use crate::life::interrupt::Interrupt;
+use crate::life::lifespan::Fill;
+use crate::life::listener::{Listener, Lost};
+
+/// The button and the light, as the rest of the program sees them. Where a
+/// pin was not asked for, its part does nothing; a piece without a button is
+/// pressed at once.
+#[derive(Debug)]
+pub(crate) struct Panel {
+    /// `None` where no pin was asked for.
+    thread: Option<Thread>,
+    gauge: Arc<Gauge>,
+    interrupt: Interrupt,
+    /// When the death began.
+    dying: OnceLock<Instant>,
+    /// Set where the last thing to be seen is a fault.
+    failed: AtomicBool,
+}
+
+/// The running thread, and the channels to and from it.
+#[derive(Debug)]
+struct Thread {
+    /// Taken to end the thread.
+    phases: Option<Sender<Phase>>,
+    asked: Receiver<Asked>,
+    handle: Option<JoinHandle<()>>,
+    has_button: bool,
+    has_light: bool,
+    note: Option<String>,
+}
+
+impl Panel {
+    /// Takes the pins that were asked for, and shows that the model loads.
+    ///
+    /// # Errors
+    ///
+    /// When this is no Raspberry Pi, or its pins may not be used.
+    pub(crate) fn open(settings: Settings, interrupt: &Interrupt) -> Result<Self> {
+        if settings == Settings::default() {
+            return Ok(Self::with(None, Arc::default(), interrupt));
+        }
+        Self::start(move || pins::take(settings), interrupt)
+    }
+
+    /// Starts the thread with the pins that `pins` takes: there, so that they
+    /// are never another thread's.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pins`, and when there can be no thread.
+    pub(super) fn start(
+        pins: impl FnOnce() -> Result<Pins> + Send + 'static,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let (phases, entered) = unbounded();
+        let (answer, asked) = unbounded();
+        let (ready, opened) = bounded(1);
+        let gauge = Arc::new(Gauge::default());
+        let shared = Arc::clone(&gauge);
+        let handle = thread::Builder::new()
+            .name("gpio".to_owned())
+            .spawn(move || {
+                let pins = match pins() {
+                    Ok(pins) => pins,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
+                let found = (pins.button.is_some(), pins.light.is_some(), pins.note.clone());
+                if ready.send(Ok(found)).is_ok() {
+                    attend(Attendant::new(pins, shared, answer), &entered);
+                }
+            })
+            .context("cannot start the GPIO thread; free some memory, or leave --button and --led out")?;
+        let (has_button, has_light, note) =
+            opened.recv().map_err(|_| anyhow!("the GPIO thread ended before it began; report this"))??;
+        let thread =
+            Thread { phases: Some(phases), asked, handle: Some(handle), has_button, has_light, note };
+        let panel = Self::with(Some(thread), gauge, interrupt);
+        panel.enter(Phase::Loading);
+        Ok(panel)
+    }
+
+    fn with(thread: Option<Thread>, gauge: Arc<Gauge>, interrupt: &Interrupt) -> Self {
+        Self {
+            thread,
+            gauge,
+            interrupt: interrupt.clone(),
+            dying: OnceLock::new(),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Lives `life`. A fault of it is shown on the light; when that is over,
+    /// which is when the fault is dropped, the pins are reset.
+    ///
+    /// # Errors
+    ///
+    /// Those of `life`.
+    ///
+    /// # Panics
+    ///
+    /// Where `life` does: the light goes dark as the panic unwinds.
+    pub(crate) fn through(
+        self,
+        life: impl FnOnce(&Self) -> Result<Infallible, Ending>,
+    ) -> Result<Infallible, Ending> {
+        match life(&self) {
+            Err(Ending::Fault(error)) if self.has_light() => {
+                self.fail();
+                Err(Error::new(Shown { error, _light: self }).into())
+            }
+            other => other,
+        }
+    }
+
+    /// How the light is driven, where there is one.
+    #[must_use]
+    pub(crate) fn note(&self) -> Option<&str> {
+        self.thread.as_ref()?.note.as_deref()
+    }
+
+    /// Waits for the button; without one a life is asked for at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Ending::Interrupted`] when a signal came first.
+    pub(crate) fn wait_for_press(&self) -> Result<Asked, Ending> {
+        let Some(thread) = self.thread.as_ref().filter(|thread| thread.has_button) else {
+            return Ok(Asked::Life);
+        };
+        self.enter(Phase::Armed);
+        match self.interrupt.or_next(&thread.asked) {
+            Some(asked) => Ok(asked),
+            None if self.interrupt.is_raised() => {
+                Err(Ending::Interrupted("while waiting for the button".to_owned()))
+            }
+            None => Err(anyhow!("the GPIO thread has ended; start it again, and report this").into()),
+        }
+    }
+
+    /// The life begins, its context filled by the prompt to `birth`: the light
+    /// as a listener, which beats with the fill from then on.
+    pub(crate) fn begin(&self, birth: Fill) -> Light<'_> {
+        self.gauge.set_fill(birth.share());
+        self.enter(Phase::Alive { birth: birth.share() });
+        Light(&self.gauge)
+    }
+
+    /// What the light shows as a missing beat once it is set.
+    #[must_use]
+    pub(crate) fn printer_lost(&self) -> Lost {
+        self.gauge.printer_lost.clone()
+    }
+
+    /// Shows the death: full light, from the last token on.
+    pub(crate) fn dying(&self) {
+        self.dying.get_or_init(Instant::now);
+        self.enter(Phase::Dying);
+    }
+
+    /// Waits until the death's light has been seen long enough. A signal ends
+    /// the wait, and nothing else of the death.
+    pub(crate) fn hold_last_light(&self) {
+        if let (true, Some(since)) = (self.has_light(), self.dying.get()) {
+            let _ = self.interrupt.is_raised_within(DYING_TIME.saturating_sub(since.elapsed()));
+        }
+    }
+
+    fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.enter(Phase::Fault);
+    }
+
+    fn has_light(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| thread.has_light)
+    }
+
+    fn enter(&self, phase: Phase) {
+        if let Some(Thread { phases: Some(phases), handle: Some(handle), .. }) = &self.thread {
+            // A thread that has ended has said so.
+            let _ = phases.send(phase);
+            handle.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Panel {
+    /// Shows a fault to its end, then dark, then no pins.
+    fn drop(&mut self) {
+        // The work's own panic follows its light; any other one is a bug.
+        if thread::panicking() && self.dying.get().is_none() {
+            self.fail();
+        }
+        if self.has_light() && self.failed.load(Ordering::Relaxed) {
+            let _ = self.interrupt.is_raised_within(FAULT_TIME);
+        }
+        let Some(thread) = &mut self.thread else { return };
+        thread.phases = None;
+        if let Some(handle) = thread.handle.take() {
+            handle.thread().unpark();
+            // It ends after the step it is in. What it panics with, the hook
+            // has said.
+            let _ = handle.join();
+        }
+    }
+}
+
+/// The light as a listener of a life. The thread reads the fill at its own pace,
+/// so that the light never holds a token up.
+#[derive(Debug)]
+pub(crate) struct Light<'panel>(&'panel Gauge);
+
+impl Listener for Light<'_> {
+    fn token(&mut self, _: &str, fill: Fill) -> Result<(), Ending> {
+        self.0.set_fill(fill.share());
+        Ok(())
+    }
+}
+
+/// A fault that is on the light as long as this error is held.
+struct Shown {
+    error: Error,
+    _light: Panel,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Shown {}

@@ -1,0 +1,110 @@
+//! The pins of a Raspberry Pi: the only user of rppal's GPIO.
+
+use std::io;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Error, Result, anyhow};
+use rppal::gpio::{self as rp, InputPin, Mode, OutputPin};
+
+use super::pulse::Means;
+use super::pwm::{self, Pwm};
+use super::settings::{Pin, Settings};
+use super::thread::{Contact, Lamp, Pins};
+
+impl Contact for InputPin {
+    fn is_down(&mut self) -> bool {
+        self.is_low()
+    }
+}
+
+impl Lamp for Pwm {
+    fn means(&self) -> Means {
+        Means::Dimmed
+    }
+
+    fn set(&mut self, luminance: f64) -> io::Result<()> {
+        Pwm::set(self, luminance)
+    }
+}
+
+/// A plain pin: on or off. rppal's own PWM in software would wait busily
+/// beside the threads that compute.
+struct Switch(OutputPin);
+
+impl Lamp for Switch {
+    fn means(&self) -> Means {
+        Means::OnOff
+    }
+
+    fn set(&mut self, luminance: f64) -> io::Result<()> {
+        self.0.write((luminance > 0.0).into());
+        Ok(())
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        self.0.set_low();
+    }
+}
+
+/// Takes the pins of a Raspberry Pi that `settings` ask for.
+///
+/// # Errors
+///
+/// When this is no Raspberry Pi, or its pins may not be used.
+pub(super) fn take(settings: Settings) -> Result<Pins> {
+    let Settings { button, light } = settings;
+    let options = options(settings);
+    let gpio = rp::Gpio::new().map_err(|error| refused(&error, &options))?;
+    let take = |pin: Pin| gpio.get(pin.number()).map_err(|error| refused(&error, &options));
+    let mut pins = Pins::default();
+    if let Some(button) = button {
+        pins.button = Some(Box::new(take(button)?.into_input_pullup()));
+    }
+    if let Some(light) = light {
+        let pin = take(light)?;
+        // The overlay may have switched another pin to the same channel.
+        let switched = matches!((light.number(), pin.mode()), (12 | 13, Mode::Alt0) | (18 | 19, Mode::Alt5));
+        let pwm = if switched || pwm::channel_of(light).is_none() {
+            Pwm::open(Path::new(pwm::ROOT), light, thread::sleep)
+        } else {
+            Err(io::Error::other("the pwm overlay is not loaded for this pin"))
+        };
+        match pwm {
+            Ok(pwm) => {
+                pins.note = Some(format!("the light on GPIO {} is dimmed by hardware PWM", light.number()));
+                pins.light = Some(Box::new(pwm));
+            }
+            Err(why) => {
+                pins.note = Some(format!("the light on GPIO {} is only on or off: {why}", light.number()));
+                pins.light = Some(Box::new(Switch(pin.into_output_low())));
+            }
+        }
+    }
+    Ok(pins)
+}
+
+/// The options that ask for pins, as they were given.
+pub(super) fn options(settings: Settings) -> String {
+    [("--button", settings.button), ("--led", settings.light)]
+        .into_iter()
+        .filter_map(|(option, pin)| Some(format!("{option} {}", pin?.number())))
+        .collect::<Vec<_>>()
+        .join(" and ")
+}
+
+pub(super) fn refused(error: &rp::Error, options: &str) -> Error {
+    match error {
+        rp::Error::UnknownModel => anyhow!(
+            "{options} needs the pins of a Raspberry Pi, and this machine is not known as one; \
+             leave {options} out to live without"
+        ),
+        rp::Error::PermissionDenied(path) => anyhow!(
+            "no permission to open {path}, which {options} needs; add the user to the group gpio \
+             (sudo usermod -aG gpio NAME) and log in again"
+        ),
+        other => anyhow!("cannot use the GPIO pins: {other}; leave {options} out to live without"),
+    }
+}

@@ -1,0 +1,394 @@
+//! The panel on fake pins: its thread on a virtual clock, and its handle.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use nix::time::{ClockId, clock_gettime};
+use rppal::gpio as rp;
+
+use super::handle::Panel;
+use super::pins;
+use super::pulse::Means;
+use super::pwm::Pwm;
+use super::pwm::tests::Sysfs;
+use super::settings::{Pin, Settings};
+use super::thread::{Asked, Attendant, Contact, Lamp, Phase, Pins};
+use crate::life::ending::{Death, Ending};
+use crate::life::interrupt::Interrupt;
+
+/// What a fake light and a fake button share with their test.
+#[derive(Clone)]
+struct Board {
+    down: Arc<AtomicBool>,
+    /// The luminances that the light was told, in and out.
+    told: Sender<f64>,
+    shown: Receiver<f64>,
+    reset: Arc<AtomicBool>,
+}
+
+/// What a light that has gone says last.
+const GONE: f64 = -1.0;
+
+/// Turns a hang into a failure.
+const LIMIT: Duration = Duration::from_secs(240);
+
+impl Default for Board {
+    fn default() -> Self {
+        let (told, shown) = unbounded();
+        Self { down: Arc::default(), told, shown, reset: Arc::default() }
+    }
+}
+
+struct FakeContact(Board);
+
+impl Contact for FakeContact {
+    fn is_down(&mut self) -> bool {
+        self.0.down.load(Ordering::SeqCst)
+    }
+}
+
+struct FakeLamp(Board, Means);
+
+impl Lamp for FakeLamp {
+    fn means(&self) -> Means {
+        self.1
+    }
+
+    fn set(&mut self, luminance: f64) -> io::Result<()> {
+        self.0.told.send(luminance).map_err(io::Error::other)
+    }
+}
+
+impl Drop for FakeLamp {
+    fn drop(&mut self) {
+        self.0.reset.store(true, Ordering::SeqCst);
+        self.0.told.send(GONE).expect("a test");
+    }
+}
+
+impl Board {
+    fn pins(&self) -> Pins {
+        Pins {
+            button: Some(Box::new(FakeContact(self.clone()))),
+            light: Some(Box::new(FakeLamp(self.clone(), Means::Dimmed))),
+            note: None,
+        }
+    }
+
+    fn panel(&self, interrupt: &Interrupt) -> Panel {
+        let board = self.clone();
+        Panel::start(move || Ok(board.pins()), interrupt).expect("fakes")
+    }
+
+    fn is_reset(&self) -> bool {
+        self.reset.load(Ordering::SeqCst)
+    }
+
+    /// What it has shown since the last question.
+    fn shown(&self) -> Vec<f64> {
+        self.shown.try_iter().collect()
+    }
+
+    /// Waits until it is full on; not if it goes without that.
+    fn is_full_before_it_goes(&self) -> bool {
+        std::iter::from_fn(|| self.shown.recv_timeout(LIMIT).ok())
+            .find(|&luminance| luminance == 1.0 || luminance == GONE)
+            .is_some_and(|luminance| luminance == 1.0)
+    }
+}
+
+/// The thread's work on a virtual clock.
+struct Simulated {
+    attendant: Attendant,
+    asked: Receiver<Asked>,
+    now: Duration,
+    wakes: u32,
+}
+
+impl Simulated {
+    fn with(pins: Pins) -> Self {
+        let (answer, asked) = unbounded();
+        let attendant = Attendant::new(pins, Arc::default(), answer);
+        Self { attendant, asked, now: Duration::ZERO, wakes: 0 }
+    }
+
+    /// Lets `time` pass, waking as the thread would; `sleep` is what it
+    /// does between.
+    fn pass(&mut self, time: Duration, sleep: impl Fn()) -> &mut Self {
+        let end = self.now + time;
+        while self.now < end {
+            self.wakes += 1;
+            let wait = self.attendant.tick(self.now).unwrap_or(Duration::MAX);
+            assert!(wait > Duration::ZERO, "it would spin");
+            self.now = end.min(self.now.saturating_add(wait));
+            sleep();
+        }
+        self
+    }
+
+    fn pass_ms(&mut self, milliseconds: u64) -> &mut Self {
+        self.pass(Duration::from_millis(milliseconds), || ())
+    }
+
+    fn enter(&mut self, phase: Phase, fill: f32) -> &mut Self {
+        self.attendant.gauge.set_fill(fill);
+        self.attendant.enter(phase);
+        self
+    }
+}
+
+const ALIVE: Phase = Phase::Alive { birth: 0.05 };
+
+#[test]
+fn a_press_while_armed_asks_for_a_life_and_is_noticed_within_50_ms() {
+    let board = Board::default();
+    let mut simulated = Simulated::with(board.pins());
+    simulated.pass_ms(1000).enter(Phase::Armed, 0.0).pass_ms(995);
+    board.down.store(true, Ordering::SeqCst);
+    simulated.pass_ms(50);
+    assert_eq!(simulated.asked.try_recv(), Ok(Asked::Life));
+}
+
+#[test]
+fn a_button_held_while_the_piece_arms_asks_for_the_slip() {
+    let board = Board::default();
+    board.down.store(true, Ordering::SeqCst);
+    let mut simulated = Simulated::with(board.pins());
+    simulated.pass_ms(10_000).enter(Phase::Armed, 0.0).pass_ms(2900);
+    assert!(simulated.asked.is_empty());
+    simulated.pass_ms(200);
+    assert_eq!(simulated.asked.try_recv(), Ok(Asked::Slip));
+}
+
+#[test]
+fn a_press_during_a_life_dips_the_light_and_asks_for_nothing() {
+    let board = Board::default();
+    let mut simulated = Simulated::with(board.pins());
+    simulated.enter(ALIVE, 0.05).pass_ms(5000);
+    assert!(!board.shown().contains(&0.0), "the trough of a beat is not dark");
+    board.down.store(true, Ordering::SeqCst);
+    simulated.pass_ms(400);
+    assert!(board.shown().contains(&0.0), "no dip was seen");
+    board.down.store(false, Ordering::SeqCst);
+    simulated.pass_ms(400).enter(Phase::Dying, 0.95).pass_ms(3000).enter(Phase::Armed, 0.0).pass_ms(3000);
+    assert!(simulated.asked.is_empty());
+}
+
+#[test]
+fn the_light_follows_the_fill_and_the_lost_printer() {
+    let beats = |fill: f32, lost: bool| {
+        let board = Board::default();
+        let mut simulated = Simulated::with(board.pins());
+        if lost {
+            simulated.attendant.gauge.printer_lost.set();
+        }
+        simulated.enter(ALIVE, fill).pass_ms(60_000);
+        let shown = board.shown();
+        shown.windows(2).filter(|pair| pair[0] < 0.15 && pair[1] >= 0.15).count()
+    };
+    assert_eq!(beats(0.05, false).abs_diff(40), 0);
+    assert!(beats(0.95, false).abs_diff(150) <= 1);
+    assert!(beats(0.95, true).abs_diff(150 * 3 / 4) <= 1);
+}
+
+#[test]
+fn a_light_that_fails_in_mid_life_is_left_alone_and_the_button_still_works() {
+    struct Broken;
+    impl Lamp for Broken {
+        fn means(&self) -> Means {
+            Means::Dimmed
+        }
+        fn set(&mut self, _: f64) -> io::Result<()> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+    let board = Board::default();
+    let mut simulated = Simulated::with(Pins { light: Some(Box::new(Broken)), ..board.pins() });
+    simulated.enter(Phase::Armed, 0.0).pass_ms(1000);
+    assert!(simulated.attendant.pins.light.is_none());
+    board.down.store(true, Ordering::SeqCst);
+    simulated.pass_ms(100);
+    assert_eq!(simulated.asked.try_recv(), Ok(Asked::Life));
+}
+
+#[test]
+fn the_thread_wakes_only_for_the_button_and_for_a_light_that_moves() {
+    let wakes = |phase: Phase, fill: f32| {
+        let board = Board::default();
+        let mut simulated = Simulated::with(board.pins());
+        simulated.enter(phase, fill).pass_ms(60_000);
+        simulated.wakes / 60
+    };
+    assert_eq!(wakes(Phase::Loading, 0.0), 0);
+    assert_eq!(wakes(Phase::Dying, 0.95), 0);
+    assert!(wakes(Phase::Fault, 0.0) <= 3);
+    // 100 polls, 25 frames of breath.
+    assert!(wakes(Phase::Armed, 0.0) <= 126, "{}", wakes(Phase::Armed, 0.0));
+    // 50 polls, which most frames share.
+    assert!(wakes(ALIVE, 0.05) <= 55, "{}", wakes(ALIVE, 0.05));
+    assert!(wakes(ALIVE, 0.95) <= 60, "{}", wakes(ALIVE, 0.95));
+}
+
+#[test]
+fn the_thread_costs_less_than_a_hundredth_of_a_core() {
+    let cpu = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock"));
+    let time = Duration::from_secs(20);
+    for (name, phase, fill) in [
+        ("loading", Phase::Loading, 0.0),
+        ("armed", Phase::Armed, 0.0),
+        ("alive, at birth", ALIVE, 0.05),
+        ("alive, at the end", ALIVE, 0.95),
+        ("dying", Phase::Dying, 0.95),
+        ("fault", Phase::Fault, 0.0),
+    ] {
+        let sysfs = Sysfs::with_overlay();
+        let light: Box<dyn Lamp> = Box::new(sysfs.open(18).expect("PWM"));
+        let mut simulated = Simulated::with(Pins { light: Some(light), ..Board::default().pins() });
+        let before = cpu();
+        // Falling asleep and waking up belong to the cost.
+        let sleep = || thread::park_timeout(Duration::from_nanos(1));
+        simulated.enter(phase, fill).pass(time, sleep);
+        let share = (cpu() - before).div_duration_f64(time);
+        println!("{name}: {:.3} % of a core, {} wakes in 20 s", share * 100.0, simulated.wakes);
+        assert!(share < 0.01, "{name}: {share}");
+    }
+}
+
+#[test]
+fn the_death_unwinds_to_a_dark_light_and_reset_pins() {
+    let sysfs = Sysfs::with_overlay();
+    sysfs.make_channel(0);
+    let root = sysfs.0.path().to_owned();
+    let (_raise, interrupt) = Interrupt::new();
+    let panel = Panel::start(
+        move || {
+            let pwm = Pwm::open(&root, Pin::new(18).expect("a pin"), |_| ())?;
+            Ok(Pins { light: Some(Box::new(pwm)), ..Pins::default() })
+        },
+        &interrupt,
+    )
+    .expect("PWM");
+    let death = catch_unwind(AssertUnwindSafe(|| {
+        panel.through(|panel| {
+            panel.dying();
+            panic_any(Death)
+        })
+    }));
+    assert!(death.expect_err("a death").is::<Death>());
+    assert_eq!([sysfs.says("pwm0/duty_cycle"), sysfs.says("pwm0/enable")], ["0", "0"]);
+    assert_eq!(sysfs.says("unexport"), "0");
+}
+
+#[test]
+fn a_fault_keeps_its_words_and_blinks_until_it_was_said() {
+    let (raise, interrupt) = Interrupt::new();
+    let board = Board::default();
+    let shown = board.panel(&interrupt).through(|_| Err(anyhow!("no more").into())).expect_err("a fault");
+    assert_eq!((format!("{shown}").as_str(), board.is_reset()), ("no more", false));
+    let end = thread::spawn(move || drop(shown));
+    assert!(board.is_full_before_it_goes());
+    // A signal ends the blinks before their time.
+    drop(raise);
+    end.join().expect("an end");
+    assert!(board.is_reset());
+}
+
+#[test]
+fn the_deaths_light_is_held() {
+    let (raise, interrupt) = Interrupt::new();
+    let board = Board::default();
+    let panel = board.panel(&interrupt);
+    let end = thread::spawn(move || {
+        panel.dying();
+        panel.hold_last_light();
+    });
+    assert!(board.is_full_before_it_goes());
+    drop(raise);
+    end.join().expect("an end");
+    assert!(board.is_reset());
+}
+
+#[test]
+fn an_ending_that_is_no_fault_resets_the_pins_at_once_and_stays_what_it_is() {
+    let (_raise, interrupt) = Interrupt::new();
+    let board = Board::default();
+    let ended = board.panel(&interrupt).through(|_| Err(Ending::Unheard));
+    assert!(board.is_reset());
+    assert!(matches!(ended, Err(Ending::Unheard)));
+}
+
+#[test]
+fn a_bug_blinks_as_a_fault_does_and_resets_the_pins() {
+    let (raise, interrupt) = Interrupt::new();
+    let board = Board::default();
+    let panel = board.panel(&interrupt);
+    let end = thread::spawn(move || {
+        let bug = catch_unwind(AssertUnwindSafe(|| panel.through(|_| panic_any("a bug"))));
+        assert!(bug.is_err());
+    });
+    assert!(board.is_full_before_it_goes());
+    drop(raise);
+    end.join().expect("an end");
+    assert!(board.is_reset());
+}
+
+#[test]
+fn a_press_is_waited_for_until_a_signal_comes() {
+    let (raise, interrupt) = Interrupt::new();
+    let board = Board::default();
+    let panel = board.panel(&interrupt);
+    drop(raise);
+    let Err(Ending::Interrupted(place)) = panel.wait_for_press() else { panic!("no interrupt") };
+    assert_eq!(place, "while waiting for the button");
+}
+
+#[test]
+fn a_press_on_the_real_thread_begins_a_life() {
+    /// Down from its 20th look on: after it was seen up.
+    struct Late(u32);
+    impl Contact for Late {
+        fn is_down(&mut self) -> bool {
+            self.0 += 1;
+            self.0 > 20
+        }
+    }
+    let (_raise, interrupt) = Interrupt::new();
+    let late = || Ok(Pins { button: Some(Box::new(Late(0))), ..Pins::default() });
+    let panel = Panel::start(late, &interrupt).expect("fakes");
+    assert_eq!(panel.wait_for_press().expect("a press"), Asked::Life);
+}
+
+#[test]
+fn without_pins_a_life_begins_at_once_and_nothing_is_held() {
+    let (_raise, interrupt) = Interrupt::new();
+    let panel = Panel::open(Settings::default(), &interrupt).expect("nothing to open");
+    assert_eq!(panel.wait_for_press().expect("at once"), Asked::Life);
+    panel.dying();
+    panel.hold_last_light();
+    let fault = panel.through(|_| Err(anyhow!("no more").into())).expect_err("a fault");
+    assert_eq!(fault.to_string(), "no more");
+}
+
+#[test]
+fn pins_that_cannot_be_had_say_the_option_and_the_next_step() {
+    let pin = |number| Some(Pin::new(number).expect("a pin"));
+    let options = pins::options(Settings { button: pin(23), light: pin(18) });
+    assert_eq!(options, "--button 23 and --led 18");
+    let words = |error| pins::refused(&error, &options).to_string();
+    for (error, next) in [
+        (rp::Error::UnknownModel, "leave --button 23 and --led 18 out"),
+        (rp::Error::PermissionDenied("/dev/gpiomem".to_owned()), "group gpio"),
+        (rp::Error::Io(io::ErrorKind::NotFound.into()), "leave --button 23 and --led 18 out"),
+    ] {
+        assert!(words(error).contains(next));
+    }
+    let (_raise, interrupt) = Interrupt::new();
+    let refused = Panel::start(|| bail!("not here"), &interrupt).expect_err("refused");
+    assert_eq!(refused.to_string(), "not here");
+}

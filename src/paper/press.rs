@@ -1,0 +1,281 @@
+//! The printer thread's work: lines to a port, no faster than the paper, and the
+//! decision that the printer is lost.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, select};
+
+use super::escpos::Chunk;
+use super::inquiry::Inquiry;
+use super::pace::Pace;
+use super::port::{Clock, Port};
+
+/// A printer that takes nothing for this long is lost.
+const NO_PROGRESS: Duration = Duration::from_secs(10);
+
+/// When the last bytes of an interrupted receipt must have left, of the 3 s that
+/// it has: the rest is for the paper.
+const LAST_BYTES: Duration = Duration::from_millis(2800);
+
+/// Pause between looks at a port that takes nothing. A port does so seldom:
+/// mostly the thread sleeps until the paper is ready.
+pub(super) const STALL_PAUSE: Duration = Duration::from_millis(50);
+
+/// Pause between questions to a printer that is out of paper.
+const PAPER_PAUSE: Duration = Duration::from_secs(1);
+
+/// Time for a second reply that the paper has ended: one may be noise.
+const CONFIRMATION: Duration = Duration::from_secs(3);
+
+/// Reads of what came in between two lines, of 256 bytes each: a device that
+/// babbles is not listened to for ever.
+const MAX_READS: usize = 16;
+
+/// What is sent to the printer thread.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Lines to print.
+    Lines(Vec<Chunk>),
+    /// The last lines.
+    End(Vec<Chunk>),
+}
+
+/// Asks the thread to come to an end soon.
+#[derive(Debug)]
+pub(super) struct BreakOff {
+    /// When it was given: the thread may be in the middle of a line then.
+    pub(super) asked: Instant,
+    /// Lines behind those in the queue; printed as far as there is time.
+    pub(super) rest: Vec<Chunk>,
+    /// Printed in any case.
+    pub(super) closing: Vec<Chunk>,
+}
+
+/// How a receipt that was not lost came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Printed {
+    /// It has its end and can be torn off.
+    Whole,
+    /// Whoever printed it went away.
+    CutOff,
+}
+
+/// The printer's side of the queue: lines to a port, no faster than the paper.
+pub(super) struct Press<P, C> {
+    pub(super) port: P,
+    pub(super) clock: C,
+    pub(super) pace: Pace,
+    pub(super) inquiry: Option<Inquiry>,
+    /// Whether what comes in is read, asked for or not: with flow control a
+    /// full input buffer would make the kernel send XOFF to the printer.
+    pub(super) listens: bool,
+    /// Set when nobody waits for what is printed any more.
+    pub(super) abandoned: Arc<AtomicBool>,
+}
+
+impl<P: Port, C: Clock> Press<P, C> {
+    /// Prints `header` and what is queued, until the end is. An error says
+    /// why the printer is lost; nothing stale comes out when it comes back.
+    pub(super) fn print(
+        &mut self,
+        header: Vec<Chunk>,
+        queued: &Receiver<Message>,
+        broken_off: &Receiver<BreakOff>,
+    ) -> Result<Printed, String> {
+        self.print_all(header, queued, broken_off).inspect_err(|_| self.port.discard())
+    }
+
+    fn print_all(
+        &mut self,
+        header: Vec<Chunk>,
+        queued: &Receiver<Message>,
+        broken_off: &Receiver<BreakOff>,
+    ) -> Result<Printed, String> {
+        let mut waiting = VecDeque::from(header);
+        let mut ended = false;
+        loop {
+            if let Ok(request) = broken_off.try_recv() {
+                return self.break_off(waiting, queued, request);
+            }
+            if let Some(chunk) = waiting.pop_front() {
+                self.put(&chunk)?;
+                continue;
+            }
+            if ended {
+                self.settle()?;
+                return Ok(Printed::Whole);
+            }
+            select! {
+                recv(queued) -> message => match message {
+                    Ok(Message::Lines(lines)) => waiting.extend(lines),
+                    Ok(Message::End(lines)) => {
+                        waiting.extend(lines);
+                        ended = true;
+                    }
+                    Err(_) => return Ok(Printed::CutOff),
+                },
+                recv(broken_off) -> request => match request {
+                    Ok(request) => return self.break_off(waiting, queued, request),
+                    Err(_) => return Ok(Printed::CutOff),
+                },
+            }
+        }
+    }
+
+    /// Comes to an end soon: of the lines that wait, those that leave time for
+    /// the closing ones.
+    pub(super) fn break_off(
+        &mut self,
+        mut waiting: VecDeque<Chunk>,
+        queued: &Receiver<Message>,
+        request: BreakOff,
+    ) -> Result<Printed, String> {
+        let deadline = self.clock.now() + LAST_BYTES.saturating_sub(request.asked.elapsed());
+        for message in queued.try_iter() {
+            let (Message::Lines(lines) | Message::End(lines)) = message;
+            waiting.extend(lines);
+        }
+        waiting.extend(request.rest);
+        for chunk in waiting {
+            let with_closing = std::iter::once(&chunk).chain(&request.closing);
+            if self.pace.all_sent(with_closing, self.clock.now()) > deadline {
+                break;
+            }
+            self.put(&chunk)?;
+        }
+        for chunk in &request.closing {
+            self.put(chunk)?;
+        }
+        self.drain()?;
+        Ok(Printed::Whole)
+    }
+
+    /// Sends `chunk` once nothing is overrun by it.
+    pub(super) fn put(&mut self, chunk: &Chunk) -> Result<(), String> {
+        self.listen()?;
+        while self.inquiry.as_ref().is_some_and(Inquiry::paper_has_ended) {
+            self.wait_for_new_paper()?;
+        }
+        match &mut self.inquiry {
+            // A question goes before each line that is printed.
+            Some(inquiry) if chunk.printed > 0 => {
+                let question = inquiry.ask(self.clock.now());
+                let mut asking = chunk.clone();
+                asking.bytes.splice(..0, question.into_iter().flatten());
+                self.send(&asking)
+            }
+            _ => self.send(chunk),
+        }
+    }
+
+    fn send(&mut self, chunk: &Chunk) -> Result<(), String> {
+        self.sleep_until(self.pace.ready(chunk.bytes.len(), self.clock.now()));
+        self.drain()?;
+        let mut bytes = chunk.bytes.as_slice();
+        let mut progress = self.clock.now();
+        while !bytes.is_empty() {
+            let written = self.port.write(bytes).map_err(gone)?;
+            bytes = &bytes[written..];
+            if written > 0 {
+                progress = self.clock.now();
+            } else {
+                self.stall(progress)?;
+            }
+        }
+        self.pace.sent(chunk, self.clock.now());
+        Ok(())
+    }
+
+    /// Waits until every byte has left, or the port is held for too long.
+    fn drain(&mut self) -> Result<(), String> {
+        let mut progress = self.clock.now();
+        let mut unsent = self.port.unsent().map_err(gone)?;
+        while unsent > 0 {
+            self.stall(progress)?;
+            let left = self.port.unsent().map_err(gone)?;
+            if left < unsent {
+                progress = self.clock.now();
+            }
+            unsent = left;
+            self.pace.held(self.clock.now());
+        }
+        Ok(())
+    }
+
+    /// Pauses, unless the last progress was too long ago. A port that is held
+    /// when nobody waits any more is given up, and its bytes with it: closing
+    /// it would wait for them.
+    pub(super) fn stall(&self, progress: Duration) -> Result<(), String> {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Err("nobody waits for it any more".to_owned());
+        }
+        if self.clock.now() - progress >= NO_PROGRESS {
+            return Err(format!("it has taken nothing for {} s", NO_PROGRESS.as_secs()));
+        }
+        self.clock.sleep(STALL_PAUSE);
+        Ok(())
+    }
+
+    /// Waits until all is on paper.
+    fn settle(&mut self) -> Result<(), String> {
+        self.sleep_until(self.pace.wire_free());
+        self.drain()?;
+        self.sleep_until(self.pace.paper_free());
+        Ok(())
+    }
+
+    fn sleep_until(&self, time: Duration) {
+        let left = time.saturating_sub(self.clock.now());
+        if !left.is_zero() {
+            self.clock.sleep(left);
+        }
+    }
+
+    /// Takes in what the printer says.
+    fn listen(&mut self) -> Result<(), String> {
+        if !self.listens {
+            return Ok(());
+        }
+        let mut buffer = [0; 256];
+        let (mut count, mut last) = (0, 0);
+        for _ in 0..MAX_READS {
+            let length = self.port.read(&mut buffer).map_err(gone)?;
+            let Some(&end) = buffer[..length].last() else { break };
+            count += length;
+            last = end;
+        }
+        if let Some(inquiry) = &mut self.inquiry {
+            inquiry.hear(count, last);
+        }
+        Ok(())
+    }
+
+    /// Waits for paper, or for a sign that there never was too little.
+    fn wait_for_new_paper(&mut self) -> Result<(), String> {
+        let start = self.clock.now();
+        while let Some(inquiry) = self.inquiry.as_mut().filter(|inquiry| inquiry.paper_has_ended()) {
+            let waited = self.clock.now() - start;
+            if waited >= NO_PROGRESS {
+                return Err("it is out of paper".to_owned());
+            }
+            if waited >= CONFIRMATION && inquiry.ends < 2 {
+                // One byte that nothing confirmed was noise.
+                inquiry.ends = 0;
+                break;
+            }
+            let question = inquiry.ask(self.clock.now()).into_iter().flatten().collect();
+            self.send(&Chunk { bytes: question, ..Chunk::default() })?;
+            self.clock.sleep(PAPER_PAUSE);
+            self.listen()?;
+        }
+        Ok(())
+    }
+}
+
+fn gone(error: io::Error) -> String {
+    format!("{error}; check its cable and its supply")
+}

@@ -1,0 +1,133 @@
+//! What is printed when: the receipt of each life, and the technician's slip.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::printer::{Printer, Settings};
+use super::receipt::{Line, Summary};
+use super::slip::Slip;
+use crate::board::health::Health;
+use crate::life::ending::Ending;
+use crate::life::interrupt::Interrupt;
+use crate::life::lifespan::Fill;
+use crate::life::listener::{Listener, Lost};
+use crate::state::folder::StateFolder;
+use crate::state::lives::{Lives, Record};
+use crate::text::stderr::{say, warn};
+
+/// Columns of a slip where there is no printer.
+const TERMINAL_COLUMNS: usize = 80;
+
+/// The printer that was asked for, if any, and where its lives are counted.
+#[derive(Debug)]
+pub(crate) struct Paper {
+    settings: Option<Settings>,
+    /// `None` where nothing can be kept, or nobody would be shown the number.
+    lives: Option<Lives>,
+}
+
+impl Paper {
+    /// Looks at the device and at the state folder before anything else is
+    /// done. What is merely absent is warned about.
+    ///
+    /// # Errors
+    ///
+    /// When the device can be no printer; see [`super::serial::check`].
+    pub(crate) fn open(
+        settings: Option<Settings>,
+        folder: Option<&StateFolder>,
+        has_button: bool,
+    ) -> Result<Self> {
+        if let Some(settings) = &settings {
+            settings.check()?;
+        }
+        // A life on a terminal is not counted: nobody would be shown the number.
+        let counts = settings.is_some() || has_button;
+        let lives = if counts { Lives::open(folder) } else { None };
+        Ok(Self { settings, lives })
+    }
+
+    /// Begins the receipt of a life, and counts it. `lost` is set if the
+    /// printer is lost.
+    #[must_use]
+    pub(crate) fn begin(&self, lost: &Lost, interrupt: &Interrupt) -> Receipt {
+        let lives = self.lives.clone();
+        let begin = |settings| Printer::begin(settings, lives.clone(), lost, interrupt);
+        let printer = self.settings.as_ref().map(begin);
+        // A printer's thread counts the life itself: the number is in the header.
+        if printer.is_none()
+            && let Some(lives) = &lives
+            && let Err(error) = lives.update(|record| record.lives += 1)
+        {
+            warn(format_args!("{error:#}"));
+        }
+        Receipt { printer, lives }
+    }
+
+    /// Prints the technician's slip, or says it where there is no printer.
+    pub(crate) fn slip(&self, model: &str, prompt: &str, interrupt: &Interrupt) {
+        let record = self.lives.as_ref().and_then(|lives| lives.read().ok());
+        let slip = Slip {
+            lives: record.as_ref().map(|record| record.lives),
+            model,
+            prompt,
+            rate: record.and_then(|Record { rate, .. }| rate),
+        };
+        let health = Health::of_this_machine();
+        match &self.settings {
+            Some(settings) => {
+                let lines = slip.lines(&health, settings.columns).into_iter().map(Line::Text);
+                let lines =
+                    [Line::Centred("technician's slip".to_owned()), Line::Rule].into_iter().chain(lines);
+                Printer::slip(settings, self.lives.clone(), &Lost::default(), interrupt, lines.collect());
+            }
+            None => say(slip.lines(&health, TERMINAL_COLUMNS).join("\n") + "\n"),
+        }
+    }
+}
+
+/// The receipt of one life. Without a printer nothing is printed.
+#[derive(Debug)]
+pub(crate) struct Receipt {
+    printer: Option<Printer>,
+    lives: Option<Lives>,
+}
+
+impl Receipt {
+    /// Whether there is a printer, lost or not.
+    #[must_use]
+    pub(crate) fn is_printed(&self) -> bool {
+        self.printer.is_some()
+    }
+
+    /// Time that the generator waited for the paper.
+    #[must_use]
+    pub(crate) fn waited(&self) -> Duration {
+        self.printer.as_ref().map_or(Duration::ZERO, Printer::waited)
+    }
+
+    /// Ends the receipt with the death, on paper and fed.
+    pub(crate) fn finish(self, summary: &Summary) {
+        if let Some(printer) = self.printer {
+            printer.finish(summary);
+        }
+        if let Some(lives) = &self.lives {
+            // What cannot be kept was said when the life began.
+            let _ = lives.update(|record| record.rate = Some(summary.rate));
+        }
+    }
+
+    /// Ends the receipt of a life that was broken off.
+    pub(crate) fn break_off(self, why: &str) {
+        if let Some(printer) = self.printer {
+            printer.break_off(why);
+        }
+    }
+}
+
+impl Listener for Receipt {
+    fn token(&mut self, text: &str, fill: Fill) -> Result<(), Ending> {
+        self.printer.as_mut().map_or(Ok(()), |printer| printer.token(text, fill))
+    }
+}

@@ -1,0 +1,312 @@
+//! The printer thread on a printer in virtual time.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::bounded;
+
+use super::escpos::{self, Chunk, Query, Style, feed, line};
+use super::inquiry::{Inquiry, UNANSWERED};
+use super::pace::{INPUT_BUFFER, LINE_MILLIS, Pace};
+use super::port::{Clock, Port};
+use super::press::{BreakOff, Message, Press, Printed};
+use super::printer::BREAKING_OFF;
+
+const BAUD: u32 = 9600;
+const LINE: Duration = Duration::from_micros(728_400);
+const FOREVER: Duration = Duration::MAX;
+
+/// A printer and its wire in virtual time: bytes leave at the baud rate,
+/// wait in a buffer while the paper moves, and are lost where it is full.
+#[derive(Debug)]
+struct Fake {
+    now: Duration,
+    /// In the kernel, not on the wire.
+    unsent: VecDeque<u8>,
+    wire_free: Duration,
+    /// Arrived, not taken in.
+    buffer: VecDeque<u8>,
+    paper_free: Duration,
+    printed: Vec<u8>,
+    overruns: usize,
+    /// Times of XOFF and of XON.
+    held: (Duration, Duration),
+    gone_at: Duration,
+    /// Replies to `DLE EOT 4` from each time on.
+    replies: Vec<(Duration, u8)>,
+    answers: VecDeque<u8>,
+    noise: bool,
+}
+
+impl Fake {
+    /// From event to event: a byte arrives, or the paper stands still.
+    fn advance(&mut self, to: Duration) {
+        let byte_time = Duration::from_nanos(10_000_000_000 / u64::from(BAUD));
+        while self.now < to {
+            let held = self.now >= self.held.0 && self.now < self.held.1;
+            let arrives = match self.unsent.is_empty() || held {
+                true => FOREVER,
+                false => self.wire_free.max(self.now) + byte_time,
+            };
+            let stands = if self.paper_free > self.now { self.paper_free } else { FOREVER };
+            self.now = to.min(arrives).min(stands);
+            self.take_in();
+            if self.now == arrives {
+                self.wire_free = arrives;
+                self.overruns += usize::from(self.buffer.len() >= INPUT_BUFFER);
+                self.buffer.extend(self.unsent.pop_front());
+                self.take_in();
+            }
+        }
+    }
+
+    fn take_in(&mut self) {
+        while self.paper_free <= self.now {
+            let Some(byte) = self.buffer.pop_front() else { return };
+            self.printed.push(byte);
+            if self.printed.ends_with(&Query::RealTime.bytes()) {
+                let reply = self.replies.iter().rfind(|(from, _)| *from <= self.now);
+                self.answers.extend(reply.map(|(_, reply)| *reply));
+            }
+            if byte == b'\n' {
+                self.paper_free = self.now + LINE;
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Shared(Rc<RefCell<Fake>>);
+
+impl Port for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut fake = self.0.borrow_mut();
+        if fake.now >= fake.gone_at {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        fake.unsent.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn unsent(&mut self) -> io::Result<usize> {
+        Ok(self.0.borrow().unsent.len())
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut fake = self.0.borrow_mut();
+        if fake.noise {
+            buffer.fill(0x72);
+            return Ok(buffer.len());
+        }
+        let length = fake.answers.len().min(buffer.len());
+        buffer.iter_mut().zip(fake.answers.drain(..length)).for_each(|(to, from)| *to = from);
+        Ok(length)
+    }
+
+    fn discard(&mut self) {
+        self.0.borrow_mut().unsent.clear();
+    }
+}
+
+impl Clock for Shared {
+    fn now(&self) -> Duration {
+        self.0.borrow().now
+    }
+
+    fn sleep(&self, time: Duration) {
+        assert!(time > Duration::ZERO, "it spins");
+        let mut fake = self.0.borrow_mut();
+        let to = fake.now + time;
+        fake.advance(to);
+    }
+}
+
+fn fake() -> Shared {
+    Shared(Rc::new(RefCell::new(Fake {
+        now: Duration::ZERO,
+        unsent: VecDeque::new(),
+        wire_free: Duration::ZERO,
+        buffer: VecDeque::new(),
+        paper_free: Duration::ZERO,
+        printed: Vec::new(),
+        overruns: 0,
+        held: (FOREVER, FOREVER),
+        gone_at: FOREVER,
+        replies: Vec::new(),
+        answers: VecDeque::new(),
+        noise: false,
+    })))
+}
+
+fn press(fake: &Shared, line: Duration, replies: bool) -> Press<Shared, Shared> {
+    Press {
+        port: fake.clone(),
+        clock: fake.clone(),
+        pace: Pace::new(BAUD, line),
+        inquiry: replies.then(Inquiry::default),
+        listens: replies,
+        abandoned: Arc::default(),
+    }
+}
+
+fn lines(count: usize) -> Vec<Chunk> {
+    (0..count).map(|at| line(&format!("{at:032}"), Style::default())).collect()
+}
+
+/// Prints `count` full lines.
+fn print(fake: &Shared, line: Duration, replies: bool, count: usize) -> Result<Printed, String> {
+    let (queue, queued) = bounded(1);
+    let (_break_off, broken_off) = bounded(1);
+    queue.send(Message::End(lines(count))).expect("room");
+    press(fake, line, replies).print(escpos::start(None, true, 120), &queued, &broken_off)
+}
+
+fn printed_lines(fake: &Shared) -> usize {
+    let text = String::from_utf8_lossy(&fake.0.borrow().printed).into_owned();
+    text.lines().filter(|line| line.contains("00000")).count()
+}
+
+#[test]
+fn a_held_port_is_let_go_when_nobody_waits_any_more() {
+    let fake = fake();
+    let press = press(&fake, Duration::from_millis(LINE_MILLIS), false);
+    press.stall(Duration::ZERO).expect("somebody waits");
+    press.abandoned.store(true, Ordering::Relaxed);
+    press.stall(Duration::ZERO).expect_err("nobody waits");
+}
+
+#[test]
+fn a_printer_without_flow_control_is_never_overrun() {
+    for replies in [false, true] {
+        let fake = fake();
+        assert_eq!(print(&fake, LINE, replies, 300), Ok(Printed::Whole));
+        assert_eq!((fake.0.borrow().overruns, printed_lines(&fake)), (0, 300));
+        // The paper hardly ever waits for the wire.
+        let time = fake.0.borrow().now;
+        assert!(time < (LINE + Duration::from_millis(10)) * 302, "{time:?}");
+    }
+}
+
+#[test]
+fn the_fake_printer_notices_a_pace_that_is_too_fast() {
+    let fake = fake();
+    assert_eq!(print(&fake, LINE / 2, false, 300), Ok(Printed::Whole));
+    assert!(fake.0.borrow().overruns > 0);
+}
+
+#[test]
+fn a_printer_that_is_held_for_a_while_is_waited_for() {
+    let fake = fake();
+    fake.0.borrow_mut().held = (Duration::from_secs(5), Duration::from_secs(14));
+    assert_eq!(print(&fake, LINE, false, 20), Ok(Printed::Whole));
+    assert_eq!(printed_lines(&fake), 20);
+}
+
+#[test]
+fn a_printer_that_is_held_for_10_s_is_lost_and_what_it_did_not_take_is_forgotten() {
+    let fake = fake();
+    fake.0.borrow_mut().held = (Duration::from_secs(5), FOREVER);
+    let why = print(&fake, LINE, false, 20).expect_err("lost");
+    assert_eq!(why, "it has taken nothing for 10 s");
+    let time = fake.0.borrow().now;
+    assert!(time > Duration::from_secs(15) && time < Duration::from_secs(17), "{time:?}");
+    assert!(fake.0.borrow().unsent.is_empty(), "it comes out when the printer is ready again");
+}
+
+#[test]
+fn a_printer_that_is_gone_is_lost_at_the_next_line() {
+    let fake = fake();
+    fake.0.borrow_mut().gone_at = Duration::from_secs(5);
+    let why = print(&fake, LINE, false, 20).expect_err("lost");
+    assert!(why.contains("cable"), "{why}");
+    assert!(fake.0.borrow().now < Duration::from_secs(7));
+}
+
+#[test]
+fn new_paper_within_10_s_goes_on_and_none_is_lost() {
+    let paper = |back: u64| {
+        let fake = fake();
+        let (out, back) = (Duration::from_secs(5), Duration::from_secs(back));
+        fake.0.borrow_mut().replies = vec![(Duration::ZERO, 0x12), (out, 0x72), (back, 0x12)];
+        (print(&fake, LINE, true, 20), fake)
+    };
+    let (printed, fake) = paper(12);
+    assert_eq!((printed, printed_lines(&fake)), (Ok(Printed::Whole), 20));
+    let (printed, fake) = paper(60);
+    assert_eq!(printed, Err("it is out of paper".to_owned()));
+    let time = fake.0.borrow().now;
+    assert!(time > Duration::from_secs(15) && time < Duration::from_secs(20), "{time:?}");
+}
+
+#[test]
+fn one_byte_of_noise_does_not_end_the_paper() {
+    let fake = fake();
+    fake.0.borrow_mut().answers.push_back(0x72);
+    assert_eq!(print(&fake, LINE, true, 20), Ok(Printed::Whole));
+    assert_eq!(printed_lines(&fake), 20);
+}
+
+#[test]
+fn a_wire_that_babbles_end_of_paper_is_not_believed() {
+    let fake = fake();
+    fake.0.borrow_mut().noise = true;
+    assert_eq!(print(&fake, LINE, true, 20), Ok(Printed::Whole));
+}
+
+#[test]
+fn a_printer_that_never_answers_is_asked_in_three_ways_and_then_no_more() {
+    let fake = fake();
+    assert_eq!(print(&fake, LINE, true, 60), Ok(Printed::Whole));
+    let printed = fake.0.borrow().printed.clone();
+    for query in Query::ALL {
+        let asked = printed.windows(3).filter(|bytes| *bytes == query.bytes()).count();
+        assert!((UNANSWERED..12).contains(&asked), "{query:?}: {asked}");
+    }
+}
+
+/// Breaks a receipt off after `time` of a life that is `ahead` lines ahead
+/// of its paper; returns when the last byte had left, and what is printed.
+fn broken_off(ahead: usize, rest: usize) -> (Duration, String) {
+    let fake = fake();
+    let mut press = press(&fake, Duration::from_millis(LINE_MILLIS), false);
+    for chunk in lines(10) {
+        press.put(&chunk).expect("it is there");
+    }
+    let (queue, queued) = bounded(9);
+    queue.send(Message::Lines(lines(ahead))).expect("room");
+    let start = fake.0.borrow().now;
+    let closing = vec![line("---", Style::default()), line("interrupted", Style::default()), feed(120)];
+    let request = BreakOff {
+        asked: Instant::now(),
+        rest: (0..rest).map(|_| line("the rest", Style::default())).collect(),
+        closing,
+    };
+    assert_eq!(press.break_off(VecDeque::new(), &queued, request), Ok(Printed::Whole));
+    let taken = fake.0.borrow().now - start;
+    fake.sleep(Duration::from_secs(20));
+    assert_eq!(fake.0.borrow().overruns, 0);
+    let text = String::from_utf8_lossy(&fake.0.borrow().printed).into_owned();
+    (taken, text)
+}
+
+#[test]
+fn a_receipt_that_is_broken_off_ends_within_3_s_however_far_the_paper_is_behind() {
+    for ahead in 0..6 {
+        let (taken, text) = broken_off(ahead, 1);
+        assert!(taken < BREAKING_OFF, "{ahead} ahead: {taken:?}");
+        assert!(text.ends_with("---\n\x1b3\x1cinterrupted\n\x1bJ\x78"), "{text:?}");
+    }
+}
+
+#[test]
+fn a_thought_that_is_broken_off_has_no_hole() {
+    let (_, text) = broken_off(0, 1);
+    assert!(text.contains("the rest"), "there is time for the last words: {text:?}");
+    let (_, text) = broken_off(5, 1);
+    assert!(!text.contains("the rest"), "lines before the last words are missing: {text:?}");
+}
