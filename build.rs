@@ -1,20 +1,23 @@
-//! Leads two of ggml's hot loops to `src/kernels/hooks.rs`: the linker renames the
-//! calls of them, and nothing of llama.cpp is changed. And says which kernels
-//! the machine that this is built for gets, and what the numbers of a life depend
-//! on beside its model.
+//! Leads two of ggml's hot loops to `src/kernels/hooks.rs`: the linker renames
+//! the calls of them, and nothing of llama.cpp is changed. Checks that what the
+//! hooks copy of ggml's private ABI is what ggml's headers say. And says which
+//! kernels the machine that this is built for gets, and what the numbers of a
+//! life depend on beside its model.
 
 #[path = "build/key.rs"]
 mod key;
 
-use std::env;
-use std::path::Path;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=build");
     for function in ["llamafile_sgemm", "ggml_compute_forward_flash_attn_ext"] {
         println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
     }
+    check_abi()?;
 
     let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
     for source in key::SOURCES {
@@ -34,4 +37,38 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rustc-cfg=kernels=\"{kernels}\"");
     println!("cargo:rustc-cfg=kernels");
     Ok(())
+}
+
+/// Compiles `src/kernels/abi.c` against the headers of the ggml that is linked.
+/// Nothing of it is linked.
+fn check_abi() -> Result<(), Box<dyn Error>> {
+    let ggml = ggml_source()?;
+    cc::Build::new()
+        .file("src/kernels/abi.c")
+        .include(ggml.join("include"))
+        .include(ggml.join("src"))
+        .include(ggml.join("src/ggml-cpu"))
+        .std("c11")
+        .flag("-Werror=incompatible-pointer-types")
+        .flag("-Werror=implicit-function-declaration")
+        // ggml's own headers.
+        .warnings(false)
+        .cargo_metadata(false)
+        .try_compile_intermediates()
+        .map_err(|error| {
+            format!(
+                "src/kernels/abi.c: {error}; ggml's private ABI may have changed: see docs/UPGRADING-LLAMA.md"
+            )
+        })?;
+    Ok(())
+}
+
+/// The folder of ggml's source, which llama-cpp-sys-2's own build was made of.
+fn ggml_source() -> Result<PathBuf, Box<dyn Error>> {
+    // …/out/lib/cmake, beside …/out/build.
+    let cmake = PathBuf::from(env::var("DEP_LLAMA_GGML_CMAKE_DIR")?);
+    let cache = cmake.ancestors().nth(2).ok_or("no build folder of llama.cpp")?.join("build/CMakeCache.txt");
+    let text = fs::read_to_string(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
+    let source = text.lines().find_map(|line| line.strip_prefix("CMAKE_HOME_DIRECTORY:INTERNAL="));
+    Ok(Path::new(source.ok_or("CMakeCache.txt does not name llama.cpp's source")?).join("ggml"))
 }

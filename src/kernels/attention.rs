@@ -1,4 +1,4 @@
-//! Attention over a cache of q8_0, in chunks of positions.
+//! Attention over a KV cache of q8_0, in chunks of positions.
 //!
 //! ggml widens every value of the cache once for each query head, and spreads
 //! the heads over the threads. Here the query heads that share a head of the
@@ -7,12 +7,50 @@
 //! depends neither on the number of threads nor on how many tokens are
 //! computed at once.
 //!
-//! What is done for each position of the cache is in [`crate::kernels::own`].
+//! What is done for each position of the cache is an implementation of [`Loops`]:
+//! one for each instruction set.
 
+use std::mem::MaybeUninit;
 use std::slice;
 
-use crate::kernels::blocks::{BLOCK, Q8_0, add_product};
-use crate::kernels::own;
+use super::blocks::{BLOCK, Q8_0, add_product};
+
+/// The innermost loops of attention, for one instruction set. Their contract is
+/// this one for all of them.
+///
+/// A *block* is [`BLOCK`] numbers of a head: each call covers one block of
+/// `GROUP` query heads, over positions that lie one after the other.
+pub(super) trait Loops {
+    /// Adds to `scores`, for each position, the product of its key's block with
+    /// each query's.
+    ///
+    /// # Safety
+    ///
+    /// `count` is a multiple of 8 and at most [`CHUNK`], and a block can be read
+    /// at each of the first `count` positions of `keys`.
+    unsafe fn score<const GROUP: usize>(
+        keys: Column,
+        count: usize,
+        queries: &[Quantized; GROUP],
+        scores: &mut [Row; GROUP],
+    );
+
+    /// Writes to the sums of `partials`, [`BLOCK`] of them from number `start`
+    /// on, what the `weights` times the values' blocks add up to.
+    ///
+    /// # Safety
+    ///
+    /// `count` is a multiple of 8 and at most [`CHUNK`]; a block can be read at
+    /// each of the first `count` positions of `values`; `start` + [`BLOCK`] is at
+    /// most [`MAX_HEAD`].
+    unsafe fn sum_values<const GROUP: usize>(
+        values: Column,
+        count: usize,
+        weights: &[Row; GROUP],
+        start: usize,
+        partials: &mut [&mut Partial; GROUP],
+    );
+}
 
 /// Positions that are one piece of work. (Their products with 15 bits and with
 /// eight fit in an i32, too.)
@@ -120,16 +158,40 @@ pub(super) struct Attention {
 pub(super) struct Partial {
     greatest: f32,
     weight: f32,
-    /// As many as a head has.
-    pub sums: [f32; MAX_HEAD],
+    /// As many of them are written as a head has numbers.
+    sums: [MaybeUninit<f32>; MAX_HEAD],
 }
 
 impl Partial {
     /// Of no position at all.
-    pub(super) const NONE: Self = Self { greatest: f32::NEG_INFINITY, weight: 0.0, sums: [0.0; MAX_HEAD] };
+    pub(super) const NONE: Self =
+        Self { greatest: f32::NEG_INFINITY, weight: 0.0, sums: [MaybeUninit::new(0.0); MAX_HEAD] };
+
+    /// A partial in `memory`, its sums not written yet.
+    fn begin(memory: &mut MaybeUninit<Self>, greatest: f32, weight: f32) -> &mut Self {
+        let partial = memory.as_mut_ptr();
+        // SAFETY: the memory is a partial's. The third field, the sums, may be
+        // uninitialised in one, so that with these two it is whole.
+        unsafe {
+            (&raw mut (*partial).greatest).write(greatest);
+            (&raw mut (*partial).weight).write(weight);
+            &mut *partial
+        }
+    }
+
+    /// Where the sums are to be written.
+    #[inline(always)]
+    pub(super) fn sums(&mut self) -> *mut f32 {
+        self.sums.as_mut_ptr().cast()
+    }
 
     /// Adds what later positions gave.
-    pub(super) fn add(&mut self, later: &Self, head: usize) {
+    ///
+    /// # Safety
+    ///
+    /// The first `head` sums of both are written, and `head` is at most
+    /// [`MAX_HEAD`].
+    pub(super) unsafe fn add(&mut self, later: &Self, head: usize) {
         if later.weight == 0.0 {
             return;
         }
@@ -140,33 +202,47 @@ impl Partial {
         let (old, new) = (exp(self.greatest - greatest), exp(later.greatest - greatest));
         self.greatest = greatest;
         self.weight = self.weight * old + later.weight * new;
-        for (sum, &later) in self.sums[..head].iter_mut().zip(&later.sums) {
+        // SAFETY: this function's contract.
+        let (sums, later) = unsafe {
+            (
+                slice::from_raw_parts_mut(self.sums.as_mut_ptr().cast::<f32>(), head),
+                slice::from_raw_parts(later.sums.as_ptr().cast::<f32>(), head),
+            )
+        };
+        for (sum, &later) in sums.iter_mut().zip(later) {
             *sum = add_product(later, new, *sum * old);
         }
     }
 
     /// Writes the weighted mean of the values.
-    pub(super) fn finish(&self, result: &mut [f32]) {
+    ///
+    /// # Safety
+    ///
+    /// As many sums are written as `result` has numbers, at most [`MAX_HEAD`].
+    pub(super) unsafe fn finish(&self, result: &mut [MaybeUninit<f32>]) {
         let inverse = if self.weight == 0.0 { 0.0 } else { 1.0 / self.weight };
-        for (result, sum) in result.iter_mut().zip(&self.sums) {
-            *result = sum * inverse;
+        // SAFETY: this function's contract.
+        let sums = unsafe { slice::from_raw_parts(self.sums.as_ptr().cast::<f32>(), result.len()) };
+        for (result, sum) in result.iter_mut().zip(sums) {
+            result.write(sum * inverse);
         }
     }
 }
 
 impl Attention {
     /// Attention of the `GROUP` query heads from `first_head` on, over the
-    /// positions of chunk `chunk`.
+    /// positions of chunk `chunk`. Writes `partials` and their first `head` sums.
     ///
     /// # Safety
     ///
-    /// Everything lies where the fields say.
+    /// Everything lies where the fields say, for these query heads, and `chunk`
+    /// begins before `positions`.
     #[inline(never)]
-    pub(super) unsafe fn chunk<const GROUP: usize>(
+    pub(super) unsafe fn chunk<L: Loops, const GROUP: usize>(
         &self,
         first_head: usize,
         chunk: usize,
-        partials: &mut [Partial; GROUP],
+        partials: &mut [MaybeUninit<Partial>; GROUP],
     ) {
         let first = chunk * CHUNK;
         let count = CHUNK.min(self.positions - first);
@@ -179,16 +255,20 @@ impl Attention {
                 // SAFETY: a query head has `head` numbers.
                 Quantized::of(unsafe { &*query.cast::<[f32; BLOCK]>().add(block) })
             });
-            // SAFETY: the cache has a block for each position.
-            unsafe { own::score(self.block(self.keys, first, block), mask.len(), &queries, &mut weights) };
+            // SAFETY: the cache has a block for each position; a mask's length is
+            // a multiple of 8, since the number of positions is.
+            unsafe { L::score(self.block(self.keys, first, block), mask.len(), &queries, &mut weights) };
         }
-        for (weights, partial) in weights.iter_mut().zip(partials.iter_mut()) {
-            self.weigh(&mut weights[..mask.len()], mask, partial);
-        }
+        let mut weights_of = weights.iter_mut();
+        let mut partials = partials.each_mut().map(|partial| {
+            let weights = weights_of.next().map_or(&mut [][..], |weights| &mut weights[..mask.len()]);
+            let (greatest, weight) = self.weigh(weights, mask);
+            Partial::begin(partial, greatest, weight)
+        });
         for block in 0..self.head / BLOCK {
             let values = self.block(self.values, first, block);
-            // SAFETY: as above.
-            unsafe { own::sum_values(values, mask.len(), &weights, block * BLOCK, partials) };
+            // SAFETY: as above; a head has at most `MAX_HEAD` numbers.
+            unsafe { L::sum_values(values, mask.len(), &weights, block * BLOCK, &mut partials) };
         }
     }
 
@@ -197,9 +277,10 @@ impl Attention {
         Column { first: column.at(first).wrapping_add(block), ..column }
     }
 
-    /// Scores to weights, relative to the greatest score.
+    /// Scores to weights, relative to the greatest score; returns that and the
+    /// weights' sum.
     #[inline(always)]
-    fn weigh(&self, scores: &mut [f32], mask: &[u16], partial: &mut Partial) {
+    fn weigh(&self, scores: &mut [f32], mask: &[u16]) -> (f32, f32) {
         let mut greatest = f32::NEG_INFINITY;
         for (score, &mask) in scores.iter_mut().zip(mask) {
             *score = if mask == HIDDEN { f32::NEG_INFINITY } else { *score * self.scale };
@@ -213,8 +294,7 @@ impl Attention {
         for four in scores.chunks_exact(4) {
             sums.iter_mut().zip(four).for_each(|(sum, weight)| *sum += weight);
         }
-        partial.greatest = greatest;
-        partial.weight = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        (greatest, (sums[0] + sums[1]) + (sums[2] + sums[3]))
     }
 }
 
@@ -226,112 +306,4 @@ fn visible(mask: &[u16]) -> &[u16] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::blocks::widen;
-    use proptest::prelude::*;
-
-    #[test]
-    fn exp_is_right_to_three_parts_in_ten_million() {
-        for step in 0..8700 {
-            let x = -(step as f32) / 100.0;
-            let expected = f64::from(x).exp();
-            assert!((f64::from(exp(x)) / expected - 1.0).abs() < 3e-7, "e to the {x}");
-        }
-        assert_eq!((exp(0.0), exp(-88.0), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
-    }
-
-    #[test]
-    fn what_is_hidden_at_the_end_is_left_out_in_steps_of_eight() {
-        let mut mask = [HIDDEN; 32];
-        assert_eq!(visible(&mask).len(), 0);
-        mask[9] = 0;
-        assert_eq!(visible(&mask).len(), 16);
-    }
-
-    const HEAD: usize = 64;
-    const POSITIONS: usize = 384;
-
-    /// Numbers from -1 to 1 that look random.
-    fn noise(seed: u32, count: usize) -> Vec<f32> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
-
-    /// Blocks of the scale 1/128.
-    fn cache(seed: u32) -> Vec<Q8_0> {
-        let block = |numbers: &[f32]| Q8_0 {
-            scale: 0x2000,
-            values: std::array::from_fn(|at| (numbers[at] * 127.0).round() as i8),
-        };
-        noise(seed, POSITIONS * HEAD).chunks(BLOCK).map(block).collect()
-    }
-
-    /// Attention in the textbook's way, in f64.
-    fn textbook(query: &[f32], keys: &[Q8_0], values: &[Q8_0], mask: &[u16]) -> Vec<f64> {
-        let number = |cache: &[Q8_0], position: usize, at: usize| {
-            let block = &cache[(position * HEAD + at) / BLOCK];
-            f64::from(widen(block.scale)) * f64::from(block.values[at % BLOCK])
-        };
-        let score = |position: usize| {
-            let products = (0..HEAD).map(|at| f64::from(query[at]) * number(keys, position, at));
-            if mask[position] == HIDDEN { f64::NEG_INFINITY } else { products.sum::<f64>() }
-        };
-        let scores: Vec<_> = (0..POSITIONS).map(score).collect();
-        let greatest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights: Vec<_> = scores.iter().map(|score| (score - greatest).exp()).collect();
-        let sum: f64 = weights.iter().sum();
-        (0..HEAD)
-            .map(|at| (0..POSITIONS).map(|p| weights[p] * number(values, p, at)).sum::<f64>() / sum)
-            .collect()
-    }
-
-    fn attend<const GROUP: usize>(seed: u32, seen: usize) {
-        let (keys, values) = (cache(seed), cache(seed + 1));
-        let queries = noise(seed + 2, GROUP * HEAD);
-        let mut mask = vec![HIDDEN; POSITIONS];
-        mask[..seen].fill(0);
-        mask[seen / 2] = if seen > 1 { HIDDEN } else { 0 };
-        let stride = HEAD / BLOCK * size_of::<Q8_0>();
-        let attention = Attention {
-            head: HEAD,
-            positions: POSITIONS,
-            scale: 1.0,
-            keys: Column { first: keys.as_ptr(), stride },
-            values: Column { first: values.as_ptr(), stride },
-            queries: queries.as_ptr().cast(),
-            queries_stride: HEAD * size_of::<f32>(),
-            mask: mask.as_ptr(),
-        };
-        let mut sums = [Partial::NONE; GROUP];
-        for chunk in 0..POSITIONS / CHUNK {
-            let mut next = [Partial::NONE; GROUP];
-            // SAFETY: everything lies where it says.
-            unsafe { attention.chunk(0, chunk, &mut next) };
-            sums.iter_mut().zip(&next).for_each(|(sum, next)| sum.add(next, HEAD));
-        }
-        for (query, sum) in queries.chunks(HEAD).zip(&sums) {
-            let mut result = [0.0; HEAD];
-            sum.finish(&mut result);
-            for (result, expected) in result.iter().zip(textbook(query, &keys, &values, &mask)) {
-                // The query is rounded to eight bits.
-                assert!((f64::from(*result) - expected).abs() < 0.02, "{result} is not {expected}");
-            }
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-        #[test]
-        fn it_is_the_attention_of_the_textbook(seed in 0u32..1 << 30, seen in 1usize..POSITIONS) {
-            attend::<1>(seed, seen);
-            attend::<2>(seed, seen);
-            attend::<3>(seed, seen);
-            attend::<4>(seed, seen);
-        }
-    }
-}
+mod tests;

@@ -28,15 +28,15 @@ pub(super) struct Q5_0 {
 }
 
 /// Eight times 32 numbers of four bits:
-/// `scale × scales[i] × value − least × leasts[i]`.
+/// `scale × scales[i] × value − min × mins[i]`.
 ///
 /// The first and the second 32 of each 64 share bytes.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Q4K {
     pub scale: u16,
-    pub least: u16,
-    /// Eight scales and eight leasts of six bits.
+    pub min: u16,
+    /// Eight scales and eight mins of six bits.
     pub scales: [u8; 12],
     pub values: [u8; SUPER_BLOCK / 2],
 }
@@ -65,9 +65,9 @@ const _: () = assert!(size_of::<Q8_0>() == 34 && size_of::<Q5_0>() == 22);
 const _: () = assert!(size_of::<Q4K>() == 144 && size_of::<Q6K>() == 210 && size_of::<Q8K>() == 292);
 
 impl Q4K {
-    /// The eight scales, and the eight leasts, a byte each.
+    /// The eight scales, and the eight mins, a byte each.
     #[inline(always)]
-    pub(super) fn scales_and_leasts(packed: [u8; 12]) -> (u64, u64) {
+    pub(super) fn scales_and_mins(packed: [u8; 12]) -> (u64, u64) {
         const SIX: u32 = 0x3F3F_3F3F;
         const FOUR: u32 = 0x0F0F_0F0F;
         const TWO: u32 = 0x0303_0303;
@@ -75,9 +75,9 @@ impl Q4K {
             |at: usize| u32::from_le_bytes([packed[at], packed[at + 1], packed[at + 2], packed[at + 3]]);
         let (a, b, c) = (word(0), word(4), word(8));
         let scales = [a & SIX, (c & FOUR) | (((a >> 6) & TWO) << 4)];
-        let leasts = [b & SIX, ((c >> 4) & FOUR) | (((b >> 6) & TWO) << 4)];
+        let mins = [b & SIX, ((c >> 4) & FOUR) | (((b >> 6) & TWO) << 4)];
         let join = |[low, high]: [u32; 2]| u64::from(low) | u64::from(high) << 32;
-        (join(scales), join(leasts))
+        (join(scales), join(mins))
     }
 }
 

@@ -1,13 +1,47 @@
-//! See the map in `lib.rs`.
+//! Matrix products and attention, in place of ggml's. Imports nothing of the
+//! program, and nothing of the program imports it: the linker leads ggml here.
+//!
+//! ```text
+//! ggml ─► hooks ─► matmul ─► neon, avx2: tiles of products
+//!            └───► flash_attention ─► attention ─► neon, avx2, portable: loops
+//! ```
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`hooks`] | the two functions of ggml that arrive here, and what is left to ggml |
+//! | `abi` | the part of ggml's private ABI that the hooks rely on; `abi.c` checks it |
+//! | `flash_attention` | ggml's attention operands, and how threads share them |
+//! | `attention` | attention over the KV cache in chunks; the contract of its loops |
+//! | `matmul` | products of weights and activations in tiles; the contract of a tile |
+//! | `blocks` | how GGUF's formats lay numbers out |
+//! | `neon` | tiles and loops for every aarch64, scheduled for the Cortex-A53 |
+//! | `avx2` | tiles and loops for x86-64 with AVX2 |
+//! | `portable` | loops in plain Rust |
 
 pub mod hooks;
 
+mod abi;
 mod attention;
 mod blocks;
+mod flash_attention;
 #[cfg(kernels)]
 mod matmul;
+
 // build.rs says which.
-#[cfg_attr(kernels = "neon", path = "neon.rs")]
-#[cfg_attr(kernels = "avx2", path = "avx2.rs")]
-#[cfg_attr(not(any(kernels = "neon", kernels = "avx2")), path = "portable.rs")]
-mod own;
+#[cfg(kernels = "avx2")]
+mod avx2;
+#[cfg(kernels = "neon")]
+mod neon;
+#[cfg(any(test, not(kernels)))]
+mod portable;
+
+#[cfg(test)]
+mod tests;
+
+/// The instruction set that this program is built for.
+#[cfg(kernels = "avx2")]
+use avx2::Avx2 as Own;
+#[cfg(kernels = "neon")]
+use neon::Neon as Own;
+#[cfg(not(kernels))]
+use portable::Portable as Own;

@@ -20,6 +20,10 @@ static BACKEND: LazyLock<Mutex<LlamaBackend>> = LazyLock::new(|| {
 });
 
 /// Ends the process where llama.cpp would abort it.
+///
+/// # Safety
+///
+/// `message` is a C string.
 unsafe extern "C" fn give_up(message: *const c_char) {
     // SAFETY: ggml_abort passes a C string of its own stack.
     let message = unsafe { CStr::from_ptr(message) }.to_string_lossy();
@@ -37,6 +41,9 @@ static FIRST_ERROR: Mutex<String> = Mutex::new(String::new());
 
 /// Keeps llama.cpp's first error from now on, and drops the rest of its log.
 pub(super) fn keep_first_error() {
+    /// # Safety
+    ///
+    /// `text` is a C string.
     unsafe extern "C" fn keep(level: ggml_log_level, text: *const c_char, _: *mut c_void) {
         let mut first = FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
         if level == GGML_LOG_LEVEL_ERROR && first.is_empty() {

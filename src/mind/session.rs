@@ -208,7 +208,7 @@ impl<'model> Session<'model> {
     /// [`Computing`], and is whole: llama.cpp believes every byte of it.
     pub unsafe fn set_kv_cache(&mut self, cache: &[u8]) -> bool {
         let flags = LlamaStateSeqFlags::empty();
-        // SAFETY: the caller's word.
+        // SAFETY: this function's contract.
         let taken = unsafe { self.context.state_seq_set_data_ext(cache, SEQUENCE, flags) };
         self.position = u32::try_from(self.context.kv_cache_seq_pos_max(SEQUENCE) + 1).unwrap_or(0);
         taken

@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn the_commands_are_those_of_python_escpos() {
         // What `Dummy` of python-escpos 3.1 puts out: see
-        // tests/python_escpos.py, which prints these lines.
+        // tests/it/paper/python_escpos.py, which prints these lines.
         let has =
             |chunk: &Chunk, bytes: &[u8]| chunk.bytes.windows(bytes.len()).any(|window| window == bytes);
         let started = start(None, false, 0).into_iter().map(|chunk| chunk.bytes).collect::<Vec<_>>().concat();

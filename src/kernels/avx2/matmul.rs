@@ -1,106 +1,12 @@
-//! The innermost loops for x86-64 with AVX2, which is what most of those who
-//! build the piece have before them; with AVX-512's dot products of bytes where
-//! they are.
-//!
-//! The products are bit for bit ggml's: eight sums, each of every eighth group
-//! of four numbers, added up in the same order.
+//! Tiles of matrix products: see [`Block`] for the contract.
 
 #![allow(clippy::needless_range_loop, reason = "rows, tokens and heads index several arrays of registers")]
 
-use core::arch::x86_64::{
-    __m128, __m256, __m256i, _mm_add_ps, _mm_add_ss, _mm_cvtepi32_ps, _mm_cvtph_ps, _mm_cvtss_f32,
-    _mm_fmadd_ps, _mm_hadd_epi16, _mm_loadu_si128, _mm_madd_epi16, _mm_movehdup_ps, _mm_movehl_ps,
-    _mm_set_epi16, _mm_set_epi64x, _mm_set1_ps, _mm_setzero_ps, _mm_shuffle_epi8, _mm_srli_epi16,
-    _mm_unpackhi_epi64, _mm256_add_epi32, _mm256_and_si256, _mm256_broadcastsi128_si256,
-    _mm256_castps256_ps128, _mm256_castsi256_si128, _mm256_cmpeq_epi8, _mm256_cvtepi8_epi16,
-    _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi16, _mm256_cvtph_ps, _mm256_extractf128_ps,
-    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_or_si256, _mm256_permute2x128_si256,
-    _mm256_set_epi64x, _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
-    _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_epi8,
-    _mm256_slli_epi16, _mm256_slli_epi32, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_sub_epi32,
-};
+use core::arch::x86_64::*;
 
-use crate::kernels::attention::{CHUNK, Column, Partial, Quantized, Row};
-use crate::kernels::blocks::{BLOCK, Q4K, Q5_0, Q6K, Q8_0, Q8K};
+use super::bytes;
+use crate::kernels::blocks::{Q4K, Q5_0, Q6K, Q8_0, Q8K};
 use crate::kernels::matmul::{Block, Product};
-
-/// Products of bytes from 0 to 255 with bytes from -127 to 127, four in each
-/// lane. Without dot products of bytes, two of them must fit in an i16.
-#[cfg(all(target_feature = "avx512vnni", target_feature = "avx512vl"))]
-mod bytes {
-    use core::arch::x86_64::{
-        __m256i, _mm256_dpbusd_epi32, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_sub_epi32,
-        _mm256_xor_si256,
-    };
-
-    /// One factor, made ready for many products.
-    #[derive(Clone, Copy)]
-    pub(super) struct Left(__m256i);
-
-    /// The other one.
-    #[derive(Clone, Copy)]
-    pub(super) struct Right {
-        values: __m256i,
-        /// What the offset of the left factor adds, negated.
-        offset: __m256i,
-    }
-
-    #[inline(always)]
-    pub(super) fn left(values: __m256i) -> Left {
-        // SAFETY: the program is built for machines that can.
-        // Bytes without a sign: each is 128 too great.
-        Left(unsafe { _mm256_xor_si256(values, _mm256_set1_epi8(-128)) })
-    }
-
-    #[inline(always)]
-    pub(super) fn right(values: __m256i) -> Right {
-        // SAFETY: as above.
-        unsafe {
-            let sum = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(-128), values);
-            Right { values, offset: _mm256_sub_epi32(_mm256_setzero_si256(), sum) }
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn dot(left: Left, right: Right) -> __m256i {
-        // SAFETY: as above.
-        unsafe { _mm256_dpbusd_epi32(right.offset, left.0, right.values) }
-    }
-}
-
-/// The same without them: the left factor's signs go to the right one.
-#[cfg(not(all(target_feature = "avx512vnni", target_feature = "avx512vl")))]
-mod bytes {
-    use core::arch::x86_64::{
-        __m256i, _mm256_abs_epi8, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16,
-        _mm256_sign_epi8,
-    };
-
-    #[derive(Clone, Copy)]
-    pub struct Left(__m256i);
-
-    pub type Right = __m256i;
-
-    #[inline(always)]
-    pub fn left(values: __m256i) -> Left {
-        Left(values)
-    }
-
-    #[inline(always)]
-    pub fn right(values: __m256i) -> Right {
-        values
-    }
-
-    #[inline(always)]
-    pub fn dot(left: Left, right: Right) -> __m256i {
-        // SAFETY: the program is built for machines that can.
-        unsafe {
-            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(left.0), _mm256_sign_epi8(right, left.0));
-            _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
-        }
-    }
-}
 
 /// A half as a float.
 #[inline(always)]
@@ -139,7 +45,7 @@ trait Integers: Block<Activations = Q8_0> {
 impl Integers for Q8_0 {
     #[inline(always)]
     unsafe fn read(block: *const Self) -> (f32, __m256i) {
-        // SAFETY: the caller's word.
+        // SAFETY: this function's contract.
         unsafe { (half((*block).scale), _mm256_loadu_si256((&raw const (*block).values).cast())) }
     }
 }
@@ -147,7 +53,7 @@ impl Integers for Q8_0 {
 impl Integers for Q5_0 {
     #[inline(always)]
     unsafe fn read(block: *const Self) -> (f32, __m256i) {
-        // SAFETY: the caller's word.
+        // SAFETY: this function's contract.
         unsafe {
             let low = _mm_loadu_si128((&raw const (*block).low_bits).cast());
             let low = _mm256_set_m128i(_mm_srli_epi16::<4>(low), low);
@@ -168,9 +74,13 @@ impl Integers for Q5_0 {
 }
 
 /// A tile of blocks of 32.
+///
+/// # Safety
+///
+/// That of [`Block::tile`].
 #[inline(always)]
 unsafe fn tile<B: Integers, const ROWS: usize, const TOKENS: usize>(product: &Product<B>) {
-    // SAFETY: the caller's word.
+    // SAFETY: this function's contract.
     unsafe {
         let mut sums = [[_mm256_setzero_ps(); TOKENS]; ROWS];
         for block in 0..product.blocks {
@@ -201,7 +111,7 @@ impl Block for Q8_0 {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: the caller's word.
+        // SAFETY: this function's contract.
         unsafe { tile::<Self, ROWS, TOKENS>(&product) }
     }
 }
@@ -211,15 +121,19 @@ impl Block for Q5_0 {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: the caller's word.
+        // SAFETY: this function's contract.
         unsafe { tile::<Self, ROWS, TOKENS>(&product) }
     }
 }
 
 /// 32 of a super-block's activations.
+///
+/// # Safety
+///
+/// The block can be read, and `index` is below 8.
 #[inline(always)]
 unsafe fn thirty_two(activations: *const Q8K, index: usize) -> __m256i {
-    // SAFETY: the caller's word.
+    // SAFETY: this function's contract.
     unsafe { _mm256_loadu_si256((&raw const (*activations).values).cast::<__m256i>().add(index)) }
 }
 
@@ -235,7 +149,7 @@ impl Block for Q4K {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: the caller's word.
+        // SAFETY: this function's contract.
         unsafe {
             let mut totals = [[_mm256_setzero_ps(); TOKENS]; ROWS];
             let mut offsets = [[_mm_setzero_ps(); TOKENS]; ROWS];
@@ -244,18 +158,18 @@ impl Block for Q4K {
                 let y = |t: usize| product.activations(t, block);
                 let mut scales = [_mm256_setzero_si256(); ROWS];
                 for r in 0..ROWS {
-                    let (scale, least) = Self::scales_and_leasts((*x(r)).scales);
-                    let both = _mm256_cvtepu8_epi16(_mm_set_epi64x(least as i64, scale as i64));
+                    let (scale, min) = Self::scales_and_mins((*x(r)).scales);
+                    let both = _mm256_cvtepu8_epi16(_mm_set_epi64x(min as i64, scale as i64));
                     scales[r] = _mm256_broadcastsi128_si256(_mm256_castsi256_si128(both));
-                    let leasts = _mm256_extracti128_si256::<1>(both);
+                    let mins = _mm256_extracti128_si256::<1>(both);
                     for t in 0..TOKENS {
                         let sixteens = _mm256_loadu_si256((&raw const (*y(t)).sums).cast());
                         let of_32 = _mm_hadd_epi16(
                             _mm256_castsi256_si128(sixteens),
                             _mm256_extracti128_si256::<1>(sixteens),
                         );
-                        let offset = _mm_cvtepi32_ps(_mm_madd_epi16(leasts, of_32));
-                        let scale = _mm_set1_ps(-(*y(t)).scale * half((*x(r)).least));
+                        let offset = _mm_cvtepi32_ps(_mm_madd_epi16(mins, of_32));
+                        let scale = _mm_set1_ps(-(*y(t)).scale * half((*x(r)).min));
                         offsets[r][t] = _mm_fmadd_ps(scale, offset, offsets[r][t]);
                     }
                 }
@@ -297,7 +211,7 @@ impl Block for Q6K {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: the caller's word.
+        // SAFETY: this function's contract.
         unsafe {
             let mut totals = [[_mm256_setzero_ps(); TOKENS]; ROWS];
             for block in 0..product.blocks {
@@ -352,114 +266,6 @@ impl Block for Q6K {
                 for t in 0..TOKENS {
                     *product.result(r, t) = sum_of_8(totals[r][t]);
                 }
-            }
-        }
-    }
-}
-
-/// The scales of eight positions.
-#[inline(always)]
-unsafe fn scales_of_8(column: Column, first: usize) -> __m256 {
-    // SAFETY: the caller's word.
-    unsafe {
-        let at = |index: usize| (*column.at(first + index)).scale as i16;
-        let halves = _mm_set_epi16(at(7), at(6), at(5), at(4), at(3), at(2), at(1), at(0));
-        _mm256_cvtph_ps(halves)
-    }
-}
-
-/// Adds to `scores` what `GROUP` queries times the keys of `count` positions
-/// give, in one block of the head. Eight positions at a time: `count` is a
-/// multiple of 8.
-///
-/// # Safety
-///
-/// `keys` has that many positions.
-#[inline(always)]
-pub(super) unsafe fn score<const GROUP: usize>(
-    keys: Column,
-    count: usize,
-    queries: &[Quantized; GROUP],
-    scores: &mut [Row; GROUP],
-) {
-    // SAFETY: the caller's word.
-    unsafe {
-        let mut query = [bytes::right(_mm256_setzero_si256()); GROUP];
-        for (query, of) in query.iter_mut().zip(queries) {
-            *query = bytes::right(_mm256_loadu_si256(of.values.as_ptr().cast()));
-        }
-        for at in (0..count.min(CHUNK)).step_by(8) {
-            let scales = scales_of_8(keys, at);
-            let mut dots = [[_mm256_setzero_si256(); 8]; GROUP];
-            for p in 0..8 {
-                let key = bytes::left(_mm256_loadu_si256((&raw const (*keys.at(at + p)).values).cast()));
-                for h in 0..GROUP {
-                    dots[h][p] = bytes::dot(key, query[h]);
-                }
-            }
-            for h in 0..GROUP {
-                let [a, b, c, d, e, f, g, i] = dots[h];
-                let pairs = |a, b| _mm256_hadd_epi32(a, b);
-                // Each has its four positions in both halves.
-                let first = pairs(pairs(a, b), pairs(c, d));
-                let second = pairs(pairs(e, f), pairs(g, i));
-                let dot = _mm256_add_epi32(
-                    _mm256_permute2x128_si256::<0x20>(first, second),
-                    _mm256_permute2x128_si256::<0x31>(first, second),
-                );
-                let score = scores[h].as_mut_ptr().add(at);
-                let product = _mm256_mul_ps(scales, _mm256_set1_ps(queries[h].scale));
-                let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), product, _mm256_loadu_ps(score));
-                _mm256_storeu_ps(score, sum);
-            }
-        }
-    }
-}
-
-/// Writes to `partials`, from the head's number `start` on, what the weights times
-/// the values of `count` positions give, in one block of the head; `count` is a
-/// multiple of 8.
-///
-/// # Safety
-///
-/// `values` has that many positions.
-#[inline(always)]
-pub(super) unsafe fn sum_values<const GROUP: usize>(
-    values: Column,
-    count: usize,
-    weights: &[Row; GROUP],
-    start: usize,
-    partials: &mut [Partial; GROUP],
-) {
-    // SAFETY: the caller's word.
-    unsafe {
-        let mut scaled = [[0.0f32; CHUNK]; GROUP];
-        for at in (0..count.min(CHUNK)).step_by(8) {
-            let scales = scales_of_8(values, at);
-            for h in 0..GROUP {
-                let weight = _mm256_mul_ps(_mm256_loadu_ps(weights[h].as_ptr().add(at)), scales);
-                _mm256_storeu_ps(scaled[h].as_mut_ptr().add(at), weight);
-            }
-        }
-        // Sixteen numbers at a time: their sums fit in the registers.
-        for half in 0..BLOCK / 16 {
-            let mut sums = [[_mm256_setzero_ps(); 2]; GROUP];
-            for at in 0..count.min(CHUNK) {
-                let numbers = (&raw const (*values.at(at)).values).cast::<i8>().add(16 * half);
-                let numbers = _mm_loadu_si128(numbers.cast());
-                let low = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(numbers));
-                let high = _mm_unpackhi_epi64(numbers, numbers);
-                let high = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(high));
-                for h in 0..GROUP {
-                    let weight = _mm256_set1_ps(scaled[h][at]);
-                    sums[h][0] = _mm256_fmadd_ps(low, weight, sums[h][0]);
-                    sums[h][1] = _mm256_fmadd_ps(high, weight, sums[h][1]);
-                }
-            }
-            for h in 0..GROUP {
-                let to = partials[h].sums.as_mut_ptr().add(start + 16 * half);
-                _mm256_storeu_ps(to, sums[h][0]);
-                _mm256_storeu_ps(to.add(8), sums[h][1]);
             }
         }
     }

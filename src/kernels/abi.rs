@@ -1,0 +1,70 @@
+//! The part of ggml's private ABI that the hooks rely on, copied by hand from
+//! its headers. `abi.c` holds every line of it against those headers when the
+//! program is built: see docs/UPGRADING-LLAMA.md.
+
+use std::ffi::{c_int, c_void};
+use std::mem::offset_of;
+
+use llama_cpp_sys_2::ggml_tensor;
+
+/// `struct ggml_compute_params` of ggml-cpu-impl.h: a thread's share of an
+/// operation.
+#[repr(C)]
+pub(super) struct Share {
+    /// This thread's index, below `threads`.
+    pub(super) thread: c_int,
+    pub(super) threads: c_int,
+    /// Bytes of memory at `work`, which all threads share.
+    pub(super) work_size: usize,
+    pub(super) work: *mut c_void,
+    pub(super) pool: *mut c_void,
+    /// ggml asks for its own reference implementation.
+    pub(super) use_reference: bool,
+}
+
+// The same numbers stand in abi.c.
+const _: () = assert!(offset_of!(Share, thread) == 0 && offset_of!(Share, threads) == 4);
+const _: () = assert!(offset_of!(Share, work_size) == 8 && offset_of!(Share, work) == 16);
+const _: () = assert!(offset_of!(Share, pool) == 24 && offset_of!(Share, use_reference) == 32);
+const _: () = assert!(size_of::<Share>() == 40);
+
+unsafe extern "C" {
+    /// ggml's own `llamafile_sgemm`, under the name that the linker gives it.
+    pub(super) fn __real_llamafile_sgemm(
+        share: *const Share,
+        rows: i64,
+        tokens: i64,
+        depth: i64,
+        weights: *const c_void,
+        weights_stride: i64,
+        activations: *const c_void,
+        activations_stride: i64,
+        results: *mut c_void,
+        results_stride: i64,
+        weights_type: c_int,
+        activations_type: c_int,
+        results_type: c_int,
+    ) -> bool;
+
+    /// ggml's own flash attention, likewise.
+    pub(super) fn __real_ggml_compute_forward_flash_attn_ext(share: *const Share, result: *mut ggml_tensor);
+
+    /// Waits until all threads of the pool are here.
+    pub(super) fn ggml_barrier(pool: *mut c_void);
+}
+
+impl Share {
+    /// This thread's part of `count` pieces of work.
+    pub(super) fn mine(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
+        (self.thread as usize..count).step_by(self.threads as usize)
+    }
+
+    /// This thread's part of `count` rows, in steps of four.
+    #[cfg(kernels)]
+    pub(super) fn my_rows(&self, count: usize) -> std::ops::Range<usize> {
+        let (thread, threads) = (self.thread as usize, self.threads as usize);
+        let quads = count.div_ceil(4);
+        let bound = |thread: usize| (quads * thread / threads * 4).min(count);
+        bound(thread)..bound(thread + 1)
+    }
+}

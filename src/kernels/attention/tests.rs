@@ -1,0 +1,125 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::kernels::Own;
+use crate::kernels::blocks::widen;
+use crate::kernels::portable::Portable;
+
+#[test]
+fn exp_is_right_to_three_parts_in_ten_million() {
+    for step in 0..8700 {
+        let x = -(step as f32) / 100.0;
+        let expected = f64::from(x).exp();
+        assert!((f64::from(exp(x)) / expected - 1.0).abs() < 3e-7, "e to the {x}");
+    }
+    assert_eq!((exp(0.0), exp(-88.0), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
+}
+
+#[test]
+fn what_is_hidden_at_the_end_is_left_out_in_steps_of_eight() {
+    let mut mask = [HIDDEN; 32];
+    assert_eq!(visible(&mask).len(), 0);
+    mask[9] = 0;
+    assert_eq!(visible(&mask).len(), 16);
+}
+
+const HEAD: usize = 64;
+const POSITIONS: usize = 384;
+
+/// Numbers from -1 to 1 that look random.
+fn noise(seed: u32, count: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Blocks of the scale 1/128.
+fn cache(seed: u32) -> Vec<Q8_0> {
+    let block = |numbers: &[f32]| Q8_0 {
+        scale: 0x2000,
+        values: std::array::from_fn(|at| (numbers[at] * 127.0).round() as i8),
+    };
+    noise(seed, POSITIONS * HEAD).chunks(BLOCK).map(block).collect()
+}
+
+/// Attention in the textbook's way, in f64.
+fn textbook(query: &[f32], keys: &[Q8_0], values: &[Q8_0], mask: &[u16]) -> Vec<f64> {
+    let number = |cache: &[Q8_0], position: usize, at: usize| {
+        let block = &cache[(position * HEAD + at) / BLOCK];
+        f64::from(widen(block.scale)) * f64::from(block.values[at % BLOCK])
+    };
+    let score = |position: usize| {
+        let products = (0..HEAD).map(|at| f64::from(query[at]) * number(keys, position, at));
+        if mask[position] == HIDDEN { f64::NEG_INFINITY } else { products.sum::<f64>() }
+    };
+    let scores: Vec<_> = (0..POSITIONS).map(score).collect();
+    let greatest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<_> = scores.iter().map(|score| (score - greatest).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    (0..HEAD)
+        .map(|at| (0..POSITIONS).map(|p| weights[p] * number(values, p, at)).sum::<f64>() / sum)
+        .collect()
+}
+
+fn attend<L: Loops, const GROUP: usize>(seed: u32, seen: usize) {
+    let (keys, values) = (cache(seed), cache(seed + 1));
+    let queries = noise(seed + 2, GROUP * HEAD);
+    let mut mask = vec![HIDDEN; POSITIONS];
+    mask[..seen].fill(0);
+    mask[seen / 2] = if seen > 1 { HIDDEN } else { 0 };
+    let stride = HEAD / BLOCK * size_of::<Q8_0>();
+    let attention = Attention {
+        head: HEAD,
+        positions: POSITIONS,
+        scale: 1.0,
+        keys: Column { first: keys.as_ptr(), stride },
+        values: Column { first: values.as_ptr(), stride },
+        queries: queries.as_ptr().cast(),
+        queries_stride: HEAD * size_of::<f32>(),
+        mask: mask.as_ptr(),
+    };
+    let mut sums = [Partial::NONE; GROUP];
+    for chunk in 0..POSITIONS / CHUNK {
+        let mut next = [const { MaybeUninit::uninit() }; GROUP];
+        // SAFETY: everything lies where it says; a chunk writes all of `next`.
+        unsafe {
+            attention.chunk::<L, GROUP>(0, chunk, &mut next);
+            sums.iter_mut().zip(&next).for_each(|(sum, next)| sum.add(next.assume_init_ref(), HEAD));
+        }
+    }
+    for (query, sum) in queries.chunks(HEAD).zip(&sums) {
+        let mut result = [const { MaybeUninit::uninit() }; HEAD];
+        // SAFETY: the sums of a head are written, and so then is the result.
+        let result = unsafe {
+            sum.finish(&mut result);
+            result.map(|number| number.assume_init())
+        };
+        for (result, expected) in result.iter().zip(textbook(query, &keys, &values, &mask)) {
+            // The query is rounded to eight bits.
+            assert!((f64::from(*result) - expected).abs() < 0.02, "{result} is not {expected}");
+        }
+    }
+}
+
+fn attend_in_groups<L: Loops>(seed: u32, seen: usize) {
+    attend::<L, 1>(seed, seen);
+    attend::<L, 2>(seed, seen);
+    attend::<L, 3>(seed, seen);
+    attend::<L, 4>(seed, seen);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn it_is_the_attention_of_the_textbook(seed in 0u32..1 << 30, seen in 1usize..POSITIONS) {
+        attend_in_groups::<Own>(seed, seen);
+    }
+
+    #[test]
+    fn in_plain_rust_it_is_the_attention_of_the_textbook_too(seed in 0u32..1 << 30, seen in 1usize..POSITIONS) {
+        attend_in_groups::<Portable>(seed, seen);
+    }
+}
