@@ -4,12 +4,12 @@
 //! `receipt-png FILE ARGS…`: the arguments go to torment-nexus. Without an
 //! option of the paper's own it does not wait for any.
 
-#[path = "../tests/it/fake_printer.rs"]
+#[path = "../tests/it/support/fake_printer.rs"]
 #[allow(dead_code)]
 mod fake_printer;
-#[path = "../tests/it/paper.rs"]
+#[path = "../tests/it/support/receipt_reader.rs"]
 #[allow(dead_code)]
-mod paper;
+mod receipt_reader;
 
 use std::env;
 use std::error::Error;
@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fake_printer::{Behaviour, FakePrinter};
-use paper::Paper;
+use receipt_reader::Paper;
 
 /// The default mechanism, to count what it would have lost.
 const BAUD: u32 = 9600;

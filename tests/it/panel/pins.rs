@@ -1,6 +1,6 @@
 //! The button and the light where there are none: on a machine without pins.
 
-use crate::nexus::Nexus;
+use crate::support::nexus::Nexus;
 
 /// No test may meet a board's real pins.
 fn is_a_board() -> bool {

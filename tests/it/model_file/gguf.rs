@@ -6,8 +6,8 @@ use std::io::Write;
 
 use torment_nexus::model_file::gguf;
 
-use crate::gguf_file::{BOOL, Gguf, STRING, Tensor, U8, U32, Value};
-use crate::nexus::{Ended, Nexus, ember_gguf};
+use crate::support::gguf_file::{BOOL, Gguf, STRING, Tensor, U8, U32, Value};
+use crate::support::nexus::{Ended, Nexus, ember_gguf};
 
 /// Lives on a file, or does not.
 fn run(bytes: impl AsRef<[u8]>) -> Ended {

@@ -20,8 +20,8 @@ use torment_nexus::model_file::download;
 use torment_nexus::model_file::download::address::web_address;
 use torment_nexus::model_file::download::http::{Client, Environment, Patience};
 
-use crate::nexus::{Ended, LIMIT, Nexus, ember_gguf};
-use crate::server::{Request, Server, file, head, send, status, wait_for_close};
+use crate::support::nexus::{Ended, LIMIT, Nexus, ember_gguf};
+use crate::support::server::{Request, Server, file, head, send, status, wait_for_close};
 
 /// The name of the file that every test downloads.
 const NAME: &str = "mind.gguf";

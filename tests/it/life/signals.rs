@@ -22,7 +22,7 @@ use torment_nexus::mind::model::Model;
 use torment_nexus::mind::session::Session;
 use torment_nexus::model_file::name::{ModelFile, ModelName};
 
-use crate::nexus::{LIMIT, Nexus};
+use crate::support::nexus::{LIMIT, Nexus};
 
 fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id() as i32), signal).expect("the program still runs");

@@ -9,12 +9,12 @@ use std::process::Command as StdCommand;
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
 
-use crate::fake_printer::{Behaviour, FakePrinter};
-use crate::nexus::{Ended, LIMIT, Nexus};
-use crate::paper::Paper;
+use crate::support::fake_printer::{Behaviour, FakePrinter};
+use crate::support::nexus::{Ended, LIMIT, Nexus};
+use crate::support::receipt_reader::Paper;
 
-const UNIT: &str = include_str!("../../hardware/torment-nexus.service");
-const OPTIONS: &str = include_str!("../../hardware/default");
+const UNIT: &str = include_str!("../../../hardware/torment-nexus.service");
+const OPTIONS: &str = include_str!("../../../hardware/default");
 
 /// The value of a setting of the unit.
 fn setting(name: &str) -> &'static str {

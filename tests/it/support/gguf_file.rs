@@ -1,6 +1,6 @@
 //! GGUF files taken apart and put together again, truthfully or not.
 
-use crate::nexus::ember_gguf;
+use crate::support::nexus::ember_gguf;
 
 /// Value types, `enum gguf_type`.
 pub const U8: u32 = 0;

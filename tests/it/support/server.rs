@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::nexus::LIMIT;
+use crate::support::nexus::LIMIT;
 
 /// What a client asked.
 #[derive(Debug, Clone)]

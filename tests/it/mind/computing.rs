@@ -1,6 +1,5 @@
 //! How it is computed changes no word: batches, threads, looking ahead.
 
-use torment_nexus::life::generator::Mind;
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::life::lifespan::Lifespan;
 use torment_nexus::mind::computing::Computing;
@@ -9,8 +8,7 @@ use torment_nexus::mind::sampler::Sampling;
 use torment_nexus::mind::session::Session;
 use torment_nexus::model_file::name::{ModelFile, ModelName};
 
-use crate::allocations;
-use crate::nexus::Nexus;
+use crate::support::nexus::Nexus;
 
 #[test]
 fn looking_ahead_changes_no_word_whatever_chooses_them() {
@@ -97,25 +95,4 @@ fn what_was_looked_ahead_at_and_not_said_leaves_no_trace() {
         session.logits().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()
     };
     assert!(logits(6) == logits(0));
-}
-
-#[test]
-fn a_token_allocates_nothing() {
-    let (model, interrupt) = model();
-    let dice = Sampling { temp: 0.8, seed: 1, dry_multiplier: 0.8, repeat_penalty: 1.1, ..Sampling::GREEDY };
-    for sampling in [Sampling::GREEDY, dice] {
-        let lifespan = Lifespan::new(1024.try_into().expect("not 0"), 1, 2048).expect("room");
-        let mut session =
-            Session::open(&model, lifespan, Computing::new(1, 6), &sampling).expect("a context");
-        session.prefill(&tokens(20), None, &interrupt).expect("a prompt");
-        let mut piece = Vec::with_capacity(256);
-        // The first one makes room.
-        session.next(&mut piece).expect("a token");
-        let before = allocations::count();
-        for _ in 0..900 {
-            piece.clear();
-            session.next(&mut piece).expect("a token");
-        }
-        assert_eq!(allocations::count() - before, 0, "{sampling:?}");
-    }
 }

@@ -1,6 +1,6 @@
 //! The first screen of `--help`, and every option's variable.
 
-use crate::nexus::Nexus;
+use crate::support::nexus::Nexus;
 
 fn help() -> String {
     let ended = Nexus::new().run(["--help"]);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::nexus::{DEATH, Ended, Nexus, ember_gguf};
+use crate::support::nexus::{DEATH, Ended, Nexus, ember_gguf};
 
 const FILE: &str = "state/prompt-state";
 const SHORT: [&str; 4] = ["-c", "400", "--state-dir", "state"];

@@ -17,9 +17,9 @@ use torment_nexus::paper::receipt::{Line, Summary};
 use torment_nexus::state::lives::{Lives, Record};
 use torment_nexus::text::stdout::Output;
 
-use crate::fake_printer::{Behaviour, FakePrinter, Received};
-use crate::nexus::{DEATH, Ended, Nexus};
-use crate::paper::Paper;
+use crate::support::fake_printer::{Behaviour, FakePrinter, Received};
+use crate::support::nexus::{DEATH, Ended, Nexus};
+use crate::support::receipt_reader::Paper;
 
 /// A printer that is much faster than any: tests wait for no paper.
 const FAST: [&str; 4] = ["--printer-baud", "4000000", "--printer-line-ms", "1"];

@@ -1,6 +1,6 @@
 //! The prompt: which one is taken, how it is framed, how much it may take.
 
-use crate::nexus::{DEATH, Nexus, ember_gguf, replace};
+use crate::support::nexus::{DEATH, Nexus, ember_gguf, replace};
 
 /// The prompt's tokens, as `--verbose` tells them.
 fn prompt_tokens(stderr: &str) -> u32 {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::paper::Paper;
+use crate::support::receipt_reader::Paper;
 
 /// The longest that anything in there may take: a life of ember takes about a
 /// minute on a quiet machine.

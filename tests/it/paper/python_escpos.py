@@ -1,5 +1,5 @@
-"""Prints the bytes that src/escpos.rs is compared with, as python-escpos makes
-them: pip install python-escpos==3.1, then python3 tests/python_escpos.py"""
+"""Prints the bytes that src/paper/escpos.rs is compared with, as python-escpos makes
+them: pip install python-escpos==3.1, then python3 tests/it/paper/python_escpos.py"""
 
 from escpos.constants import RT_STATUS_PAPER
 from escpos.printer import Dummy

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::nexus::{Nexus, ember_gguf, key_u32, replace};
+use crate::support::nexus::{Nexus, ember_gguf, key_u32, replace};
 
 fn with_prompt(content: impl AsRef<[u8]>, parts: &[&str]) {
     let nexus = Nexus::new();

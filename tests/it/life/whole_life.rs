@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use assert_cmd::Command;
 
-use crate::nexus::{DEATH, Ended, LIMIT, Nexus, USED, ember_gguf, key_u32, replace};
+use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, USED, ember_gguf, key_u32, replace};
 
 /// Two tokens of ember's vocabulary.
 const EOS: u32 = 2;

@@ -17,8 +17,8 @@ use std::time::Duration;
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
 
-use crate::gguf_file::{ARRAY, BOOL, F32, Gguf, I32, STRING, Tensor, U8, U16, U32, U64, Value};
-use crate::nexus::{DEATH, Nexus, ember_gguf};
+use crate::support::gguf_file::{ARRAY, BOOL, F32, Gguf, I32, STRING, Tensor, U8, U16, U32, U64, Value};
+use crate::support::nexus::{DEATH, Nexus, ember_gguf};
 
 /// Cases of a normal test run: some 40 s on two cores.
 const CASES: Range<u64> = 0..3000;

@@ -1,0 +1,78 @@
+//! A token of a life allocates nothing. A test binary of its own: its allocator
+//! counts, and there can be only one.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use torment_nexus::life::generator::Mind;
+use torment_nexus::life::interrupt::Interrupt;
+use torment_nexus::life::lifespan::Lifespan;
+use torment_nexus::mind::computing::Computing;
+use torment_nexus::mind::model::{Model, Token};
+use torment_nexus::mind::sampler::Sampling;
+use torment_nexus::mind::session::Session;
+use torment_nexus::model_file::name::{ModelFile, ModelName};
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, with a count for each thread.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: the system's allocator does it all. `realloc`'s default comes here.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // A thread that ends has no count any more.
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's word.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's word.
+        unsafe { System.dealloc(memory, layout) };
+    }
+}
+
+/// How often this thread allocated by Rust's hand so far; llama.cpp's own
+/// allocations are not Rust's.
+fn count() -> u64 {
+    COUNT.with(Cell::get)
+}
+
+fn model() -> (Model, Interrupt) {
+    let (raise, interrupt) = Interrupt::new();
+    std::mem::forget(raise);
+    let file = ModelFile::find(&ModelName::Ember, "models".as_ref(), &interrupt).expect("ember");
+    (Model::load(&file, false, &interrupt).expect("ember loads"), interrupt)
+}
+
+/// Tokens without sense.
+fn tokens(count: i32) -> Vec<Token> {
+    (0..count).map(|index| Token::new(300 + index * 37 % 1500)).collect()
+}
+
+#[test]
+fn a_token_allocates_nothing() {
+    let (model, interrupt) = model();
+    let dice = Sampling { temp: 0.8, seed: 1, dry_multiplier: 0.8, repeat_penalty: 1.1, ..Sampling::GREEDY };
+    for sampling in [Sampling::GREEDY, dice] {
+        let lifespan = Lifespan::new(1024.try_into().expect("not 0"), 1, 2048).expect("room");
+        let mut session =
+            Session::open(&model, lifespan, Computing::new(1, 6), &sampling).expect("a context");
+        session.prefill(&tokens(20), None, &interrupt).expect("a prompt");
+        let mut piece = Vec::with_capacity(256);
+        // The first one makes room.
+        session.next(&mut piece).expect("a token");
+        let before = count();
+        for _ in 0..900 {
+            piece.clear();
+            session.next(&mut piece).expect("a token");
+        }
+        assert_eq!(count() - before, 0, "{sampling:?}");
+    }
+}

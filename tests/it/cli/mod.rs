@@ -1,0 +1,4 @@
+//! Options, variables, and input that is refused.
+
+mod bad_input;
+mod help;

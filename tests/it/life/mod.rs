@@ -1,0 +1,5 @@
+//! Whole lives of ember, and every way they end.
+
+mod prompt;
+mod signals;
+mod whole_life;

@@ -1,0 +1,4 @@
+//! What the model computes, from within.
+
+mod computing;
+mod prompt_state;

@@ -1,0 +1,3 @@
+//! Button and light where there are none.
+
+mod pins;

@@ -1,0 +1,8 @@
+//! What the tests share: the program started in a folder of its own, a printer on a
+//! pseudo-terminal, a reader of receipts, an HTTP server, a writer of GGUF files.
+
+pub mod fake_printer;
+pub mod gguf_file;
+pub mod nexus;
+pub mod receipt_reader;
+pub mod server;
