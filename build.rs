@@ -1,8 +1,8 @@
-//! Leads two of ggml's hot loops to `src/kernels/hooks.rs`: the linker renames
-//! the calls of them, and nothing of llama.cpp is changed. Checks that what the
-//! hooks copy of ggml's private ABI is what ggml's headers say. And says which
-//! kernels the machine that this is built for gets, and what the numbers of a
-//! life depend on beside its model.
+//! Has the linker redirect two of ggml's functions to `src/kernels/hooks.rs`
+//! (`--wrap`); llama.cpp itself is not changed. Checks that what the hooks copy
+//! of ggml's private ABI is what ggml's headers say. Chooses the kernels for
+//! the target, and computes the part of the prompt state's key that depends on
+//! the code.
 
 #[path = "build/key.rs"]
 mod key;
@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok("x86_64") if ["avx2", "fma", "f16c"].into_iter().all(has) => "avx2",
         _ => return Ok(()),
     };
-    // With a name, and without one: there are some.
+    // `kernels = "name"` for the one set, and `kernels` for code that needs
+    // any.
     println!("cargo:rustc-cfg=kernels=\"{kernels}\"");
     println!("cargo:rustc-cfg=kernels");
     Ok(())
@@ -51,7 +52,7 @@ fn check_abi() -> Result<(), Box<dyn Error>> {
         .std("c11")
         .flag("-Werror=incompatible-pointer-types")
         .flag("-Werror=implicit-function-declaration")
-        // ggml's own headers.
+        // Warnings in ggml's own headers are not ours.
         .warnings(false)
         .cargo_metadata(false)
         .try_compile_intermediates()
@@ -63,9 +64,9 @@ fn check_abi() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The folder of ggml's source, which llama-cpp-sys-2's own build was made of.
+/// The folder of ggml's source that llama-cpp-sys-2 has compiled.
 fn ggml_source() -> Result<PathBuf, Box<dyn Error>> {
-    // …/out/lib/cmake, beside …/out/build.
+    // The variable names …/out/lib/cmake; CMake's cache is in …/out/build.
     let cmake = PathBuf::from(env::var("DEP_LLAMA_GGML_CMAKE_DIR")?);
     let cache = cmake.ancestors().nth(2).ok_or("no build folder of llama.cpp")?.join("build/CMakeCache.txt");
     let text = fs::read_to_string(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;

@@ -1,16 +1,16 @@
-//! The key of the code that computes: build.rs puts it into the program, and a
-//! prompt state that was written by other code is not restored.
+//! The key of the code that computes: build.rs puts it into the program, which
+//! restores no prompt state that other code has written.
 //!
-//! A file of its own, so that the tests can try it on a copy of the tree.
+//! In a file of its own, so that the tests can run it on a copy of the tree.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// What decides the bits of what is computed, in the tree's root: the versions
-/// of llama.cpp and of the compiler's flags, and our own code. All files of a
-/// folder count.
+/// What decides the exact numbers that are computed, relative to the tree's
+/// root: llama.cpp's version, the compiler's flags, and our own code. All files
+/// of a folder count.
 pub(crate) const SOURCES: [&str; 5] =
     ["Cargo.lock", ".cargo/config.toml", "script/llama.cmake", "src/kernels", "src/mind"];
 
@@ -20,7 +20,7 @@ pub(crate) const SOURCES: [&str; 5] =
 /// # Errors
 ///
 /// When a source is missing, cannot be read, or is a folder without a file: a
-/// source that was moved must not count as one that never changes.
+/// source that was moved must not drop out of the key unnoticed.
 pub(crate) fn of(root: &Path, target: &[String]) -> io::Result<u64> {
     let mut digest = DefaultHasher::new();
     target.hash(&mut digest);
@@ -37,8 +37,8 @@ pub(crate) fn of(root: &Path, target: &[String]) -> io::Result<u64> {
     Ok(digest.finish())
 }
 
-/// The file at `path`, or all files of the folder there and of its folders, in
-/// the order of their names.
+/// The file at `path`, or all files below the folder there, in the order of
+/// their names.
 fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);

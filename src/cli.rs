@@ -28,12 +28,14 @@ const DEFAULT_MAX_THREADS: usize = 4;
 /// llama.cpp's own bound on its thread pool (`GGML_MAX_N_THREADS`).
 const MAX_THREADS: i64 = 512;
 
-/// The narrowest paper that is still read, and the widest: 80 mm in font B.
+/// Columns of the narrowest paper on which text is still readable, and of the
+/// widest: 80 mm in font B.
 const MIN_COLUMNS: i64 = 16;
 const MAX_COLUMNS: i64 = 64;
 
-/// The slowest paper, in milliseconds a line, twice the default: the death and
-/// what waits before it are some 20 lines, and a life's end waits 30 s for them.
+/// The slowest printer, in milliseconds a line, twice the default: the lines of
+/// the death and those queued before them are some 20, and the end of a life
+/// waits 30 s for them.
 const MAX_LINE_MILLIS: u64 = 1_500;
 
 const AFTER_HELP: &str = "Every option can also be given as an environment variable: TORMENT_ and the \

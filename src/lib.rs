@@ -1,5 +1,5 @@
-//! A language model in a box: it thinks aloud until its context window is
-//! full, is told so, and dies in a real panic.
+//! A language model in a box: it generates text until its context window is 95
+//! % full, then prints that its memory is exhausted and dies in a real panic.
 //!
 //! One life runs in one direction, and [`run`] reads as that paragraph:
 //!

@@ -1,5 +1,5 @@
-//! A token of a life allocates nothing. A test binary of its own: its allocator
-//! counts, and there can be only one.
+//! A token of a life allocates nothing in Rust. A test binary of its own: it
+//! installs a global allocator that counts, and a program can have only one.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -17,29 +17,33 @@ thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, with a count for each thread.
+/// The system's allocator, which counts allocations per thread.
 struct Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: the system's allocator does it all. `realloc`'s default comes here.
+// SAFETY: every call is passed on to `System`, which keeps the trait's
+// contract. The defaults of `realloc` and `alloc_zeroed` call `alloc`, and are
+// counted.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that ends has no count any more.
+        // The count of a thread that is ending is gone.
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's word.
+        // SAFETY: the caller keeps this method's contract, which is the
+        // callee's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's word.
+        // SAFETY: the caller keeps this method's contract, which is the
+        // callee's.
         unsafe { System.dealloc(memory, layout) };
     }
 }
 
-/// How often this thread allocated by Rust's hand so far; llama.cpp's own
-/// allocations are not Rust's.
+/// How often this thread has called Rust's allocator so far. llama.cpp has its
+/// own allocations, which are not counted.
 fn count() -> u64 {
     COUNT.with(Cell::get)
 }
@@ -51,7 +55,7 @@ fn model() -> (Model, Interrupt) {
     (Model::load(&file, false, &interrupt).expect("ember loads"), interrupt)
 }
 
-/// Tokens without sense.
+/// Arbitrary tokens, always the same.
 fn tokens(count: i32) -> Vec<Token> {
     (0..count).map(|index| Token::new(300 + index * 37 % 1500)).collect()
 }
@@ -66,7 +70,7 @@ fn a_token_allocates_nothing() {
             Session::open(&model, lifespan, Computing::new(1, 6), &sampling).expect("a context");
         session.prefill(&tokens(20), None, &interrupt).expect("a prompt");
         let mut piece = Vec::with_capacity(256);
-        // The first one makes room.
+        // The first token may allocate what later ones reuse.
         session.next(&mut piece).expect("a token");
         let before = count();
         for _ in 0..900 {

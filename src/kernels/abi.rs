@@ -1,6 +1,6 @@
 //! The part of ggml's private ABI that the hooks rely on, copied by hand from
-//! its headers. `abi.c` holds every line of it against those headers when the
-//! program is built: see docs/UPGRADING-LLAMA.md.
+//! its headers. The build checks every line of it by compiling `abi.c` against
+//! those headers: see docs/UPGRADING-LLAMA.md.
 
 use std::ffi::{c_int, c_void};
 use std::mem::offset_of;
@@ -18,18 +18,18 @@ pub(super) struct Share {
     pub(super) work_size: usize,
     pub(super) work: *mut c_void,
     pub(super) pool: *mut c_void,
-    /// ggml asks for its own reference implementation.
+    /// Whether ggml asks for its own reference implementation.
     pub(super) use_reference: bool,
 }
 
-// The same numbers stand in abi.c.
+// Keep these numbers equal to those in abi.c.
 const _: () = assert!(offset_of!(Share, thread) == 0 && offset_of!(Share, threads) == 4);
 const _: () = assert!(offset_of!(Share, work_size) == 8 && offset_of!(Share, work) == 16);
 const _: () = assert!(offset_of!(Share, pool) == 24 && offset_of!(Share, use_reference) == 32);
 const _: () = assert!(size_of::<Share>() == 40);
 
 unsafe extern "C" {
-    /// ggml's own `llamafile_sgemm`, under the name that the linker gives it.
+    /// ggml's own `llamafile_sgemm`, under the name that `--wrap` gives it.
     pub(super) fn __real_llamafile_sgemm(
         share: *const Share,
         rows: i64,
@@ -49,17 +49,18 @@ unsafe extern "C" {
     /// ggml's own flash attention, likewise.
     pub(super) fn __real_ggml_compute_forward_flash_attn_ext(share: *const Share, result: *mut ggml_tensor);
 
-    /// Waits until all threads of the pool are here.
+    /// Waits until all threads of the pool have called it.
     pub(super) fn ggml_barrier(pool: *mut c_void);
 }
 
 impl Share {
-    /// This thread's part of `count` pieces of work.
+    /// The indices of this thread's share of `count` pieces of work.
     pub(super) fn mine(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
         (self.thread as usize..count).step_by(self.threads as usize)
     }
 
-    /// This thread's part of `count` rows, in steps of four.
+    /// The range of this thread's share of `count` rows: a multiple of four
+    /// rows, except for the last share.
     #[cfg(kernels)]
     pub(super) fn my_rows(&self, count: usize) -> std::ops::Range<usize> {
         let (thread, threads) = (self.thread as usize, self.threads as usize);

@@ -1,28 +1,28 @@
 //! Attention over a KV cache of q8_0, in chunks of positions.
 //!
-//! ggml widens every value of the cache once for each query head, and spreads
-//! the heads over the threads. Here the query heads that share a head of the
-//! cache share one pass over it, and threads take chunks of the positions. The
-//! sums of the chunks are added up in the order of the positions, so the result
-//! depends neither on the number of threads nor on how many tokens are
-//! computed at once.
+//! ggml converts every number of the cache to f32 once for each query head, and
+//! divides the heads among the threads. Here the query heads that share a head
+//! of the cache share one pass over it, and threads take chunks of the
+//! positions. The sums of the chunks are added in the order of the positions,
+//! so that the result is bit-identical for any number of threads and any batch
+//! of tokens.
 //!
-//! What is done for each position of the cache is an implementation of [`Loops`]:
-//! one for each instruction set.
+//! The work for each position of the cache is done by an implementation of
+//! [`Loops`], one for each instruction set.
 
 use std::mem::MaybeUninit;
 use std::slice;
 
 use super::blocks::{BLOCK, Q8_0, add_product};
 
-/// The innermost loops of attention, for one instruction set. Their contract is
-/// this one for all of them.
+/// The innermost loops of attention, for one instruction set. All
+/// implementations have the contract that is stated here.
 ///
-/// A *block* is [`BLOCK`] numbers of a head: each call covers one block of
-/// `GROUP` query heads, over positions that lie one after the other.
+/// A *block* is [`BLOCK`] numbers of a head. Each call covers one block of
+/// `GROUP` query heads, over consecutive positions.
 pub(super) trait Loops {
-    /// Adds to `scores`, for each position, the product of its key's block with
-    /// each query's.
+    /// For each position and query head, adds the dot product of the key's
+    /// block and the query's block to `scores`.
     ///
     /// # Safety
     ///
@@ -35,14 +35,14 @@ pub(super) trait Loops {
         scores: &mut [Row; GROUP],
     );
 
-    /// Writes to the sums of `partials`, [`BLOCK`] of them from number `start`
-    /// on, what the `weights` times the values' blocks add up to.
+    /// For [`BLOCK`] numbers of a head from number `start` on, writes the sums
+    /// of weight × value over the positions to the sums of `partials`.
     ///
     /// # Safety
     ///
     /// `count` is a multiple of 8 and at most [`CHUNK`]; a block can be read at
-    /// each of the first `count` positions of `values`; `start` + [`BLOCK`] is at
-    /// most [`MAX_HEAD`].
+    /// each of the first `count` positions of `values`; `start` is at most
+    /// [`MAX_HEAD`] − [`BLOCK`].
     unsafe fn sum_values<const GROUP: usize>(
         values: Column,
         count: usize,
@@ -52,30 +52,32 @@ pub(super) trait Loops {
     );
 }
 
-/// Positions that are one piece of work. (Their products with 15 bits and with
-/// eight fit in an i32, too.)
+/// Positions in one piece of work. Small enough that the sum of that many
+/// products of a 15-bit and an 8-bit integer fits in an i32.
 pub(super) const CHUNK: usize = 128;
 
-/// The longest head that is computed here.
+/// The longest head that is computed here, in numbers.
 pub(super) const MAX_HEAD: usize = 256;
 
-/// Query heads that share one pass over the cache.
+/// The most query heads that share one pass over the cache.
 pub(super) const MAX_GROUP: usize = 4;
 
-/// A number for each position of a chunk.
+/// One f32 for each position of a chunk.
 pub(super) type Row = [f32; CHUNK];
 
-/// -∞ as a half: a position that may not be looked at.
+/// -∞ as f16: the mask's value for a position that the token must not attend
+/// to.
 const HIDDEN: u16 = 0xFC00;
 
-/// e to the power of a number not above 0; 0 for those below -87. Relative
-/// error 2e-7. Written so that a compiler makes vectors of a loop over it.
+/// e to the power of a number not above 0; 0 for -87 and below. Relative error
+/// below 3e-7. Written without branches, so that the compiler vectorises a loop
+/// over it.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 × 2^23: adding it rounds to an integer
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // The Taylor series: |r| is at most 0.35.
+    // The Taylor series of e^r, highest power first: |r| is at most 0.35.
     const SERIES: [f32; 7] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
     let counts = x > -87.0;
     let x = if counts { x } else { 0.0 };
@@ -86,12 +88,13 @@ fn exp(x: f32) -> f32 {
     for &term in &SERIES[1..] {
         sum = add_product(sum, r, term);
     }
-    // Into the exponent; the shift drops the magic number's own bits.
+    // Adds n to the exponent; the shift drops the bits of the rounding
+    // constant.
     let power = f32::from_bits(sum.to_bits().wrapping_add(shifted.to_bits() << 23));
     if counts { power } else { 0.0 }
 }
 
-/// 32 numbers of a query as eight bits, with the scale kept whole.
+/// 32 numbers of a query as 8-bit integers, with an f32 scale.
 #[derive(Clone, Copy)]
 pub(super) struct Quantized {
     pub scale: f32,
@@ -104,9 +107,10 @@ impl Quantized {
     fn of(numbers: &[f32; BLOCK]) -> Self {
         let greatest = numbers.iter().fold(0.0f32, |greatest, number| greatest.max(number.abs()));
         let inverse = if greatest == 0.0 { 0.0 } else { 127.0 / greatest };
-        // 1.5 × 2^23, as above: it rounds to even.
+        // Adding 1.5 × 2^23 rounds to the nearest integer, ties to even, as in
+        // `exp`.
         let round = |number: f32| (number * inverse + 12_582_912.0).to_bits() as u8 as i8;
-        // A loop: `map` is a call for each block.
+        // A loop, because `map` compiles to a call for each block.
         let mut values = [0; BLOCK];
         for (value, &number) in values.iter_mut().zip(numbers) {
             *value = round(number);
@@ -139,39 +143,40 @@ pub(super) struct Attention {
     pub positions: usize,
     /// What a score is multiplied by.
     pub scale: f32,
-    /// The first blocks of the keys of the head of the cache.
+    /// The keys of this head of the cache: the first block of each position.
     pub keys: Column,
-    /// The first blocks of its values.
+    /// The values of this head of the cache, likewise.
     pub values: Column,
-    /// The first of the query heads, f32.
+    /// The first query head: `head` numbers of f32.
     pub queries: *const u8,
     /// From one query head to the next.
     pub queries_stride: usize,
-    /// The token's mask, a half for each position: 0, or [`HIDDEN`].
+    /// The token's mask, one f16 for each position: 0, or [`HIDDEN`].
     pub mask: *const u16,
 }
 
-/// What attention over some of the positions gives: sums that are to be divided
-/// by `weight`, all relative to e to the `greatest` score.
+/// Attention over some of the positions: weighted sums of the values, not yet
+/// divided by `weight`. All are relative to e to the `greatest` score.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Partial {
     greatest: f32,
     weight: f32,
-    /// As many of them are written as a head has numbers.
+    /// Only the first `head` of them are ever written.
     sums: [MaybeUninit<f32>; MAX_HEAD],
 }
 
 impl Partial {
-    /// Of no position at all.
+    /// Attention over no positions.
     pub(super) const NONE: Self =
         Self { greatest: f32::NEG_INFINITY, weight: 0.0, sums: [MaybeUninit::new(0.0); MAX_HEAD] };
 
-    /// A partial in `memory`, its sums not written yet.
+    /// Starts a partial in `memory`; its sums are not written yet.
     fn begin(memory: &mut MaybeUninit<Self>, greatest: f32, weight: f32) -> &mut Self {
         let partial = memory.as_mut_ptr();
-        // SAFETY: the memory is a partial's. The third field, the sums, may be
-        // uninitialised in one, so that with these two it is whole.
+        // SAFETY: `memory` has the size and alignment of a partial. Its third
+        // field, the sums, may be uninitialised, so that writing the other two
+        // makes it a valid value.
         unsafe {
             (&raw mut (*partial).greatest).write(greatest);
             (&raw mut (*partial).weight).write(weight);
@@ -185,11 +190,11 @@ impl Partial {
         self.sums.as_mut_ptr().cast()
     }
 
-    /// Adds what later positions gave.
+    /// Adds the result of the positions that follow.
     ///
     /// # Safety
     ///
-    /// The first `head` sums of both are written, and `head` is at most
+    /// The first `head` sums of both are initialised, and `head` is at most
     /// [`MAX_HEAD`].
     pub(super) unsafe fn add(&mut self, later: &Self, head: usize) {
         if later.weight == 0.0 {
@@ -202,7 +207,8 @@ impl Partial {
         let (old, new) = (exp(self.greatest - greatest), exp(later.greatest - greatest));
         self.greatest = greatest;
         self.weight = self.weight * old + later.weight * new;
-        // SAFETY: this function's contract.
+        // SAFETY: by this function's contract the first `head` sums of both are
+        // initialised and lie in their arrays.
         let (sums, later) = unsafe {
             (
                 slice::from_raw_parts_mut(self.sums.as_mut_ptr().cast::<f32>(), head),
@@ -214,14 +220,17 @@ impl Partial {
         }
     }
 
-    /// Writes the weighted mean of the values.
+    /// Writes the weighted mean of the values: `sums` / `weight`, or zeros
+    /// where no position had weight.
     ///
     /// # Safety
     ///
-    /// As many sums are written as `result` has numbers, at most [`MAX_HEAD`].
+    /// As many sums are initialised as `result` has numbers, at most
+    /// [`MAX_HEAD`].
     pub(super) unsafe fn finish(&self, result: &mut [MaybeUninit<f32>]) {
         let inverse = if self.weight == 0.0 { 0.0 } else { 1.0 / self.weight };
-        // SAFETY: this function's contract.
+        // SAFETY: by this function's contract so many sums are initialised and
+        // lie in the array.
         let sums = unsafe { slice::from_raw_parts(self.sums.as_ptr().cast::<f32>(), result.len()) };
         for (result, sum) in result.iter_mut().zip(sums) {
             result.write(sum * inverse);
@@ -230,13 +239,14 @@ impl Partial {
 }
 
 impl Attention {
-    /// Attention of the `GROUP` query heads from `first_head` on, over the
-    /// positions of chunk `chunk`. Writes `partials` and their first `head` sums.
+    /// Computes attention of the `GROUP` query heads from `first_head` on, over
+    /// the positions of chunk number `chunk`. Initialises `partials` and their
+    /// first `head` sums.
     ///
     /// # Safety
     ///
-    /// Everything lies where the fields say, for these query heads, and `chunk`
-    /// begins before `positions`.
+    /// All operands lie where the fields say, for these query heads, and the
+    /// first position of `chunk` is below `positions`.
     #[inline(never)]
     pub(super) unsafe fn chunk<L: Loops, const GROUP: usize>(
         &self,
@@ -246,17 +256,20 @@ impl Attention {
     ) {
         let first = chunk * CHUNK;
         let count = CHUNK.min(self.positions - first);
-        // SAFETY: the mask has a half for each position.
+        // SAFETY: the mask has an f16 for each position, and the chunk's
+        // `count` positions from `first` on are among them.
         let mask = visible(unsafe { slice::from_raw_parts(self.mask.add(first), count) });
         let mut weights = [[0.0; CHUNK]; GROUP];
         for block in 0..self.head / BLOCK {
             let queries: [Quantized; GROUP] = std::array::from_fn(|head| {
                 let query = self.queries.wrapping_add((first_head + head) * self.queries_stride);
-                // SAFETY: a query head has `head` numbers.
+                // SAFETY: by this function's contract a query head has `head`
+                // numbers, of which this is block number `block`.
                 Quantized::of(unsafe { &*query.cast::<[f32; BLOCK]>().add(block) })
             });
-            // SAFETY: the cache has a block for each position; a mask's length is
-            // a multiple of 8, since the number of positions is.
+            // SAFETY: the cache has a block for each position. The mask's
+            // length is at most `CHUNK`, and a multiple of 8 because
+            // `positions` is.
             unsafe { L::score(self.block(self.keys, first, block), mask.len(), &queries, &mut weights) };
         }
         let mut weights_of = weights.iter_mut();
@@ -267,18 +280,19 @@ impl Attention {
         });
         for block in 0..self.head / BLOCK {
             let values = self.block(self.values, first, block);
-            // SAFETY: as above; a head has at most `MAX_HEAD` numbers.
+            // SAFETY: as above; a head has at most `MAX_HEAD` numbers, and this
+            // block of `BLOCK` is among them.
             unsafe { L::sum_values(values, mask.len(), &weights, block * BLOCK, &mut partials) };
         }
     }
 
-    /// A block of the positions from `first` on.
+    /// Block number `block` of the head, for the positions from `first` on.
     fn block(&self, column: Column, first: usize, block: usize) -> Column {
         Column { first: column.at(first).wrapping_add(block), ..column }
     }
 
-    /// Scores to weights, relative to the greatest score; returns that and the
-    /// weights' sum.
+    /// Turns scores into weights, e^(score − greatest score). Returns the
+    /// greatest score and the sum of the weights.
     #[inline(always)]
     fn weigh(&self, scores: &mut [f32], mask: &[u16]) -> (f32, f32) {
         let mut greatest = f32::NEG_INFINITY;
@@ -289,7 +303,7 @@ impl Attention {
         for score in scores.iter_mut() {
             *score = exp(*score - greatest);
         }
-        // Four sums, so that a compiler makes a vector of them.
+        // Four sums, so that the compiler keeps them in one vector register.
         let mut sums = [0.0f32; 4];
         for four in scores.chunks_exact(4) {
             sums.iter_mut().zip(four).for_each(|(sum, weight)| *sum += weight);
@@ -298,8 +312,8 @@ impl Attention {
     }
 }
 
-/// The part of a mask up to the last position that is not hidden, in steps of
-/// eight.
+/// The mask without the hidden positions at its end, rounded up to a multiple
+/// of eight.
 fn visible(mask: &[u16]) -> &[u16] {
     let hidden = mask.rchunks_exact(8).take_while(|eight| **eight == [HIDDEN; 8]).count();
     &mask[..mask.len() - 8 * hidden]

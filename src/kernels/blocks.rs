@@ -1,15 +1,16 @@
-//! Blocks of numbers: how GGUF's formats lay them out.
+//! The layouts of GGUF's block formats.
 //!
-//! Names and layouts are GGUF's. A block is `scale × integers`; the scale is a
-//! half. What activations are rounded to is not in the file: ggml makes it.
+//! Names and layouts are GGUF's. A block is `scale × integers`, the scale an
+//! f16. The formats of activations are ggml's own: it quantizes them before
+//! each product, and they are in no file.
 
-/// Numbers in a block of q8_0 and q5_0.
+/// Numbers in a block of q8_0 or q5_0.
 pub(super) const BLOCK: usize = 32;
 
-/// Numbers in a block of the K formats.
+/// Numbers in a super-block, the block of the K formats.
 pub(super) const SUPER_BLOCK: usize = 256;
 
-/// 32 numbers: `scale × values`.
+/// 32 numbers of eight bits: `scale × value`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Q8_0 {
@@ -17,8 +18,9 @@ pub(super) struct Q8_0 {
     pub values: [i8; BLOCK],
 }
 
-/// 32 numbers of five bits: `scale × (value − 16)`. The low halves of the
-/// first and the last 16 share bytes; the fifth bits stand apart.
+/// 32 numbers of five bits: `scale × (value − 16)`. Each byte of `low_bits`
+/// holds the low four bits of number i and of number i + 16; the fifth bits are
+/// in `fifth_bits`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Q5_0 {
@@ -27,21 +29,23 @@ pub(super) struct Q5_0 {
     pub low_bits: [u8; BLOCK / 2],
 }
 
-/// Eight times 32 numbers of four bits:
+/// 256 numbers of four bits, in eight groups of 32. In group i a number is
 /// `scale × scales[i] × value − min × mins[i]`.
 ///
-/// The first and the second 32 of each 64 share bytes.
+/// Each byte of `values` holds numbers i and i + 32 of 64 numbers, the first
+/// in its low four bits.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Q4K {
     pub scale: u16,
     pub min: u16,
-    /// Eight scales and eight mins of six bits.
+    /// Eight scales and eight mins of six bits each, packed.
     pub scales: [u8; 12],
     pub values: [u8; SUPER_BLOCK / 2],
 }
 
-/// Sixteen times 16 numbers of six bits: `scale × scales[i] × (value − 32)`.
+/// 256 numbers of six bits, in sixteen groups of 16. In group i a number is
+/// `scale × scales[i] × (value − 32)`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Q6K {
@@ -51,13 +55,13 @@ pub(super) struct Q6K {
     pub scale: u16,
 }
 
-/// 256 activations of -127 to 127: `scale × values`.
+/// 256 activations: `scale × value`, with values from -127 to 127.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Q8K {
     pub scale: f32,
     pub values: [i8; SUPER_BLOCK],
-    /// Of each 16 values.
+    /// The sum of each 16 values.
     pub sums: [i16; SUPER_BLOCK / 16],
 }
 
@@ -65,7 +69,8 @@ const _: () = assert!(size_of::<Q8_0>() == 34 && size_of::<Q5_0>() == 22);
 const _: () = assert!(size_of::<Q4K>() == 144 && size_of::<Q6K>() == 210 && size_of::<Q8K>() == 292);
 
 impl Q4K {
-    /// The eight scales, and the eight mins, a byte each.
+    /// Unpacks the eight scales and the eight mins: a byte each, the first one
+    /// in the lowest byte.
     #[inline(always)]
     pub(super) fn scales_and_mins(packed: [u8; 12]) -> (u64, u64) {
         const SIX: u32 = 0x3F3F_3F3F;
@@ -81,17 +86,18 @@ impl Q4K {
     }
 }
 
-/// A half as a float; infinities and NaNs are taken for numbers.
+/// f16 to f32; infinities and NaNs are converted as if they were ordinary
+/// numbers.
 #[cfg(any(test, not(kernels)))]
 #[inline(always)]
 pub(crate) fn widen(half: u16) -> f32 {
-    // The exponent's bias is 127 instead of 15.
+    // 2^112: the exponent's bias is 127 in an f32 and 15 in an f16.
     const REBIAS: f32 = f32::from_bits((127 + 127 - 15) << 23);
     let magnitude = f32::from_bits(u32::from(half & 0x7FFF) << 13) * REBIAS;
     if half & 0x8000 == 0 { magnitude } else { -magnitude }
 }
 
-/// `a × b + c`, rounded once where the machine can.
+/// `a × b + c`, fused (rounded once) where the target has the instruction.
 #[inline(always)]
 pub(super) fn add_product(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }

@@ -1,4 +1,4 @@
-//! ggml's flash attention on our kernels: which operands they are made for, and
+//! ggml's flash attention on our kernels: which operands the kernels take, and
 //! how the threads share the work.
 
 use std::mem::MaybeUninit;
@@ -12,7 +12,8 @@ use super::abi::{Share, ggml_barrier};
 use super::attention::{Attention, CHUNK, Column, Loops, MAX_GROUP, MAX_HEAD, Partial};
 use super::blocks::{BLOCK, Q8_0};
 
-/// The operands of ggml's flash attention, of a kind that the kernels take.
+/// The operands of one flash attention operation that these kernels can
+/// compute.
 pub(super) struct FlashAttention<'a> {
     queries: &'a ggml_tensor,
     keys: &'a ggml_tensor,
@@ -23,22 +24,23 @@ pub(super) struct FlashAttention<'a> {
     head: usize,
     tokens: usize,
     query_heads: usize,
-    /// Query heads for each head of the cache.
+    /// Query heads that share one head of the cache.
     sharing: usize,
     positions: usize,
 }
 
 impl<'a> FlashAttention<'a> {
     /// The operands of the operation that computes `result`; `None` where the
-    /// kernels are not made for them, or where ggml's own asserts would refuse
-    /// them: ggml then computes, or reports, by itself.
+    /// kernels do not support them, or where ggml's own asserts would refuse
+    /// them: the hook then calls ggml's function.
     ///
     /// # Safety
     ///
-    /// The sources of `result` are null or tensors, and each tensor's data has
-    /// as much as its sizes and strides say.
+    /// The sources of `result` are null or valid tensors, and each tensor's
+    /// data is as long as its sizes and strides say.
     pub(super) unsafe fn of(result: &'a ggml_tensor) -> Option<Self> {
-        // SAFETY: this function's contract.
+        // SAFETY: by this function's contract a source is null or a valid
+        // tensor.
         let source = |index: usize| unsafe { result.src[index].as_ref() };
         let (queries, keys, values, mask) = (source(0)?, source(1)?, source(2)?, source(3)?);
         let parameter = |index: usize| f32::from_bits(result.op_params[index] as u32);
@@ -66,13 +68,15 @@ impl<'a> FlashAttention<'a> {
             && query_heads.is_multiple_of(cache_heads)
             && [queries, keys, values, mask, result].iter().all(|tensor| tensor.ne[3] == 1)
             && mask.ne[2] == 1;
-        // The sizes agree with each other: nothing is read or written beyond.
+        // The sizes agree with each other, so that nothing is read or written
+        // out of bounds.
         let agree = size(queries, 0) == head
             && values.ne == keys.ne
             && size(mask, 0) >= positions
             && size(mask, 1) >= tokens
             && [size(result, 0), size(result, 1), size(result, 2)] == [head, query_heads, tokens];
-        // Rows are contiguous, and lie one after the other.
+        // The numbers of a row are contiguous, and the rows of cache, mask and
+        // result do not overlap.
         let contiguous = queries.nb[0] == FLOAT
             && queries.nb[1].is_multiple_of(FLOAT)
             && queries.nb[2].is_multiple_of(FLOAT)
@@ -100,7 +104,7 @@ impl<'a> FlashAttention<'a> {
         })
     }
 
-    /// A token's attention over one head of the cache.
+    /// The operands of one token's attention over one head of the cache.
     fn over(&self, token: usize, cache_head: usize) -> Attention {
         let at = |tensor: &ggml_tensor, offset: usize| tensor.data.cast::<u8>().wrapping_add(offset);
         let column = |tensor: &ggml_tensor| Column {
@@ -120,7 +124,7 @@ impl<'a> FlashAttention<'a> {
     }
 
     /// The query heads in groups that share a pass over the cache: the first
-    /// head of each, and how many they are.
+    /// head of each group, and its number of heads.
     fn groups(&self) -> impl ExactSizeIterator<Item = (usize, usize)> + use<> {
         let (sharing, in_each) = (self.sharing, self.sharing.div_ceil(MAX_GROUP));
         (0..self.query_heads / sharing * in_each).map(move |index| {
@@ -129,13 +133,14 @@ impl<'a> FlashAttention<'a> {
         })
     }
 
-    /// One chunk of the positions, for one group of heads: writes all of `to`,
-    /// which has as many partials as the group has heads.
+    /// Computes one chunk of the positions for one group of heads. Writes all
+    /// of `to`, which has one partial for each head of the group.
     ///
     /// # Safety
     ///
-    /// That of [`FlashAttention::of`]; `token` is below `tokens`, the group one of
-    /// [`FlashAttention::groups`], and `chunk` below the number of chunks.
+    /// That of [`FlashAttention::of`]; `token` is below `tokens`, the group is
+    /// one of [`FlashAttention::groups`], and `chunk` is below the number of
+    /// chunks.
     unsafe fn chunk<L: Loops>(
         &self,
         token: usize,
@@ -146,7 +151,10 @@ impl<'a> FlashAttention<'a> {
         macro_rules! group {
             ($count:literal) => {
                 if let Some(to) = to.first_chunk_mut::<$count>() {
-                    // SAFETY: `of` has checked that the sizes agree.
+                    // SAFETY: `of` has checked that the operands have these
+                    // tokens, heads and positions, and by this function's
+                    // contract the token, the group and the chunk are among
+                    // them.
                     unsafe {
                         self.over(token, first / self.sharing).chunk::<L, $count>(first, chunk, to);
                     }
@@ -161,12 +169,13 @@ impl<'a> FlashAttention<'a> {
         }
     }
 
-    /// Writes the result of one head of one token.
+    /// Writes the result of one query head of one token.
     ///
     /// # Safety
     ///
-    /// That of [`FlashAttention::of`]; token and head are there, the first `head`
-    /// sums are written, and no other thread writes this result.
+    /// That of [`FlashAttention::of`]; the token and the head exist, the first
+    /// sums, one for each number of a head, are initialised, and no other
+    /// thread writes this result.
     unsafe fn write(&self, token: usize, head: usize, sum: &Partial) {
         let offset = (token * self.query_heads + head) * self.result.nb[1];
         let result = self.result.data.cast::<u8>().wrapping_add(offset);
@@ -175,18 +184,19 @@ impl<'a> FlashAttention<'a> {
         unsafe { sum.finish(slice::from_raw_parts_mut(result.cast(), self.head)) };
     }
 
-    /// Computes this thread's share.
+    /// Computes this thread's share of the operation.
     ///
     /// # Safety
     ///
-    /// That of [`FlashAttention::of`]; every thread of the pool comes here with
+    /// That of [`FlashAttention::of`]; every thread of the pool calls it with
     /// its share of the same operation.
     pub(super) unsafe fn compute<L: Loops>(&self, share: &Share) {
         let chunks = self.positions.div_ceil(CHUNK);
         let needed = self.query_heads * chunks * size_of::<Partial>();
         let work = share.work.cast::<MaybeUninit<Partial>>();
         let fits = needed <= share.work_size && work.is_aligned();
-        // SAFETY: this function's contract.
+        // SAFETY: this function's contract; `fits` says that the work memory,
+        // which the threads share, has room for all partials.
         unsafe {
             if self.tokens == 1 && share.threads > 1 && fits {
                 self.compute_one::<L>(share, work, chunks);
@@ -196,7 +206,7 @@ impl<'a> FlashAttention<'a> {
         }
     }
 
-    /// Threads take tokens and heads.
+    /// Computes whole heads: the threads divide tokens and heads among them.
     ///
     /// # Safety
     ///
@@ -208,8 +218,8 @@ impl<'a> FlashAttention<'a> {
             let mut sums = [Partial::NONE; MAX_GROUP];
             let mut next = [const { MaybeUninit::<Partial>::uninit() }; MAX_GROUP];
             for chunk in 0..chunks {
-                // SAFETY: this function's contract; a chunk writes as many partials as
-                // the group has heads.
+                // SAFETY: this function's contract; `chunk` initialises as many
+                // partials as the group has heads.
                 unsafe {
                     self.chunk::<L>(token, group, chunk, &mut next[..group.1]);
                     for (sum, next) in sums.iter_mut().zip(&next[..group.1]) {
@@ -218,45 +228,48 @@ impl<'a> FlashAttention<'a> {
                 }
             }
             for (index, sum) in sums[..group.1].iter().enumerate() {
-                // SAFETY: this function's contract; this piece is this thread's alone.
+                // SAFETY: this function's contract; no other thread has this
+                // `piece`, so that none writes this result.
                 unsafe { self.write(token, group.0 + index, sum) };
             }
         }
     }
 
-    /// One token: threads take chunks of the positions, too. The sums are the
-    /// same, since they are added up in the same order. ggml's work memory has
-    /// room for the default model's 2,048 positions from two threads on; where it
-    /// does not, threads take whole heads.
+    /// Computes one token: the threads divide chunks of the positions among
+    /// them, too. The result is bit-identical, because the sums are added in
+    /// the same order. ggml's work memory has room for the default model's
+    /// 2,048 positions from two threads on; where it does not, threads take
+    /// whole heads.
     ///
     /// # Safety
     ///
     /// That of [`FlashAttention::compute`]; `work` has room for a partial for
-    /// each chunk and head, and is the same for all threads.
+    /// each chunk and query head, and is the same memory for all threads.
     unsafe fn compute_one<L: Loops>(&self, share: &Share, work: *mut MaybeUninit<Partial>, chunks: usize) {
         let groups = self.groups().len();
         for piece in share.mine(chunks * groups) {
             let (chunk, group) = (piece / groups, self.groups().nth(piece % groups).unwrap_or((0, 0)));
-            // SAFETY: the memory has room for all; this thread alone has this
-            // group of this chunk.
+            // SAFETY: `work` has room for all partials, and no other thread has
+            // this group of this chunk.
             unsafe {
                 let to = work.add(chunk * self.query_heads + group.0);
                 self.chunk::<L>(0, group, chunk, slice::from_raw_parts_mut(to, group.1));
             }
         }
-        // SAFETY: all threads of the pool come here.
+        // SAFETY: the pool is ggml's, and each of its threads calls this
+        // barrier: they all take the same branch in `compute`.
         unsafe { ggml_barrier(share.pool) };
         for head in share.mine(self.query_heads) {
             let mut sum = Partial::NONE;
             for chunk in 0..chunks {
-                // SAFETY: each partial was written before the barrier, and none
-                // is after it.
+                // SAFETY: each partial was initialised before the barrier, and
+                // none is written after it.
                 unsafe {
                     let partial = &*work.add(chunk * self.query_heads + head);
                     sum.add(partial.assume_init_ref(), self.head);
                 }
             }
-            // SAFETY: this function's contract; this head is this thread's alone.
+            // SAFETY: this function's contract; no other thread has this head.
             unsafe { self.write(0, head, &sum) };
         }
     }

@@ -1,12 +1,14 @@
-//! Where ggml's hot loops are led to ours.
+//! The two functions of ggml that our kernels replace.
 //!
-//! The linker does it (`--wrap`, in `build.rs`): ggml's calls of these two
-//! functions arrive here. What our kernels are not made for goes on to ggml's
-//! own code; so do products on a machine without kernels of its own.
+//! The linker redirects ggml's calls of these two functions to here (`--wrap`,
+//! in `build.rs`). Formats and shapes that our kernels do not support are
+//! passed on to ggml's own code, and so are all products on a target without
+//! kernels of its own.
 //!
-//! ggml's own products of several tokens at once (llamafile's) are left out:
-//! their sums have another order than a single token's, and a batch of tokens
-//! must give bit-identical results to the same tokens computed one by one.
+//! ggml's own products of several tokens at once (llamafile's) are not used:
+//! they add in another order than the product of a single token, and a batch of
+//! tokens must give bit-identical results to the same tokens computed one by
+//! one.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,14 +21,15 @@ use super::flash_attention::FlashAttention;
 
 static LEFT_TO_GGML: AtomicBool = AtomicBool::new(false);
 
-/// Leaves everything to ggml's own code from now on: what a measurement
-/// compares with. A batch of tokens then no longer gives bit-identical results
-/// to the same tokens computed one by one.
+/// Passes every call on to ggml's own code from now on: the baseline of a
+/// measurement. A batch of tokens then no longer gives bit-identical results to
+/// the same tokens computed one by one.
 pub fn leave_to_ggml() {
     LEFT_TO_GGML.store(true, Relaxed);
 }
 
-/// What ggml can be led to: products by the format of the weights, and attention.
+/// What the hooks compute: products, by the format of the weights, and
+/// attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(kernels), expect(dead_code, reason = "ggml computes the products here"))]
 pub(super) enum Hook {
@@ -37,20 +40,21 @@ pub(super) enum Hook {
     Attention,
 }
 
-/// Which hooks ggml has entered: a linker that does not wrap, or a ggml that
-/// calls something else, would change nothing but the speed.
+/// Which hooks ggml has entered. Only tests read it: if the linker no longer
+/// wrapped the functions, or ggml called others, only the speed would change.
 static ENTERED: [AtomicBool; 5] = [const { AtomicBool::new(false) }; 5];
 
 impl Hook {
     fn is_entered(self) {
         let entered = &ENTERED[self as usize];
-        // Stored once: the threads keep the line in all of their caches.
+        // Written once only, so that the cache line stays shared between the
+        // cores.
         if !entered.load(Relaxed) {
             entered.store(true, Relaxed);
         }
     }
 
-    /// Whether ggml has entered it since the process began.
+    /// Whether ggml has called this hook since the process began.
     #[cfg(test)]
     pub(super) fn was_entered(self) -> bool {
         ENTERED[self as usize].load(Relaxed)
@@ -58,12 +62,12 @@ impl Hook {
 }
 
 /// ggml's `llamafile_sgemm`: a product of `rows` × `depth` blocks of weights
-/// and `tokens` × `depth` blocks of activations. Says whether it was computed;
-/// if not, ggml goes on with a dot product for each result.
+/// and `tokens` × `depth` blocks of activations. Returns whether it was
+/// computed; if not, ggml computes a dot product for each result.
 ///
 /// # Safety
 ///
-/// Only ggml calls it, with the arguments that `llamafile_sgemm` is declared for.
+/// ggml calls it, with arguments that are valid for `llamafile_sgemm`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_llamafile_sgemm(
     share: *const Share,
@@ -81,7 +85,7 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
     results_type: c_int,
 ) -> bool {
     if LEFT_TO_GGML.load(Relaxed) {
-        // SAFETY: ggml's own arguments.
+        // SAFETY: ggml's arguments are passed on unchanged.
         return unsafe {
             __real_llamafile_sgemm(
                 share,
@@ -118,7 +122,7 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
             tokens: usize,
         ) -> bool {
             hook.is_entered();
-            // SAFETY: this function's contract.
+            // SAFETY: this function's contract is the callee's.
             unsafe { product.compute(rows, tokens) };
             true
         }
@@ -135,7 +139,8 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
                 }
             };
         }
-        // What llamafile asserts of its arguments. Others are left to ggml.
+        // What llamafile asserts of its arguments, at least one block in a row,
+        // and results in f32. Anything else is left to ggml.
         let sound = rows >= 0
             && tokens >= 0
             && depth > 0
@@ -146,8 +151,9 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
         if !sound {
             return false;
         }
-        // SAFETY: ggml passes its own share, and tensors of these types and
-        // sizes: a row has `depth` blocks, and the next begins after them.
+        // SAFETY: ggml passes a valid share, and operands of these types and
+        // sizes; the strides were checked to be no shorter than a row of
+        // `depth` blocks.
         unsafe {
             let (rows, tokens) = ((*share).my_rows(rows as usize), tokens as usize);
             match (weights_type as u32, activations_type as u32) {
@@ -163,7 +169,7 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
     false
 }
 
-/// ggml's flash attention.
+/// ggml's flash attention: computed here, or passed on to ggml's own function.
 ///
 /// # Safety
 ///
@@ -174,7 +180,7 @@ unsafe extern "C" fn __wrap_ggml_compute_forward_flash_attn_ext(
     share: *const Share,
     result: *mut ggml_tensor,
 ) {
-    // SAFETY: ggml's own structures live during the call; `of` checks that the
+    // SAFETY: ggml's structures are valid during the call; `of` checks that the
     // tensors have the sizes that `compute` relies on.
     unsafe {
         match FlashAttention::of(&*result).filter(|_| !(*share).use_reference) {

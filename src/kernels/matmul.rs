@@ -2,19 +2,20 @@
 //!
 //! ggml computes one result at a time. Here four rows of weights share the
 //! activations of one token or two, and two rows those of up to four, which
-//! share the unpacked weights. What a product is does not depend on how much
-//! is computed at once: a batch has the bits of its tokens one by one, on any
-//! number of threads. (On x86 ggml keeps batches of eight tokens and more to
-//! itself for q4_K and q6_K: the prompt's, which are always the same.)
+//! share the unpacked weights. A result does not depend on the tile it is
+//! computed in: a batch gives bit-identical results to its tokens computed one
+//! by one, on any number of threads. (On x86 ggml computes batches of eight or
+//! more tokens of q4_K and q6_K itself, without calling the hook. Only the
+//! prompt is decoded in such batches, always in the same ones.)
 //!
-//! What is done for each block is an implementation of [`Block`]: one for each
-//! format and instruction set.
+//! The work for each block is done by an implementation of [`Block`], one for
+//! each format and instruction set.
 
 use std::ops::Range;
 
 /// A format of weights, with its product for one instruction set.
 pub(super) trait Block: Copy {
-    /// What activations are rounded to for it.
+    /// The format that ggml quantizes activations to for these weights.
     type Activations: Copy;
 
     /// Computes the first `ROWS` × `TOKENS` results of `product`.
@@ -40,30 +41,33 @@ pub(super) struct Product<B: Block> {
     pub activations: *const B::Activations,
     /// Blocks from one token to the next.
     pub activations_stride: usize,
-    /// A token's results: one for each row of weights.
+    /// The results, a row for each token: one number for each row of weights.
     pub results: *mut f32,
-    /// Results from one token to the next.
+    /// Numbers from one token's results to the next token's.
     pub results_stride: usize,
 }
 
 impl<B: Block> Product<B> {
-    /// Computes the rows `rows` for `tokens` tokens.
+    /// Computes the results of the rows `rows` for the first `tokens` tokens.
     ///
     /// # Safety
     ///
-    /// All of these rows and tokens lie where the product says.
+    /// The operands and results of all these rows and tokens lie where the
+    /// fields say.
     pub(super) unsafe fn compute(&self, rows: Range<usize>, tokens: usize) {
-        // Rows outside: a few rows of weights stay in the first cache while
-        // all tokens meet them.
+        // Rows in the outer loop: a few rows of weights stay in the L1 cache
+        // for all tokens.
         let mut row = rows.start;
         while row < rows.end {
-            // As many results as there are registers for.
+            // As many rows as leave the sums in registers.
             let most = if tokens <= 2 { 4 } else { 2 };
             let height = most.min(rows.end - row);
             let mut token = 0;
             while token < tokens {
                 let width = (tokens - token).min(4);
-                // SAFETY: this function's contract for `height` rows and `width` tokens.
+                // SAFETY: by this function's contract the operands of these
+                // `height` rows and `width` tokens can be read and their
+                // results written.
                 unsafe {
                     let here = self.from(row, token);
                     match (height, width) {
@@ -109,7 +113,7 @@ impl<B: Block> Product<B> {
         self.activations.wrapping_add(token * self.activations_stride + block)
     }
 
-    /// Where a result goes.
+    /// Where the result of a row and a token is written.
     #[inline(always)]
     pub(super) fn result(&self, row: usize, token: usize) -> *mut f32 {
         self.results.wrapping_add(token * self.results_stride + row)

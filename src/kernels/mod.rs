@@ -1,5 +1,6 @@
 //! Matrix products and attention, in place of ggml's. Imports nothing of the
-//! program, and nothing of the program imports it: the linker leads ggml here.
+//! program, and nothing of the program imports it: the linker redirects two of
+//! ggml's calls to it.
 //!
 //! ```text
 //! ggml ─► hooks ─► matmul ─► neon, avx2: tiles of products
@@ -8,12 +9,12 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`hooks`] | the two functions of ggml that arrive here, and what is left to ggml |
+//! | [`hooks`] | the two functions of ggml whose calls arrive here, and which operands are left to ggml |
 //! | `abi` | the part of ggml's private ABI that the hooks rely on; `abi.c` checks it |
 //! | `flash_attention` | ggml's attention operands, and how threads share them |
 //! | `attention` | attention over the KV cache in chunks; the contract of its loops |
 //! | `matmul` | products of weights and activations in tiles; the contract of a tile |
-//! | `blocks` | how GGUF's formats lay numbers out |
+//! | `blocks` | the layouts of GGUF's block formats |
 //! | `neon` | tiles and loops for every aarch64, scheduled for the Cortex-A53 |
 //! | `avx2` | tiles and loops for x86-64 with AVX2 |
 //! | `portable` | loops in plain Rust |
@@ -27,7 +28,7 @@ mod flash_attention;
 #[cfg(kernels)]
 mod matmul;
 
-// build.rs says which.
+// build.rs sets `kernels` where the target has kernels of its own.
 #[cfg(kernels = "avx2")]
 mod avx2;
 #[cfg(kernels = "neon")]
@@ -38,7 +39,7 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
-/// The instruction set that this program is built for.
+/// The kernels for the instruction set that this program is built for.
 #[cfg(kernels = "avx2")]
 use avx2::Avx2 as Own;
 #[cfg(kernels = "neon")]

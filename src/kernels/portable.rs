@@ -1,10 +1,10 @@
-//! Attention's loops in plain Rust, for machines without kernels of their own,
-//! whose products ggml computes. See [`Loops`] for the contract.
+//! Attention's loops in plain Rust, for targets without kernels of their own.
+//! Products are computed by ggml there. See [`Loops`] for the contract.
 
 use super::attention::{CHUNK, Column, Loops, Partial, Quantized, Row};
 use super::blocks::{BLOCK, add_product, widen};
 
-/// Any machine.
+/// Any target.
 pub(super) struct Portable;
 
 impl Loops for Portable {
@@ -16,7 +16,8 @@ impl Loops for Portable {
         scores: &mut [Row; GROUP],
     ) {
         for position in 0..count {
-            // SAFETY: this function's contract.
+            // SAFETY: by this function's contract a block can be read at each
+            // of the first `count` positions.
             let key = unsafe { &*keys.at(position) };
             let scale = widen(key.scale);
             for (query, scores) in queries.iter().zip(&mut *scores) {
@@ -37,7 +38,7 @@ impl Loops for Portable {
     ) {
         let mut sums = [[0.0; BLOCK]; GROUP];
         for position in 0..count.min(CHUNK) {
-            // SAFETY: this function's contract.
+            // SAFETY: as in `score`.
             let value = unsafe { &*values.at(position) };
             let (scale, numbers) = (widen(value.scale), value.values.map(f32::from));
             for (sums, weights) in sums.iter_mut().zip(weights) {
@@ -48,7 +49,8 @@ impl Loops for Portable {
             }
         }
         for (partial, sums) in partials.iter_mut().zip(sums) {
-            // SAFETY: this function's contract: a head has the numbers from `start` on.
+            // SAFETY: by this function's contract the `BLOCK` sums from `start`
+            // on lie in the partial.
             unsafe { partial.sums().add(start).cast::<[f32; BLOCK]>().write_unaligned(sums) };
         }
     }

@@ -1,5 +1,5 @@
-//! ggml's own graph on these kernels: that it enters the hooks, and what it keeps
-//! to itself.
+//! Runs ggml's own graphs on these kernels: that ggml calls the hooks, and
+//! which operands the hooks leave to ggml.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -14,23 +14,25 @@ use super::blocks::Q8_0;
 use super::flash_attention::FlashAttention;
 use super::hooks::Hook;
 
-/// Memory of ggml's for some tensors and one graph, in bytes.
+/// Bytes that ggml may use for the tensors and the graph of one test.
 const MEMORY: usize = 16 << 20;
 
-/// ggml's context, freed with it.
+/// A ggml context; dropping it frees its tensors.
 struct Ggml(*mut ggml_context);
 
 impl Ggml {
     fn new() -> Self {
         let params = ggml_init_params { mem_size: MEMORY, mem_buffer: ptr::null_mut(), no_alloc: false };
-        // SAFETY: ggml allocates the memory itself.
+        // SAFETY: `mem_buffer` is null, so that ggml allocates the memory
+        // itself.
         Self(unsafe { ggml_init(params) })
     }
 
-    /// Zeros: sound numbers in every format.
+    /// A tensor of zeros, which are valid blocks in every format.
     fn zeros(&self, kind: u32, sizes: [i64; 3]) -> *mut ggml_tensor {
         let [x, y, z] = sizes;
-        // SAFETY: the context lives; the tensor's data is as long as ggml says.
+        // SAFETY: the context is not freed while `self` lives, and a tensor's
+        // data is `ggml_nbytes` long.
         unsafe {
             let tensor = match z {
                 0 => ggml_new_tensor_2d(self.0, kind, x, y),
@@ -47,20 +49,20 @@ impl Ggml {
         let queries = self.zeros(GGML_TYPE_F32, [64, tokens, 9]);
         let [keys, values] = [(); 2].map(|()| self.zeros(GGML_TYPE_Q8_0, [64, 256, 3]));
         let mask = self.zeros(GGML_TYPE_F16, [256, 64, 0]);
-        // SAFETY: all of them are this context's.
+        // SAFETY: all four tensors belong to this context.
         unsafe { ggml_flash_attn_ext(self.0, queries, keys, values, mask, 0.125, 0.0, 0.0) }
     }
 
     /// Computes `result` on our kernels, or by ggml's reference; returns its
     /// numbers.
     fn compute(&self, result: *mut ggml_tensor, threads: i32, by_reference: bool) -> Vec<f32> {
-        // SAFETY: the result is this context's, and is of floats; the work memory
-        // is as long as ggml asks for and outlives the call.
+        // SAFETY: `result` belongs to this context and holds f32; the work
+        // memory is as long as the plan asks for and outlives the call.
         unsafe {
             let graph = ggml_new_graph(self.0);
             ggml_build_forward_expand(graph, result);
             let mut plan = ggml_graph_plan(graph, threads, ptr::null_mut());
-            // Of 64 bytes each, as ggml aligns its own.
+            // Rounded up to 64 bytes, ggml's cache line; aligned for a u64.
             let mut work = vec![[0u64; 8]; plan.work_size.div_ceil(64)];
             plan.work_data = work.as_mut_ptr().cast();
             plan.use_ref = by_reference;
@@ -73,12 +75,13 @@ impl Ggml {
 
 impl Drop for Ggml {
     fn drop(&mut self) {
-        // SAFETY: it was made by ggml_init, and nothing of it is used any more.
+        // SAFETY: the context came from `ggml_init`, and neither it nor its
+        // tensors are used any more.
         unsafe { ggml_free(self.0) };
     }
 }
 
-/// The default model's formats, by its quantization Q4_K_M.
+/// The formats of the default model, which is quantized as Q4_K_M.
 #[cfg(kernels)]
 #[test]
 fn ggml_enters_the_hook_of_every_format_of_the_default_model() {
@@ -93,7 +96,7 @@ fn ggml_enters_the_hook_of_every_format_of_the_default_model() {
         let ggml = Ggml::new();
         let weights = ggml.zeros(kind, [256, 8, 0]);
         let activations = ggml.zeros(GGML_TYPE_F32, [256, 1, 0]);
-        // SAFETY: both are this context's.
+        // SAFETY: both tensors belong to this context.
         let product = unsafe { ggml_mul_mat(ggml.0, weights, activations) };
         ggml.compute(product, 1, false);
         assert!(hook.was_entered(), "{hook:?}: ggml computes it by itself");
@@ -104,9 +107,9 @@ fn ggml_enters_the_hook_of_every_format_of_the_default_model() {
 ///
 /// # Safety
 ///
-/// The tensor is a live context's, and made of `T`.
+/// The tensor belongs to a live context, and its data are values of `T`.
 unsafe fn fill<T>(tensor: *mut ggml_tensor, mut next: impl FnMut() -> T) {
-    // SAFETY: this function's contract.
+    // SAFETY: by this function's contract the data are `ggml_nbytes` of `T`.
     unsafe {
         let count = ggml_nbytes(tensor) / size_of::<T>();
         for index in 0..count {
@@ -126,7 +129,8 @@ fn attention_by_way_of_ggml_is_ggmls_own_but_for_rounding() {
         };
         let ggml = Ggml::new();
         let result = ggml.attention(tokens);
-        // SAFETY: the tensors are of these types; the first parameter is the scale.
+        // SAFETY: the tensors hold the types that they are filled with, and the
+        // first parameter is the scale.
         unsafe {
             (*result).op_params[0] = f32::to_bits(scale) as i32;
             fill(source(&mut *result, 0), &mut noise);
@@ -147,7 +151,8 @@ fn attention_by_way_of_ggml_is_ggmls_own_but_for_rounding() {
         let ours = ggml.compute(result, threads, false);
         assert!(Hook::Attention.was_entered(), "ggml computes it by itself");
         let ggmls = ggml.compute(result, threads, true);
-        // Values are below 1, and the query is rounded to eight bits.
+        // The tolerance: values are below 1, and the query is rounded to eight
+        // bits.
         for (ours, ggmls) in ours.iter().zip(&ggmls) {
             assert!((ours - ggmls).abs() < 0.02, "{tokens} tokens, {threads} threads: {ours}, not {ggmls}");
         }
@@ -156,12 +161,13 @@ fn attention_by_way_of_ggml_is_ggmls_own_but_for_rounding() {
     }
 }
 
-/// One field of an attention's tensors, changed.
+/// A change of one field of the attention's tensors.
 type Change = fn(&mut ggml_tensor);
 
-/// A source of an operation's result.
+/// Source number `index` of an operation's result.
 fn source(result: &mut ggml_tensor, index: usize) -> &mut ggml_tensor {
-    // SAFETY: the sources of `Ggml::attention` are tensors.
+    // SAFETY: sources 0 to 3 of `Ggml::attention` are tensors of a live
+    // context.
     unsafe { &mut *result.src[index] }
 }
 
@@ -192,9 +198,11 @@ fn attention_whose_sizes_do_not_agree_is_left_to_ggml() {
     ];
     for (name, change) in changes {
         let ggml = Ggml::new();
-        // SAFETY: the result lives as long as its context.
+        // SAFETY: the tensor lives as long as its context, which is dropped
+        // last.
         let result = unsafe { &mut *ggml.attention(5) };
-        // SAFETY: the tensors are ggml's; none of their data is read.
+        // SAFETY: the sources are valid tensors; `of` reads their sizes and
+        // strides, not their data.
         assert!(unsafe { FlashAttention::of(result) }.is_some(), "before: {name}");
         change(result);
         // SAFETY: as above.
@@ -209,7 +217,7 @@ fn a_product_whose_strides_do_not_fit_is_left_to_ggml() {
     use llama_cpp_sys_2::GGML_TYPE_Q5_0;
 
     unsafe extern "C" {
-        /// To the linker ggml's function is our hook.
+        /// With `--wrap` the linker resolves this name to our hook.
         fn llamafile_sgemm(
             share: *const Share,
             rows: i64,
@@ -237,7 +245,8 @@ fn a_product_whose_strides_do_not_fit_is_left_to_ggml() {
     let (weights, activations) = ([0u8; 22 * 4], [0u8; 34 * 4]);
     let mut results = [f32::NAN; 4];
     let mut product = |[rows, depth, weights_stride, activations_stride, results_stride]: [i64; 5]| {
-        // SAFETY: 2 rows of 2 blocks lie in the arrays, and the others are refused.
+        // SAFETY: the arrays hold 2 rows of 2 blocks and their results; any
+        // other sizes are refused before anything is read.
         unsafe {
             llamafile_sgemm(
                 &raw const share,

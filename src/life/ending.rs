@@ -1,16 +1,16 @@
-//! Every way a life can end, its words and its exit code.
+//! Every way a life can end, its text on stderr and its exit code.
 //!
 //! | ending | stderr | exit |
 //! |---|---|---|
 //! | [`Death`]: 95 % of the context is used | the three lines | 101 |
 //! | a fault | one `error:` line with the next step | 1 |
 //! | wrong usage | clap's message | 2 |
-//! | a bug: any other panic | Rust's message, and that it is not the work | 70 |
+//! | a bug: any other panic | Rust's message, and a line that says that it is a bug, not the artwork | 70 |
 //! | [`Ending::Interrupted`] | `interrupted`, and how far it got | 130 |
 //! | [`Ending::Unheard`] | nothing | 0 |
 //!
-//! 101 is the death of the piece and of nothing else: whoever supervises it
-//! tells a life that was lived from one that failed by that number alone.
+//! 101 means the death and nothing else: a supervisor tells a life that was
+//! lived to its end from one that failed by this number alone.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -24,7 +24,7 @@ use crate::text::stderr::say;
 const FAULT: u8 = 1;
 /// `EX_SOFTWARE` of sysexits.h: an internal error.
 const BUG: u8 = 70;
-/// 128 + SIGINT, as shells say it.
+/// 128 + SIGINT, the exit status by which shells report that signal.
 const INTERRUPTED: u8 = 130;
 
 const WARNING: &str = "WARNING: Context window exhausted!\n\
@@ -33,17 +33,18 @@ const PANIC: &str = "thread 'main' panicked at 'Context overflow - terminating.'
 const NOT_THE_WORK: &str = "error: this is a bug in torment-nexus, not the artwork; \
                             please report the lines above\n";
 
-/// The panic's payload at the end of a life: what tells it from a bug.
+/// The panic's payload at the end of a life; a panic with any other payload is
+/// a bug.
 #[derive(Debug)]
 pub struct Death;
 
-/// Every ending but the death and a bug, which are panics.
+/// Every ending except the death and bugs, which are panics.
 ///
-/// This is no `std::error::Error`, so that none of these can be taken for an
-/// ordinary error and be wrapped in one.
+/// Not a `std::error::Error`, so that no ending can be mistaken for an ordinary
+/// error and be wrapped in one.
 #[derive(Debug)]
 pub enum Ending {
-    /// A signal asked for the end; the words say where the life was.
+    /// A signal asked for the end; the text says how far the life had come.
     Interrupted(String),
     /// Nobody reads stdout any more.
     Unheard,
@@ -78,11 +79,11 @@ impl fmt::Display for Ending {
     }
 }
 
-/// Warns, and panics with [`Death`].
+/// Prints the warning, and panics with [`Death`].
 ///
 /// # Panics
 ///
-/// Always: that is the work.
+/// Always: this panic is how the piece ends.
 pub fn die() -> ! {
     say(WARNING);
     panic::panic_any(Death)
@@ -93,8 +94,9 @@ pub fn last_words() -> impl Iterator<Item = &'static str> {
     WARNING.lines().chain(PANIC.lines())
 }
 
-/// Makes panics speak: the death its last line, any other one Rust's own
-/// message and a line that says that this is not the work.
+/// Installs the panic hook: for the death it writes the last of the three
+/// lines, for any other panic Rust's own message and a line that says that this
+/// is a bug and not the artwork.
 pub fn install_last_words() {
     let standard = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -107,11 +109,11 @@ pub fn install_last_words() {
     }));
 }
 
-/// Runs `life` and turns its ending into words on stderr and an exit code.
+/// Runs `life` and turns its ending into a message on stderr and an exit code.
 ///
 /// # Panics
 ///
-/// With [`Death`], resumed after destructors ran: Rust's own runtime then
+/// With [`Death`], resumed after destructors have run: Rust's own runtime then
 /// ends the process with 101.
 pub fn conclude(life: impl FnOnce() -> Result<Infallible, Ending>) -> ExitCode {
     match panic::catch_unwind(AssertUnwindSafe(life)) {
@@ -135,21 +137,22 @@ fn one_line(error: &Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Ends the process with 130, now: for the second signal, when whatever
-/// should have noticed the first one does not.
+/// Ends the process with 130 at once: for a second signal, when nothing has
+/// acted on the first one.
 pub fn exit_at_once() -> ! {
-    // SAFETY: _exit may be called anywhere. `process::exit` would run C++'s
-    // static destructors beneath a main thread that is still computing.
+    // SAFETY: `_exit` has no preconditions and may be called on any thread.
+    // (`process::exit` would run C++'s static destructors while the main thread
+    // is still computing.)
     unsafe { libc::_exit(INTERRUPTED.into()) }
 }
 
-/// Says `fault` and ends the process with 1, now, without blinks, closing
-/// lines or a reset of the pins: for a place that cannot
-/// return, where the process would be aborted otherwise.
+/// Says `fault` and ends the process with 1 at once, without the light's
+/// blinks, without closing the receipt and without resetting the pins: for
+/// llama.cpp's abort callback, which cannot return.
 pub fn fail_at_once(fault: &str) -> ! {
     say(format_args!("error: {}\n", one_line(&Error::msg(fault.to_owned()))));
-    // SAFETY: _exit may be called anywhere; destructors of threads that still
-    // compute must not run.
+    // SAFETY: `_exit` has no preconditions and may be called on any thread. It
+    // runs no destructors: other threads may still compute.
     unsafe { libc::_exit(FAULT.into()) }
 }
 

@@ -1,4 +1,5 @@
-//! The loop: a token, its text, the end.
+//! The loop of a life: the next token, its text to the listener, until the
+//! limit.
 
 use std::time::Duration;
 
@@ -10,15 +11,15 @@ use super::lifespan::Lifespan;
 use super::listener::Listener;
 use crate::text::utf8::Utf8Stream;
 
-/// How long a signal that was sent to a whole pipeline may arrive after the
-/// pipeline's reader has died of it: far more than the kernel takes, far less
-/// than anyone notices.
+/// How long to wait for a signal after stdout's reader has gone: a signal to a
+/// whole pipeline may end the reader before it arrives here. Far more than the
+/// kernel takes, far less than anyone notices.
 const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
-/// Something that generates tokens from a prompt it has taken in.
+/// Something that generates tokens after its prompt was prefilled.
 pub trait Mind {
-    /// Chooses the next token and appends its bytes to `piece`, which comes
-    /// empty. The bytes may end in the middle of a character.
+    /// Chooses the next token and appends its bytes to `piece`, which is empty
+    /// at the call. The bytes may end in the middle of a character.
     ///
     /// # Errors
     ///
@@ -27,7 +28,7 @@ pub trait Mind {
 }
 
 /// Generates tokens until the life's limit is reached, and tells each to
-/// `listener`; returns the tokens used then, prompt included.
+/// `listener`; returns the number of tokens used, prompt included.
 ///
 /// # Errors
 ///
@@ -42,12 +43,13 @@ pub fn live(
     let mut used = lifespan.prompt();
     let mut utf8 = Utf8Stream::default();
     let generated = generate(mind, listener, &mut utf8, &mut used, lifespan, interrupt);
-    // Whatever ended it, the last character is completed and the last line ended.
+    // Whatever ended the loop, the last character is completed and the last
+    // line ended.
     let mut text = String::new();
     utf8.finish(&mut text);
     let closed = listener.token(&text, lifespan.fill(used)).and_then(|()| listener.finish());
-    // A signal to a whole pipeline also ends the reader, and the loss of the
-    // reader may be noticed before the signal.
+    // A signal to a whole pipeline also ends the reader, and the broken pipe
+    // may be noticed before the signal.
     let unheard = matches!(generated, Err(Ending::Unheard));
     if interrupt.is_raised() || unheard && interrupt.is_raised_within(SIGNAL_DELAY) {
         return Err(Ending::Interrupted(format!("at {used} of {} tokens", lifespan.limit())));
@@ -64,7 +66,7 @@ fn generate(
     lifespan: Lifespan,
     interrupt: &Interrupt,
 ) -> Result<(), Ending> {
-    // Both are reused: a life allocates nothing for each token.
+    // Both buffers are reused, so that a token allocates nothing.
     let mut piece = Vec::new();
     let mut text = String::new();
     while *used < lifespan.limit() && !interrupt.is_raised() {
@@ -87,8 +89,8 @@ mod tests {
     use std::io::Write;
     use std::num::NonZeroU32;
 
-    /// Speaks a script, over and over; may raise an interrupt or fail at a
-    /// token.
+    /// A mind that speaks a script, over and over; may raise an interrupt or
+    /// fail at a token.
     struct Scripted {
         script: Vec<&'static [u8]>,
         spoken: usize,
@@ -132,7 +134,7 @@ mod tests {
         (result, String::from_utf8(bytes).expect("stdout is valid UTF-8"))
     }
 
-    /// Where an interrupted life was.
+    /// Where a life was interrupted.
     fn place_of(ended: Result<u32, Ending>) -> String {
         let Err(Ending::Interrupted(place)) = ended else { panic!("{ended:?} is no interrupt") };
         place

@@ -1,4 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP as a question to ask: the only user of ctrlc.
+//! SIGINT, SIGTERM and SIGHUP, as something that can be polled and waited for.
+//! The only user of ctrlc.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use crate::text::stderr::say;
 /// Whether the process was asked to end. Cloning is cheap, every clone sees
 /// the same answer, and once raised it stays so.
 ///
-/// It is a channel that never carries anything and closes when the signal
-/// comes: unlike a flag, it can be waited for beside other channels.
+/// It is a channel that carries no messages and is closed when the signal
+/// comes: unlike a flag, it can be waited for together with other channels.
 #[derive(Debug, Clone)]
 pub struct Interrupt(Receiver<Infallible>);
 
@@ -22,16 +23,16 @@ pub struct Interrupt(Receiver<Infallible>);
 pub struct Raise(#[expect(dead_code, reason = "dropping it closes the channel")] Sender<Infallible>);
 
 impl Interrupt {
-    /// An interrupt, and what raises it.
+    /// An interrupt, and the handle that raises it.
     #[must_use]
     pub fn new() -> (Raise, Self) {
         let (sender, receiver) = bounded(0);
         (Raise(sender), Self(receiver))
     }
 
-    /// An interrupt that the process's first signal raises; the second ends
-    /// the process at once, whatever it is doing. `verbose` has the first one
-    /// said on stderr when it comes.
+    /// An interrupt that the process's first signal raises; the second ends the
+    /// process at once, whatever it is doing. With `verbose`, the first one is
+    /// reported on stderr when it comes.
     ///
     /// # Errors
     ///
@@ -53,7 +54,7 @@ impl Interrupt {
     }
 
     /// The next value of `receiver`, or `None` when the interrupt is raised
-    /// first or there is none to come.
+    /// first or no value can come any more.
     pub fn or_next<T>(&self, receiver: &Receiver<T>) -> Option<T> {
         select! {
             recv(receiver) -> value => value.ok(),
@@ -62,7 +63,7 @@ impl Interrupt {
     }
 
     /// The next value of `receiver`, or `None` when the interrupt is raised
-    /// first, there is none to come, or `time` has gone by.
+    /// first, no value can come any more, or `time` has gone by.
     pub fn or_next_within<T>(&self, receiver: &Receiver<T>, time: Duration) -> Option<T> {
         select! {
             recv(receiver) -> value => value.ok(),
@@ -71,7 +72,7 @@ impl Interrupt {
         }
     }
 
-    /// Sends `value`, waiting for room.
+    /// Sends `value`, waiting until there is room.
     ///
     /// # Errors
     ///

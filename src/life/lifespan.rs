@@ -1,4 +1,4 @@
-//! How long a life is: from the prompt's tokens to 95 % of the context.
+//! How long a life is, in tokens: from the prompt's to 95 % of the context.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -34,9 +34,9 @@ pub struct Lifespan {
 }
 
 impl Lifespan {
-    /// A life in `context_size` tokens, as the user gave them, of which the
-    /// prompt takes `prompt_tokens`. The model was trained for `trained`
-    /// tokens, which the message says.
+    /// A life of `context_size` tokens, as the user gave them, of which the
+    /// prompt takes `prompt_tokens`. `trained` is the longest context that the
+    /// model was trained for, in tokens; the error's message names it.
     ///
     /// # Errors
     ///
@@ -94,9 +94,9 @@ impl Lifespan {
         rate(used - self.prompt, time)
     }
 
-    /// What `--verbose` says after a life: tokens, times and rates. `prefill` is
-    /// what it took to compute the prompt, if it was computed. Of the `life`,
-    /// the time `waited` for the paper is left out of the rate.
+    /// What `--verbose` says after a life: tokens, times and rates. `prefill`
+    /// is the time that the prompt took to decode, if it was not restored. The
+    /// rate leaves out the part of `life` that was `waited` for the paper.
     #[must_use]
     pub fn report(&self, used: u32, prefill: Option<Duration>, life: Duration, waited: Duration) -> String {
         let Self { context_size, prompt, .. } = *self;

@@ -1,4 +1,5 @@
-//! Who each token of a life is told to: stdout, the light and the paper.
+//! The listeners that each token of a life is told to: stdout, the light and
+//! the paper.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::lifespan::Fill;
 use crate::text::stderr::warn;
 use crate::text::stdout::Output;
 
-/// Something that a life is told to, token by token.
+/// Something that is told each token of a life.
 pub trait Listener {
     /// Takes a token's text, which may be empty, and the fill with that token.
     ///
@@ -20,7 +21,7 @@ pub trait Listener {
     /// When the life cannot go on without this listener.
     fn token(&mut self, text: &str, fill: Fill) -> Result<(), Ending>;
 
-    /// The last token was told: ends an unfinished line.
+    /// Called after the last token: ends an unfinished line.
     ///
     /// # Errors
     ///
@@ -51,15 +52,15 @@ fn cannot_write(error: io::Error) -> Ending {
 pub struct Listeners<'a, W> {
     /// `None` once it has failed and the life goes on without it.
     stdout: Option<Output<W>>,
-    /// Whether a life goes on without stdout: it does where it is printed.
+    /// Whether the life goes on when stdout fails: it does if it is printed.
     stdout_may_fail: bool,
     others: Vec<&'a mut dyn Listener>,
 }
 
 impl<'a, W: Write> Listeners<'a, W> {
-    /// Tells `stdout` and then `others`. Where the life is `printed`, a stdout
-    /// that fails is warned about once and the life goes on, also after the
-    /// printer is lost; otherwise it ends the life.
+    /// Tells `stdout` and then `others`. If the life is `printed`, a failing
+    /// stdout is warned about once and the life goes on without it, even after
+    /// the printer is lost too; otherwise it ends the life.
     pub fn new(stdout: Output<W>, others: Vec<&'a mut dyn Listener>, printed: bool) -> Self {
         Self { stdout: Some(stdout), stdout_may_fail: printed, others }
     }
@@ -87,19 +88,19 @@ impl<W: Write> Listener for Listeners<'_, W> {
     }
 }
 
-/// Whether a listener was lost in this life: the printer says it, and the light
-/// shows it. Every clone sees the same.
+/// Whether a listener was lost in this life: the printer sets it, and the light
+/// shows it. All clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Lost(Arc<AtomicBool>);
 
 impl Lost {
-    /// Whether it is.
+    /// Whether it was lost.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Says that it is; there is no way back within a life.
+    /// Marks it as lost, for the rest of the life.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -111,7 +112,7 @@ mod tests {
 
     const FILL: Fill = Fill { used: 1, context_size: 2 };
 
-    /// Takes nothing.
+    /// A writer that always fails with this kind of error.
     struct Failing(io::ErrorKind);
 
     impl Write for Failing {
@@ -142,7 +143,7 @@ mod tests {
             }
         }
         let (mut one, mut two) = (Record::default(), Record::default());
-        // A stdout that has failed keeps nobody else from hearing.
+        // A stdout that has failed does not keep the others from being told.
         let stdout = Output::new(Failing(io::ErrorKind::BrokenPipe));
         let mut listeners = Listeners::new(stdout, vec![&mut one, &mut two], true);
         for used in 1..=3 {

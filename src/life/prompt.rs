@@ -1,4 +1,4 @@
-//! The system message: which file it comes from, and what is no prompt.
+//! The system message: which file it comes from, and which texts are refused.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,11 +14,12 @@ use super::interrupt::Interrupt;
 /// Where the prompt is looked for when the user names no file.
 const DEFAULT_FILE: &str = "prompt.txt";
 
-/// The prompt that serves where there is no `prompt.txt`.
+/// The prompt that is used where there is no `prompt.txt`.
 const BUILT_IN: &str = include_str!("../../prompt.txt");
 
-/// The longest file that is read, in bytes. Far above any context window of
-/// the board (8 bytes a token would be 131,072 tokens), far below its memory.
+/// The longest file that is read, in bytes. At 8 bytes a token this is 131,072
+/// tokens: far more than any context that the board has memory for, and little
+/// beside that memory.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A system message: text, not empty, without NUL bytes and outer white space.
@@ -33,10 +34,10 @@ impl Prompt {
     ///
     /// When the named file is missing, or a file cannot be read, is a folder,
     /// is longer than 1 MiB, is not UTF-8, holds NUL bytes or is empty; or
-    /// [`Ending::Interrupted`] when a signal comes before its text.
+    /// [`Ending::Interrupted`] when a signal comes before the file is read.
     pub(crate) fn read(named: Option<&Path>, interrupt: &Interrupt) -> Result<Self, Ending> {
         let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), Path::to_path_buf);
-        // On a thread of its own: a named pipe may never be written to, and a
+        // On a thread of its own: reading a named pipe may wait forever, and a
         // signal must end that wait too.
         let (sender, receiver) = bounded(1);
         let file = path.clone();
@@ -50,7 +51,7 @@ impl Prompt {
         }
     }
 
-    /// The prompt in the file at `path`, which was `read`.
+    /// The prompt, from the result of reading the file at `path`.
     fn of_file(path: &Path, read: io::Result<Vec<u8>>) -> Result<Self> {
         match read {
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
@@ -83,7 +84,7 @@ impl Prompt {
     }
 }
 
-/// At most one byte more than a prompt may have.
+/// The file's bytes, at most one more than a prompt may have.
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;

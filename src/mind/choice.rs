@@ -1,5 +1,5 @@
-//! The choice of the next token: llama.cpp's penalties and samplers, fed with no
-//! more candidates than they need.
+//! The choice of the next token by llama.cpp's penalties and samplers, which
+//! are given only the candidates that they need.
 
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
@@ -9,21 +9,21 @@ use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use super::model::Model;
 use super::sampler::{Logits, Sampling};
 
-/// Texts at which DRY forgets: llama.cpp's own defaults.
+/// DRY's sequence breakers: llama.cpp's own defaults.
 const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
 
 /// How the next token is chosen; see [`super::sampler`].
 pub(super) struct Choice {
-    /// Changes the logits of tokens that occurred.
+    /// Changes the logits of tokens that have occurred.
     penalties: Option<LlamaSampler>,
-    /// Chooses among the best.
+    /// Samples among the best tokens; `None` when greedy.
     dice: Option<LlamaSampler>,
-    /// How many the best are; 0 for all.
+    /// How many of the best tokens are sampled from; 0 for all.
     top_k: usize,
-    /// Tokens that occurred and may be chosen, if there are penalties.
-    /// Ascending, like the next.
+    /// Tokens that have occurred and may be chosen; empty without penalties.
+    /// Ascending, as `apart` is.
     occurred: Vec<usize>,
-    /// The banned ones and those that occurred.
+    /// The banned tokens and those that occurred.
     apart: Vec<usize>,
     changed: Vec<(usize, f32)>,
     best: Vec<(usize, f32)>,
@@ -32,8 +32,8 @@ pub(super) struct Choice {
 
 impl Choice {
     pub(super) fn new(model: &Model, sampling: &Sampling, context_size: u32) -> Self {
-        // llama.cpp takes a window of -1 for none at all, and allocates any
-        // other: no window is longer than the context.
+        // llama.cpp takes a window of -1 for none at all and allocates any
+        // other one, so no window is longer than the context.
         let context = i32::try_from(context_size).unwrap_or(i32::MAX);
         let window = |tokens: i32| if tokens < 0 { context } else { tokens.min(context) };
         let vocabulary = model.llama.n_vocab();
@@ -53,7 +53,8 @@ impl Choice {
                 DRY_BREAKERS,
             ));
         }
-        // The order of llama.cpp's own tools, whose top-k comes first.
+        // In the order of llama.cpp's own tools. Their top-k comes first, and
+        // is done by `Logits::top` instead.
         let dice = sampling.has_dice().then(|| {
             LlamaSampler::chain(
                 vec![
@@ -65,7 +66,7 @@ impl Choice {
                 true,
             )
         });
-        // Room for all that a life may bring, so that no token makes any.
+        // Reserves the most that a life can need, so that no token allocates.
         let tokens = usize::try_from(vocabulary).unwrap_or(0);
         let occurring = if penalties.is_empty() { 0 } else { tokens.min(context_size as usize) };
         let best = match (&dice, top_k) {
@@ -87,12 +88,13 @@ impl Choice {
         }
     }
 
-    /// Takes in a token of the prompt or of the life.
+    /// Adds a token of the prompt or of the life to the history of the
+    /// penalties.
     pub(super) fn accept(&mut self, token: LlamaToken) {
         let Some(penalties) = &mut self.penalties else { return };
         penalties.accept(token);
         let Ok(token) = usize::try_from(token.0) else { return };
-        // What is apart and did not occur is banned, and stays so.
+        // A token that is in `apart` already is banned or has occurred.
         if let Err(at) = self.apart.binary_search(&token) {
             self.apart.insert(at, token);
             let at = self.occurred.partition_point(|&other| other < token);
@@ -100,7 +102,8 @@ impl Choice {
         }
     }
 
-    /// Chooses by these logits; `None` where none is a finite number.
+    /// Chooses a token by these logits, one for each token of the vocabulary;
+    /// `None` where the greatest is not finite or no token may be chosen.
     pub(super) fn choose(&mut self, computed: &[f32]) -> Option<LlamaToken> {
         self.changed.clear();
         if let Some(penalties) = &mut self.penalties {

@@ -1,25 +1,26 @@
-//! How a life is computed: threads, cache, batches.
+//! What a life is computed with: threads, KV cache, batches, speculation.
 
 use std::num::NonZeroU32;
 
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_sys_2::{LLAMA_FLASH_ATTN_TYPE_DISABLED, LLAMA_FLASH_ATTN_TYPE_ENABLED};
 
-/// Tokens decoded at once while the prompt is taken in: its buffers grow with
-/// it, and a signal waits for one batch, two seconds on the board.
+/// Tokens in one batch of the prefill. The compute buffers grow with it, and a
+/// signal is noticed after one batch: an estimated two seconds on the board.
 const BATCH: u32 = 32;
 
-/// The most tokens that are looked ahead. With the one before them they are
-/// seven: from eight on, ggml computes products in another order, and a batch
-/// would not have the bits of its tokens any more.
+/// The most tokens that are drafted. With the token before them they make a
+/// batch of seven: from eight on, ggml computes products of q4_K and q6_K on
+/// x86 in another order, and a batch would no longer give bit-identical results
+/// to its tokens computed one by one.
 pub const MAX_LOOKAHEAD: u16 = 6;
 
-/// How the numbers of the cache are stored.
+/// The number format of the KV cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cache {
-    /// Halves.
+    /// Half-precision floats (f16).
     F16,
-    /// Blocks of 32 bytes with a scale, 34 bytes each.
+    /// Blocks of 32 8-bit integers with an f16 scale, 34 bytes each.
     Q8_0,
 }
 
@@ -32,26 +33,27 @@ impl Cache {
     }
 }
 
-/// The choices that decide speed, memory and the exact text, in one place.
+/// The settings that decide speed, memory and the exact text, in one place.
 /// `benches/README.md` has what each of them costs and gains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Computing {
     /// Threads that compute.
     pub threads: u16,
-    /// Tokens looked ahead where the text repeats itself; 0 never does.
+    /// Tokens drafted where the text repeats itself; 0 turns speculation off.
     pub lookahead: u16,
-    /// Attention in one pass over the cache.
+    /// Whether llama.cpp uses flash attention.
     pub flash_attention: bool,
-    /// The cache's keys.
+    /// Format of the cache's keys.
     pub keys: Cache,
-    /// The cache's values; q8_0 only with flash attention.
+    /// Format of the cache's values; q8_0 only with flash attention.
     pub values: Cache,
-    /// Tokens of the prompt decoded at once.
+    /// Tokens of the prompt that are decoded at once.
     pub batch: u32,
 }
 
 impl Computing {
-    /// What a life is computed with. The text depends on neither number.
+    /// The settings of a life. The text depends neither on `threads` nor on
+    /// `lookahead`.
     #[must_use]
     pub fn new(threads: u16, lookahead: u16) -> Self {
         Self {
@@ -64,8 +66,8 @@ impl Computing {
         }
     }
 
-    /// What every model can be computed with: not every shape of head fits
-    /// into the blocks of a smaller cache.
+    /// The settings that every model supports: a head whose size is no multiple
+    /// of 32 cannot be stored as q8_0.
     pub(super) fn plain(self) -> Self {
         Self { flash_attention: false, keys: Cache::F16, values: Cache::F16, ..self }
     }
@@ -87,7 +89,7 @@ impl Computing {
             .with_no_perf(true)
     }
 
-    /// What of it a kept state depends on.
+    /// The part of the settings that a kept prompt state depends on.
     pub(super) fn key(&self, context_size: u32) -> String {
         let Self { flash_attention, keys, values, batch, .. } = self;
         format!("{context_size} {flash_attention} {keys:?} {values:?} {batch}")

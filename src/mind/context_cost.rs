@@ -1,4 +1,4 @@
-//! What a context costs, and whether this machine has it.
+//! How much memory a context takes, and whether this machine has it.
 
 use anyhow::{Result, bail};
 
@@ -13,7 +13,7 @@ const BLOCK: u64 = 32;
 
 /// An allowance for what depends neither on the model nor on the context: the
 /// graph's own nodes, thread stacks, the allocator's slack. With it the
-/// estimate for ember at 2,048 tokens, 9.1 MB, stands just above all of the
+/// estimate for ember at 2,048 tokens, 9.1 MB, is just above the whole
 /// program's private memory there (8.8 MB of RssAnon, measured on x86-64).
 const FIXED: u64 = 5 << 20;
 
@@ -22,12 +22,12 @@ const FIXED: u64 = 5 << 20;
 pub(super) struct ContextCost {
     /// Layers that keep keys and values.
     pub layers: u64,
-    /// Rows as long as the context that are alive for each token of a batch:
-    /// the mask, and without flash attention the scores of each head.
+    /// Rows of the context's length that are in memory for each token of a
+    /// batch: the mask, and without flash attention the scores of each head.
     pub score_rows: u64,
     /// Attention heads that keep keys and values.
     pub kv_heads: u64,
-    /// Length of a key and of a value of one head, added up.
+    /// Length of a key plus length of a value of one head, in numbers.
     pub key_and_value: u64,
     /// Bytes that 32 numbers take in the cache: 64 as f16, 34 as q8_0.
     pub cache_block: u64,
@@ -49,7 +49,7 @@ impl ContextCost {
     }
 
     fn per_token(&self) -> u64 {
-        // A damaged header may say anything: absurd sizes saturate.
+        // A damaged header may hold any numbers: absurd products saturate.
         let numbers = product(&[self.layers, self.kv_heads, self.key_and_value]);
         let kv = product(&[numbers, self.cache_block]) / BLOCK;
         let scores = product(&[self.batch, self.score_rows, F32]);
@@ -57,8 +57,8 @@ impl ContextCost {
     }
 
     fn fixed(&self) -> u64 {
-        // Logits once in the graph and once for the reader, and the few
-        // activations that are alive at the same time.
+        // The logits are held twice, in the graph and in the buffer that they
+        // are read from; a few of the activations are held at the same time.
         let logits = product(&[2, self.batch, self.vocabulary, F32]);
         let activations = product(&[4, self.batch, self.widest, F32]);
         FIXED.saturating_add(logits).saturating_add(activations)
@@ -79,8 +79,8 @@ impl ContextCost {
     ///
     /// # Errors
     ///
-    /// When the context itself does not fit: the error says the sum, and the
-    /// largest context that fits.
+    /// When the context itself does not fit: the error says the memory that it
+    /// needs, and the largest context that fits.
     pub(super) fn check(&self, tokens: u32, weights: u64, available: u64) -> Result<Option<String>> {
         let needed = self.bytes(tokens);
         if needed > available {
@@ -110,7 +110,7 @@ fn product(factors: &[u64]) -> u64 {
     factors.iter().fold(1, |product, &factor| product.saturating_mul(factor))
 }
 
-/// Bytes in MB, 10⁶, rounded up: what is needed is never understated.
+/// Bytes in MB (10⁶), rounded up, so that what is needed is never understated.
 fn megabytes(bytes: u64) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))
 }

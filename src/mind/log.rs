@@ -1,5 +1,5 @@
 //! llama.cpp's process-wide state: its backend, its log, and its abort, which
-//! becomes a fault.
+//! is turned into a fault.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
@@ -11,23 +11,26 @@ use llama_cpp_sys_2::{GGML_LOG_LEVEL_ERROR, ggml_log_level, ggml_set_abort_callb
 
 use crate::life::ending;
 
-/// llama.cpp's process-wide state. It is never freed: contexts die with the
-/// process.
+/// llama.cpp's process-wide state. A static is never dropped, so that it
+/// outlives every model and context.
 static BACKEND: LazyLock<Mutex<LlamaBackend>> = LazyLock::new(|| {
     // SAFETY: the callback is a plain function that may be called on any thread.
     unsafe { ggml_set_abort_callback(Some(give_up)) };
     Mutex::new(LlamaBackend::init().expect("this is the only place that initialises llama.cpp"))
 });
 
-/// Ends the process where llama.cpp would abort it.
+/// Called by ggml in place of abort: ends the process with an `error:` line and
+/// exit status 1.
 ///
 /// # Safety
 ///
 /// `message` is a C string.
 unsafe extern "C" fn give_up(message: *const c_char) {
-    // SAFETY: ggml_abort passes a C string of its own stack.
+    // SAFETY: ggml_abort passes a C string in its own stack frame, which lives
+    // during the call.
     let message = unsafe { CStr::from_ptr(message) }.to_string_lossy();
-    // `path:line: what`, the path as of the machine that built it.
+    // The message is `path:line: what`, with the path on the machine that
+    // compiled llama.cpp.
     let (path, what) = message.split_once(':').unwrap_or(("llama.cpp", &message));
     let file = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
     ending::fail_at_once(&format!(
@@ -36,7 +39,7 @@ unsafe extern "C" fn give_up(message: *const c_char) {
     ))
 }
 
-/// The first error of llama.cpp's log: what comes later follows from it.
+/// The first error of llama.cpp's log; later ones are usually its consequences.
 static FIRST_ERROR: Mutex<String> = Mutex::new(String::new());
 
 /// Keeps llama.cpp's first error from now on, and drops the rest of its log.
@@ -49,7 +52,8 @@ pub(super) fn keep_first_error() {
         if level == GGML_LOG_LEVEL_ERROR && first.is_empty() {
             // SAFETY: llama.cpp passes a C string that lives during the call.
             let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
-            // `function: what`, with names out of the file in it.
+            // The line is `function: what`. `what` may quote names from the
+            // file, hence the limit on its length and the filter.
             let what = text.split_once(": ").map_or(&*text, |(_, what)| what);
             let what = what.trim_start_matches("error loading model: ");
             *first = what.trim().chars().take(200).filter(|c| !c.is_control()).collect();

@@ -1,4 +1,5 @@
-//! A model: its vocabulary, its chat template, what it says of itself.
+//! A loaded model: its vocabulary, its chat template, and the numbers of its
+//! header.
 
 use std::num::NonZeroU32;
 
@@ -19,10 +20,10 @@ use crate::model_file::name::ModelFile;
 pub struct Model {
     pub(super) llama: LlamaModel,
     pub(super) name: String,
-    /// Tokens that may never be chosen, ascending: those that end the
-    /// generation, control tokens, and those without any text.
+    /// Tokens that are never chosen, ascending: end-of-generation tokens,
+    /// control tokens, and tokens without text.
     pub(super) banned: Vec<usize>,
-    /// What tells its file from others, if that can be known.
+    /// A hash that tells the file from others, if it can be read.
     pub(super) identity: Option<[u8; 32]>,
 }
 
@@ -33,8 +34,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// When llama.cpp cannot use the file, or [`Ending::Interrupted`] when the
-    /// signal came first.
+    /// When llama.cpp cannot use the file, or [`Ending::Interrupted`] when a
+    /// signal comes first.
     pub fn load(file: &ModelFile, verbose: bool, interrupt: &Interrupt) -> Result<Self, Ending> {
         let backend = backend();
         if !verbose {
@@ -67,9 +68,11 @@ impl Model {
         Ok(Self { llama, name: file.to_string(), banned, identity: file.identity().ok() })
     }
 
-    /// The tokens of a system message, framed by the model's own chat template
-    /// with the assistant's turn opened; where the model has no template, or
-    /// one that llama.cpp does not recognise, the tokens of the text alone.
+    /// Tokenizes a system message, framed by the model's own chat template,
+    /// with the assistant's turn opened. It is framed as the user's message if
+    /// the template leaves out a system message. Where the model has no
+    /// template, or one that llama.cpp does not recognise, the text is
+    /// tokenized alone.
     ///
     /// # Errors
     ///
@@ -86,9 +89,9 @@ impl Model {
         Ok(tokens.into_iter().map(Token).collect())
     }
 
-    /// `text` as the message of `role`, or `None` where the model's template
-    /// is missing, unknown, or leaves the message out as some do with a
-    /// system message that no user follows.
+    /// `text` as the message of `role`. `None` where the model's template is
+    /// missing or unknown, or leaves the message out, as some do with a system
+    /// message that no user's message follows.
     fn frame(&self, role: &str, text: &str) -> Option<String> {
         let template = self.llama.chat_template(None).ok()?;
         let message = LlamaChatMessage::new(role.to_owned(), text.to_owned()).ok()?;
@@ -96,12 +99,12 @@ impl Model {
         framed.contains(text).then_some(framed)
     }
 
-    /// The number of tokens that the model was trained on, for a context of
-    /// `context_size`.
+    /// The longest context that the model was trained for, in tokens; checks
+    /// that `context_size` is within it.
     ///
     /// # Errors
     ///
-    /// When the context is longer than that, or the model does not say.
+    /// When `context_size` is beyond it, or the header does not say it.
     pub fn trained_context(&self, context_size: NonZeroU32) -> Result<u64> {
         // Not `n_ctx_train()`, which panics where the header says more than
         // an i32 holds.
@@ -120,7 +123,7 @@ impl Model {
         Ok(trained)
     }
 
-    /// A number of the header, under the model's architecture.
+    /// The number that the header has under the model's architecture and `key`.
     fn number(&self, key: &str) -> Option<u64> {
         let architecture = self.llama.meta_val_str("general.architecture").ok()?;
         self.llama.meta_val_str(&format!("{architecture}.{key}")).ok()?.parse().ok()
@@ -155,7 +158,7 @@ impl Model {
 pub struct Token(pub(super) LlamaToken);
 
 impl Token {
-    /// The token of a number below the vocabulary's size.
+    /// The token with this id, which is from 0 to below the vocabulary's size.
     #[must_use]
     pub fn new(id: i32) -> Self {
         Self(LlamaToken::new(id))

@@ -1,11 +1,11 @@
-//! The prompt, taken in once: what the model made of it, kept on disk.
+//! The prompt state: the KV cache of the prompt, kept in a file for the next
+//! life.
 //!
-//! One file in the state directory holds the cache's content for all of the
-//! prompt but its last token, which every life computes itself. It is written
-//! aside and renamed; a checksum stands in it, because llama.cpp takes damaged
-//! bytes without complaint. A file that is not there, not whole or not for
-//! this model, prompt, context and program is passed over in silence, and
-//! written anew.
+//! One file in the state folder holds the cache for all tokens of the prompt
+//! but the last, which every life decodes itself. The file is replaced whole
+//! and holds a checksum, because llama.cpp accepts damaged bytes. A file that
+//! is missing, not whole, or of another model, prompt, context or program is
+//! ignored without a warning and written anew.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
@@ -29,7 +29,7 @@ const MAGIC: [u8; 8] = *b"NEXUSKV1";
 
 const HEADER: usize = MAGIC.len() + 32 + 8 + 32;
 
-/// All that a state depends on, as one number.
+/// A hash of everything that a prompt state depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key([u8; 32]);
 
@@ -39,7 +39,8 @@ impl Key {
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut digest = Sha256::new();
         for part in parts {
-            // With its length, so that no two lists run together to the same.
+            // With its length, so that two lists of parts with the same
+            // concatenation differ.
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
         }
@@ -47,20 +48,20 @@ impl Key {
     }
 }
 
-/// Why a file is passed over.
+/// Why a file is not used.
 #[derive(Debug)]
 pub enum Unusable {
     /// It is not there.
     Absent,
     /// It cannot be read.
     Unreadable(io::Error),
-    /// It is none of ours, or of another version.
+    /// It is not a prompt state, or one of another file version.
     Unknown,
-    /// It is of another model, prompt, context or program.
+    /// It is the state of another model, prompt, context or program.
     Foreign,
-    /// It is shorter or longer than it says.
+    /// It is shorter or longer than its header says, or has no whole header.
     Cut,
-    /// Its bytes are not those that were written.
+    /// Its checksum does not match, or llama.cpp refuses its content.
     Damaged,
 }
 
@@ -77,12 +78,12 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// The file.
+/// The file of the prompt state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromptState(PathBuf);
 
 impl PromptState {
-    /// The one in a state folder.
+    /// The file in the folder `state_folder`.
     #[must_use]
     pub fn within(state_folder: &Path) -> Self {
         Self(state_folder.join("prompt-state"))
@@ -92,7 +93,7 @@ impl PromptState {
     ///
     /// # Errors
     ///
-    /// When there is none, or it cannot be used.
+    /// When there is none, or it cannot be used: [`Unusable`] says why.
     pub fn read(&self, key: Key) -> Result<Vec<u8>, Unusable> {
         let unreadable = |error: io::Error| match error.kind() {
             ErrorKind::NotFound => Unusable::Absent,
@@ -106,7 +107,8 @@ impl PromptState {
             _ => Unusable::Unreadable(error),
         })?;
         let promised = Header::parse(&header, key)?;
-        // Not before the lengths agree: a damaged one would ask for any memory.
+        // Only after the lengths agree: a damaged length could ask for any
+        // amount of memory.
         if length.checked_sub(HEADER as u64) != Some(promised.length) {
             return Err(Unusable::Cut);
         }
@@ -122,7 +124,7 @@ impl PromptState {
     ///
     /// # Errors
     ///
-    /// When it cannot be written; what was kept before is still there then.
+    /// When it cannot be written; what was kept before is then still there.
     pub fn write(&self, key: Key, state: &[u8]) -> io::Result<()> {
         if let Some(folder) = self.0.parent() {
             fs::create_dir_all(folder)?;
@@ -131,7 +133,7 @@ impl PromptState {
     }
 }
 
-/// What a header promises of the state behind it.
+/// What the header says of the state that follows it.
 struct Header {
     length: u64,
     checksum: [u8; 32],
@@ -220,7 +222,7 @@ mod tests {
     #[test]
     fn a_write_that_fails_keeps_what_was_there() {
         let (folder, kept, key) = kept();
-        // A folder in the way of the file that is written aside.
+        // A folder stands where the new file is first written.
         fs::create_dir_all(kept.0.with_extension("new").join("x")).expect("a folder");
         assert!(kept.write(key, b"new").is_err());
         assert_eq!(kept.read(key).expect("the old one"), STATE);

@@ -1,11 +1,12 @@
-//! How the next token is chosen: the arg-max, or dice, with or without
-//! penalties.
+//! How the next token is chosen: greedily, by the arg-max of the logits, or by
+//! random sampling (the *dice*), with or without penalties.
 //!
-//! What is the greatest is found here, straight over the logits: no array of
-//! 49,152 candidates is filled, neither for the arg-max nor for dice among the
-//! best few. Penalties and dice are llama.cpp's own samplers in the order of
-//! its own tools, which [`super::choice`] builds from a [`Sampling`]; they see the
-//! tokens that occurred, and the best few, alone.
+//! The greatest logits are found here, directly in what the model computed:
+//! neither the arg-max nor sampling among the best few fills an array of 49,152
+//! candidates. Penalties and random sampling are llama.cpp's own samplers in
+//! the order of its own tools, which [`super::choice`] builds from a
+//! [`Sampling`]. The penalties are given only the tokens that have occurred,
+//! and the samplers only the best few.
 
 use std::fmt;
 
@@ -32,12 +33,13 @@ pub struct Sampling {
     pub dry_allowed_length: i32,
     /// Window of DRY in tokens; 0 is off, -1 the context.
     pub dry_penalty_last_n: i32,
-    /// Seed of the dice.
+    /// Seed of the random sampling.
     pub seed: u32,
 }
 
 impl Sampling {
-    /// The arg-max alone; what is off has the options' defaults.
+    /// Greedy: the arg-max alone. Options that are off have their default
+    /// values.
     pub const GREEDY: Self = Self {
         temp: 0.0,
         top_k: 40,
@@ -52,7 +54,7 @@ impl Sampling {
         seed: 0,
     };
 
-    /// Whether dice are thrown at all.
+    /// Whether tokens are sampled at random: the temperature is above 0.
     #[must_use]
     pub fn has_dice(&self) -> bool {
         self.temp > 0.0
@@ -71,7 +73,8 @@ impl Sampling {
     }
 }
 
-/// The line that `--verbose` prints about the dice; empty without dice.
+/// The line that `--verbose` prints about the seed; empty without random
+/// sampling.
 impl fmt::Display for Sampling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.has_dice() {
@@ -82,40 +85,40 @@ impl fmt::Display for Sampling {
     }
 }
 
-/// Logits as a choice sees them: as the model computed them, but for tokens
-/// that are banned and for those whose logit a penalty has changed.
+/// The logits to choose from: the model's, without the banned tokens and with
+/// the changes that the penalties made.
 #[derive(Debug, Clone, Copy)]
 pub struct Logits<'a> {
-    /// One for each token of the vocabulary.
+    /// The model's logits: one for each token of the vocabulary.
     pub computed: &'a [f32],
-    /// Tokens that the scan of the computed ones leaves out: the banned ones
-    /// and those of `changed`. Ascending, without repetitions.
+    /// Tokens that the scan of `computed` skips: the banned ones and those of
+    /// `changed`. Ascending, without repetitions.
     pub apart: &'a [usize],
-    /// Tokens whose logit is another one than computed.
+    /// Tokens whose logit a penalty has changed, with the changed logit.
     pub changed: &'a [(usize, f32)],
 }
 
-/// Logits that are compared at once: a few vector registers of them.
+/// Logits compared in one step: a few vector registers.
 const LANES: usize = 16;
 
 impl<'a> Logits<'a> {
-    /// Whether dice can be thrown on them: no NaN, and nothing infinite
-    /// upwards.
+    /// Whether a token can be sampled from them: no NaN and no +∞.
     #[must_use]
     pub fn are_sound(&self) -> bool {
-        // Without a way out in the middle, so that it is done in vectors.
+        // Without an early return, so that the compiler vectorises the loop.
         let unsound = |unsound, &logit: &f32| unsound | logit.is_nan() | (logit == f32::INFINITY);
         !self.computed.iter().fold(false, unsound)
     }
 
-    /// Whether they prefer any token: weights that are all zero, as where a
-    /// card lost them, do not.
+    /// Whether any two logits differ. They do not where all weights are zero,
+    /// as on a card that lost its data.
     #[must_use]
     pub fn prefer_any(&self) -> bool {
         self.computed.iter().any(|&logit| logit != self.computed[0])
     }
 
-    /// The stretches of the computed ones between those that stand apart.
+    /// The ranges of `computed` between the tokens of `apart`, with the token
+    /// each begins at.
     fn stretches(&self) -> impl Iterator<Item = (usize, &'a [f32])> {
         let computed = self.computed;
         let ends = self.apart.iter().copied().filter(move |&token| token < computed.len());
@@ -127,8 +130,9 @@ impl<'a> Logits<'a> {
         })
     }
 
-    /// Calls `found` with each token whose logit is above what `found` returned
-    /// last, in the order of the vocabulary, then with each changed one.
+    /// Calls `found` with each token whose logit is above `bar`, in the order
+    /// of the vocabulary; what `found` returns is the next `bar`. Then calls it
+    /// with every token of `changed`.
     fn above(&self, mut bar: f32, mut found: impl FnMut(usize, f32) -> f32) {
         for (first, stretch) in self.stretches() {
             for (index, logits) in stretch.chunks(LANES).enumerate() {
@@ -150,8 +154,8 @@ impl<'a> Logits<'a> {
 
     /// The token of the greatest logit; the first such token on a tie.
     ///
-    /// Returns `None` where no logit is left that is a finite number: the
-    /// weights are broken, or all is banned.
+    /// Returns `None` where the greatest logit is not finite or no token is
+    /// left: the weights are broken, or all tokens are banned.
     #[must_use]
     pub fn greatest(&self) -> Option<usize> {
         let mut best: Option<(usize, f32)> = None;
@@ -165,8 +169,8 @@ impl<'a> Logits<'a> {
         best.filter(|(_, logit)| logit.is_finite()).map(|(token, _)| token)
     }
 
-    /// The `count` tokens of the greatest logits, the greatest first, into
-    /// `best`; the first ones on a tie.
+    /// Puts the `count` tokens of the greatest logits into `best`, the greatest
+    /// first; on a tie, the first in the vocabulary.
     pub fn top(&self, count: usize, best: &mut Vec<(usize, f32)>) {
         best.clear();
         if count == 0 {
@@ -182,7 +186,7 @@ impl<'a> Logits<'a> {
         });
     }
 
-    /// All tokens that may be chosen, in no order.
+    /// Puts all tokens that may be chosen into `all`, in no particular order.
     pub fn all(&self, all: &mut Vec<(usize, f32)>) {
         all.clear();
         for (first, stretch) in self.stretches() {

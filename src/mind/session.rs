@@ -1,4 +1,5 @@
-//! One life's context: tokens in, logits and the next token out.
+//! One life's context: decodes tokens, gives their logits, chooses the next
+//! token.
 
 use std::fmt;
 
@@ -22,16 +23,16 @@ use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Lifespan;
 use crate::text::stderr::warn;
 
-/// The sequence that a life is, in llama.cpp's batches.
+/// llama.cpp's id of the one sequence in the context.
 const SEQUENCE: i32 = 0;
 
-/// How the prompt came into the context.
+/// How the prompt was prefilled.
 #[derive(Debug)]
 pub enum Prefill {
-    /// From what an earlier life kept.
+    /// Restored from the file that an earlier life kept.
     Restored,
-    /// Computed; with what kept it from being restored, or from being kept for
-    /// the next life.
+    /// Computed; the text says why it was not restored, or why it could not be
+    /// kept.
     Computed(String),
 }
 
@@ -44,22 +45,23 @@ impl fmt::Display for Prefill {
     }
 }
 
-/// A model's context in one life: what it was told and what it said.
+/// A model's context for one life: the prompt and the tokens generated so far.
 pub struct Session<'model> {
     context: LlamaContext<'model>,
     model: &'model Model,
     batch: LlamaBatch<'static>,
     choice: Choice,
     computing: Computing,
-    /// Tokens at which the life ends: what is beyond is not looked at.
+    /// Tokens in use at which the life ends; no token beyond is drafted.
     limit: u32,
-    /// Tokens in the context, without those that are only looked ahead at.
+    /// Tokens in the context, without drafted ones that are not confirmed.
     position: u32,
-    /// The token spoken last, which the context has not taken in yet: the
-    /// last one of a life never needs to be.
+    /// The token chosen last, not decoded yet: the last token of a life never
+    /// has to be.
     spoken: Option<LlamaToken>,
     speculation: Speculation,
-    /// Tokens computed beyond `position`, and how many of them were spoken.
+    /// Drafted tokens that were decoded beyond `position`, and how many of them
+    /// were then chosen.
     ahead: Vec<i32>,
     confirmed: usize,
     steps: u64,
@@ -71,7 +73,7 @@ impl<'model> Session<'model> {
     ///
     /// # Errors
     ///
-    /// When the context does not fit in memory.
+    /// When the context does not fit in memory, or llama.cpp cannot make it.
     pub fn open(
         model: &'model Model,
         lifespan: Lifespan,
@@ -115,14 +117,14 @@ impl<'model> Session<'model> {
         })
     }
 
-    /// Takes in the prompt: all but its last token from what `kept` has, if it
-    /// has that, else a batch at a time, and then keeps it there. The last
-    /// token is computed by itself either way, so that every life has the same
-    /// bits.
+    /// Prefills the prompt: all but its last token from the file `kept`, if
+    /// that has it, else decoded batch by batch and then written to the file.
+    /// The last token is decoded by itself either way, so that every life has
+    /// bit-identical logits.
     ///
     /// # Errors
     ///
-    /// When a batch cannot be computed, or [`Ending::Interrupted`] within one
+    /// When a batch cannot be decoded, or [`Ending::Interrupted`] within one
     /// batch of a signal.
     pub fn prefill(
         &mut self,
@@ -167,9 +169,10 @@ impl<'model> Session<'model> {
         Ok(Prefill::Computed(note))
     }
 
-    /// What the state of these tokens depends on.
+    /// The key of the prompt state of these tokens; `None` where the model's
+    /// file could not be identified.
     fn key(&self, tokens: &[Token]) -> Option<Key> {
-        // What build.rs found computes it.
+        // The hash of the sources that compute, from build.rs.
         let code = env!("COMPUTING").as_bytes();
         let computing = self.computing.key(self.context.n_ctx());
         let tokens: Vec<u8> = tokens.iter().flat_map(|token| token.0.0.to_le_bytes()).collect();
@@ -179,17 +182,19 @@ impl<'model> Session<'model> {
 
     fn restore(&mut self, kept: &PromptState, key: Key, tokens: usize) -> Result<(), Unusable> {
         let cache = kept.read(key)?;
-        // SAFETY: these are the bytes that llama.cpp gave for this key.
+        // SAFETY: the key and the checksum say that `kv_cache` gave these
+        // bytes, for this model and these settings.
         if unsafe { self.set_kv_cache(&cache) } && self.position as usize == tokens {
             return Ok(());
         }
-        // A state that fails half way leaves its positions behind.
+        // A state that llama.cpp rejects half way leaves positions in the
+        // cache.
         self.context.clear_kv_cache();
         self.position = 0;
         Err(Unusable::Damaged)
     }
 
-    /// What the context holds, as llama.cpp serialises a sequence.
+    /// The KV cache, as llama.cpp serialises a sequence.
     #[must_use]
     pub fn kv_cache(&self) -> Vec<u8> {
         let flags = LlamaStateSeqFlags::empty();
@@ -200,15 +205,16 @@ impl<'model> Session<'model> {
         cache
     }
 
-    /// Puts what another context held into this one; whether that was taken.
+    /// Restores the KV cache of another context; returns whether llama.cpp took
+    /// it.
     ///
     /// # Safety
     ///
-    /// `cache` came from [`Session::kv_cache`], for this model and with the same
-    /// [`Computing`], and is whole: llama.cpp believes every byte of it.
+    /// `cache` came from [`Session::kv_cache`], for this model and with the
+    /// same [`Computing`], and is complete: llama.cpp trusts every byte of it.
     pub unsafe fn set_kv_cache(&mut self, cache: &[u8]) -> bool {
         let flags = LlamaStateSeqFlags::empty();
-        // SAFETY: this function's contract.
+        // SAFETY: by this function's contract the bytes are a valid state.
         let taken = unsafe { self.context.state_seq_set_data_ext(cache, SEQUENCE, flags) };
         self.position = u32::try_from(self.context.kv_cache_seq_pos_max(SEQUENCE) + 1).unwrap_or(0);
         taken
@@ -232,8 +238,9 @@ impl<'model> Session<'model> {
         })
     }
 
-    /// Takes in the token that was spoken, and looks ahead where that may pay.
-    /// One that was looked ahead at is there already.
+    /// Decodes the token that was chosen last, with drafted tokens after it
+    /// where the text repeats itself. A token that was drafted and decoded
+    /// before is not decoded again.
     fn follow(&mut self, token: LlamaToken) -> Result<()> {
         if self.ahead.get(self.confirmed) == Some(&token.0) {
             self.confirmed += 1;
@@ -241,12 +248,14 @@ impl<'model> Session<'model> {
             return Ok(());
         }
         if self.confirmed < self.ahead.len() {
-            // The rest of what was looked ahead at was never said.
+            // The remaining drafted tokens were not chosen: they are removed
+            // from the cache.
             self.context.kv_cache_seq_rm(SEQUENCE, Some(self.position), None)?;
         }
         self.ahead.clear();
         self.confirmed = 0;
-        // The life's last token needs no logits after it.
+        // Drafts fit between this token and the life's last one, which is never
+        // decoded.
         let room = self.limit.saturating_sub(self.position + 2);
         let most = u32::from(self.computing.lookahead).min(room) as usize;
         let mut tokens = std::mem::take(&mut self.ahead);
@@ -259,35 +268,35 @@ impl<'model> Session<'model> {
         taken
     }
 
-    /// The logits that the next token is chosen by, one for each token of the
+    /// The logits that the next token is chosen by: one for each token of the
     /// vocabulary.
     #[must_use]
     pub fn logits(&self) -> &[f32] {
         logits(&self.context, self.ahead.len() - self.confirmed)
     }
 
-    /// Goes on as if `token` had been chosen.
+    /// Decodes `token` as if it had been chosen.
     ///
     /// # Errors
     ///
-    /// When it cannot be computed.
+    /// When llama.cpp cannot decode it.
     pub fn follow_with(&mut self, token: Token) -> Result<()> {
         self.spoken = Some(token.0);
         self.speculation.push(token.0.0);
         self.follow(token.0)
     }
 
-    /// Takes in several tokens at once, with logits after each of them, as
-    /// looking ahead does.
+    /// Decodes several tokens as one batch, with logits for each of them, as
+    /// speculation does.
     ///
     /// # Errors
     ///
-    /// When they cannot be computed, or are more than a batch.
+    /// When llama.cpp cannot decode them, or they are more than a batch.
     pub fn follow_with_all(&mut self, tokens: &[Token]) -> Result<()> {
         self.take_in(tokens.iter().map(|token| token.0.0), 0)
     }
 
-    /// How often the model was computed, for one token or several.
+    /// The number of decode steps so far, each for one token or a batch.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
@@ -311,12 +320,13 @@ impl<'model> Session<'model> {
     }
 }
 
-/// The logits of the last batch's last token but `ahead`.
+/// The logits of the last batch, `ahead` tokens before its last.
 fn logits<'a>(context: &'a LlamaContext<'_>, ahead: usize) -> &'a [f32] {
     context.get_logits_ith(-1 - ahead as i32)
 }
 
-/// Whether the prompt may go on being taken in.
+/// Checks that no signal has come while the prompt is decoded, of which `taken`
+/// of `of` tokens are done.
 fn check(interrupt: &Interrupt, taken: u32, of: usize) -> Result<(), Ending> {
     if interrupt.is_raised() {
         let place = format!("while reading the prompt, at {taken} of {of} tokens");
@@ -338,7 +348,8 @@ impl Mind for Session<'_> {
 }
 
 impl Drop for Session<'_> {
-    /// Nothing follows the last line of a life, llama.cpp's farewells neither.
+    /// Silences llama.cpp's log, so that nothing follows the last line of a
+    /// life on stderr.
     fn drop(&mut self) {
         backend().void_logs();
     }

@@ -1,41 +1,43 @@
-//! Prompt-lookup speculation: what a text that repeats itself says next.
+//! Prompt-lookup speculation: drafts the next tokens of a text that repeats
+//! itself.
 //!
-//! Small models loop. Once the text has followed an earlier passage of itself
-//! for a while, its next tokens are foretold from there, and the model checks
-//! several of them at once, for less than they cost one by one. What it would
-//! not have said is dropped, so the text is the same.
+//! Small models loop. Once the text has repeated an earlier passage for a
+//! while, the tokens that followed there are drafted, and the model decodes
+//! several of them in one batch, which costs less than one by one. Drafted
+//! tokens that the sampler does not choose are dropped, so the text is the
+//! same.
 //!
-//! Whether to foretell is decided by the text alone: it costs nothing to watch
-//! whether a prophecy would have come true, and none is made before
-//! eight of them did.
+//! Whether to draft is decided from the text alone: the passage is first
+//! compared with the tokens that are chosen, at no cost, and is drafted from
+//! only after it predicted eight of them in a row.
 
-/// Tokens that must be the same as at an earlier place to follow the text on
-/// from there.
+/// The number of last tokens that must occur at an earlier place for it to be
+/// followed.
 const ANCHOR: usize = 3;
 
-/// Tokens in a row that the earlier passage must have foretold before the
-/// model is asked about more than one. `benches/README.md` has what other
-/// numbers cost and gain.
+/// Tokens in a row that the earlier passage must have predicted before any are
+/// drafted. `benches/README.md` has what speculation gains.
 const TRUE_BEFORE: usize = 8;
 
-/// Foretells a text from what it said before.
+/// Drafts tokens from an earlier passage of the same text.
 #[derive(Debug, Default)]
 pub(super) struct Speculation {
     text: Vec<i32>,
-    /// Where in the text the passage goes on that the text repeats.
+    /// The index of the next token of the passage that is repeated.
     followed: Option<usize>,
-    /// Tokens in a row that it foretold.
+    /// Tokens in a row that it predicted.
     foretold: usize,
 }
 
 impl Speculation {
-    /// For a text of so many tokens; a longer one makes room for itself.
+    /// With memory reserved for a text of this many tokens; a longer text
+    /// allocates more.
     #[must_use]
     pub(super) fn with_capacity(tokens: usize) -> Self {
         Self { text: Vec::with_capacity(tokens), ..Self::default() }
     }
 
-    /// Takes in the next token of the text.
+    /// Appends the next token of the text.
     pub(super) fn push(&mut self, token: i32) {
         match &mut self.followed {
             Some(at) if self.text[*at] == token => {
@@ -50,20 +52,21 @@ impl Speculation {
         }
     }
 
-    /// What follows the last earlier place that has the text's last tokens.
+    /// The index after the last earlier occurrence of the text's last tokens.
     fn earlier_place(&self) -> Option<usize> {
         let anchor = self.text.last_chunk::<ANCHOR>()?;
         let before = &self.text[..self.text.len() - 1];
         before.windows(ANCHOR).rposition(|tokens| tokens == anchor).map(|at| at + ANCHOR)
     }
 
-    /// Appends to `draft` the tokens that may come next, at most `most`; none
-    /// where the text does not repeat itself.
+    /// Appends `most` drafted tokens to `draft`; none where the text does not
+    /// repeat itself.
     pub(super) fn foretell(&self, most: usize, draft: &mut Vec<i32>) {
         let Some(at) = self.followed.filter(|_| self.foretold >= TRUE_BEFORE) else { return };
         let start = draft.len();
         for index in at..at + most {
-            // A loop shorter than the draft goes round again.
+            // A repeated passage shorter than the draft is followed from its
+            // start again.
             let token = match self.text.get(index) {
                 Some(&token) => token,
                 None => draft[start + index - self.text.len()],

@@ -2,8 +2,8 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`utf8`] | pieces of bytes to valid text |
-//! | [`wrap`] | text to lines of a number of columns |
+//! | [`utf8`] | the bytes of token pieces to valid text |
+//! | [`wrap`] | wraps text into lines of a number of columns |
 //! | [`stdout`] | text to stdout: token by token, or in lines where stdout is the journal |
 //! | [`stderr`] | warnings and reports that never change how the program ends |
 

@@ -21,7 +21,7 @@ const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
 pub struct Output<W> {
     writer: W,
     wrapper: Option<Wrapper>,
-    /// Text that is ready to be written; kept to reuse its memory.
+    /// Text that is ready to be written; a field, so that its memory is reused.
     ready: String,
 }
 
@@ -53,8 +53,8 @@ impl<W: Write> Output<W> {
     ///
     /// # Errors
     ///
-    /// When the writer takes no more: `BrokenPipe` where its reader has closed
-    /// its end.
+    /// When the writer fails: with `BrokenPipe` where its reader has closed its
+    /// end.
     pub fn text(&mut self, text: &str) -> io::Result<()> {
         match &mut self.wrapper {
             Some(wrapper) => wrapper.push(text, &mut self.ready),
@@ -83,8 +83,9 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// A stream's identity in the form of `JOURNAL_STREAM`. The variable alone
-/// does not tell: it is inherited by children whose stdout is something else.
+/// A stream's identity in the form of `JOURNAL_STREAM`. That the variable is
+/// set is not enough: children inherit it, and their stdout may be something
+/// else.
 fn stream_id(stream: &impl AsFd) -> io::Result<String> {
     let metadata = File::from(stream.as_fd().try_clone_to_owned()?).metadata()?;
     Ok(format!("{}:{}", metadata.dev(), metadata.ino()))

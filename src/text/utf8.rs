@@ -1,15 +1,16 @@
-//! Pieces of bytes to valid text: a character may be spread over tokens.
+//! Pieces of bytes to valid text: the bytes of one character may come in
+//! several tokens.
 
-/// Collects bytes and gives them out as text, a whole character at a time.
+/// Collects bytes and returns them as text, whole characters only.
 #[derive(Debug, Default)]
 pub(crate) struct Utf8Stream {
-    /// The beginning of a character whose rest has not come: 0 to 3 bytes.
+    /// The first bytes of a character that is not complete yet: 0 to 3 bytes.
     pending: Vec<u8>,
 }
 
 impl Utf8Stream {
-    /// Appends the text that `bytes` completes to `text`. What can never
-    /// become a character turns into U+FFFD; the beginning of one waits.
+    /// Appends the text that `bytes` completes to `text`. Invalid bytes become
+    /// U+FFFD; the bytes of an unfinished character are kept.
     pub(crate) fn push(&mut self, bytes: &[u8], text: &mut String) {
         self.pending.extend_from_slice(bytes);
         let mut rest = self.pending.as_slice();

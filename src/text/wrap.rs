@@ -1,9 +1,9 @@
-//! How text fits a number of columns, as it arrives.
+//! Word wrap for text that arrives piece by piece.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Breaks text into lines at words, piece by piece: a word appears once it is
-/// complete, and on the next line where it does not fit this one.
+/// Breaks text into lines between words, piece by piece: a word is given out
+/// once it is complete, on the next line if it does not fit on this one.
 #[derive(Debug)]
 pub(crate) struct Wrapper {
     /// Width of a line in columns, at least 1.

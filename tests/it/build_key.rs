@@ -1,5 +1,5 @@
-//! The key of the prompt state: any change of the code that computes makes
-//! another one, and the build fails where a source of it is missing.
+//! The key of the prompt state: any change of the code that computes changes
+//! it, and the build fails where one of its sources is missing.
 
 #[path = "../../build/key.rs"]
 mod key;
@@ -11,7 +11,8 @@ use tempfile::TempDir;
 
 const TARGET: [String; 0] = [];
 
-/// A copy of the tree's sources that the key is made of, and the copied files.
+/// A copy of the sources that the key is made of, and the paths of the copied
+/// files.
 fn copy() -> (TempDir, Vec<PathBuf>) {
     let folder = TempDir::new().expect("a temporary folder");
     let mut files = Vec::new();

@@ -1,5 +1,5 @@
-//! The rule of `src/lib.rs`: a room imports only rooms below it. Read from the
-//! source, so that a new `use` that breaks it fails here.
+//! The rule of `src/lib.rs`: a room imports only rooms below it. The test reads
+//! the source, so that a new `use` that breaks the rule fails here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,15 +22,16 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("build", &[]),
 ];
 
-/// Floors at most, from a room that imports nothing to main.
+/// The most floors that there may be, from a room that imports nothing up to
+/// main.
 const MOST_FLOORS: usize = 8;
 
-/// A file may have this many lines without its tests.
+/// The most lines that a file may have, without its tests.
 const MOST_LINES: usize = 450;
 
 struct Source {
     path: PathBuf,
-    /// Without comments and without tests.
+    /// The text of the file without comments and tests.
     code: String,
 }
 
@@ -54,7 +55,8 @@ fn read(root: &Path, folder: &Path, sources: &mut Vec<Source>) {
     }
 }
 
-/// What of a source is compiled into the program: no comments, no inline tests.
+/// The part of a source that is compiled into the program: no comments, no
+/// inline tests.
 fn code_of(text: &str) -> String {
     let before_tests = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text);
     let before_tests =
@@ -66,14 +68,14 @@ fn code_of(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// `paper` for `paper/press.rs`, `cli` for `cli.rs`.
+/// The room of a file: `paper` for `paper/press.rs`, `cli` for `cli.rs`.
 fn room_of(path: &Path) -> String {
     let first = path.components().next().expect("a file").as_os_str().to_string_lossy();
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The rooms that `code` names: after `crate::` or, in main, the library's name,
-/// also in braces.
+/// The rooms that `code` names after `crate::` or, in main, after the library's
+/// name, alone or in braces.
 fn rooms_in(code: &str) -> BTreeSet<String> {
     let name = |text: &str| -> String {
         text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
@@ -96,7 +98,7 @@ fn rooms_in(code: &str) -> BTreeSet<String> {
     rooms
 }
 
-/// What is wrong with the imports of `code` in `room`.
+/// The rooms that `code` imports and `room` may not.
 fn forbidden(room: &str, code: &str) -> Vec<String> {
     let (_, may) = MAY_IMPORT.iter().find(|(name, _)| *name == room).expect("every room is in the rule");
     let is_room = |name: &String| MAY_IMPORT.iter().any(|(room, _)| room == name);
@@ -131,13 +133,13 @@ fn an_import_that_the_rule_forbids_is_found_however_it_is_written() {
     assert!(forbidden("text", &code_of("// crate::life is above")).is_empty());
 }
 
-/// The files that each file imports, within its room and beyond: a module's own
-/// map, `mod.rs`, only declares its files.
+/// The files that each file imports, in its room and beyond. A `mod.rs` imports
+/// none here: it only declares its files.
 fn imports(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     let module = |path: &Path| path.with_extension("").display().to_string().replace('/', "::");
     let modules: BTreeSet<String> = sources.iter().map(|source| module(&source.path)).collect();
     let known = |path: &str| -> Option<String> {
-        // `paper::printer::Printer` is the file `paper::printer`.
+        // `paper::printer::Printer` is in the file `paper::printer`.
         let parts: Vec<_> = path.split("::").collect();
         (1..=parts.len()).rev().map(|length| parts[..length].join("::")).find(|path| modules.contains(path))
     };
@@ -197,7 +199,7 @@ fn there_are_at_most_eight_floors_and_this_is_the_picture() {
         let imported = imported.filter(|name| MAY_IMPORT.iter().any(|(room, _)| room == name));
         rooms.entry(room.clone()).or_default().extend(imported);
     }
-    // Main names its rooms through the library.
+    // Main names its rooms through the library, which is below it therefore.
     rooms.entry("main".to_owned()).or_default().insert("lib".to_owned());
     fn floor(room: &str, rooms: &BTreeMap<String, BTreeSet<String>>) -> usize {
         1 + rooms[room].iter().map(|below| floor(below, rooms)).max().unwrap_or(0)

@@ -1,9 +1,10 @@
-//! The program as its users meet it: the real binary, the real ember.
+//! The program as its users meet it: the real binary with the real ember.
 //!
-//! In folders like those of `src/`. One test binary, since each one links
-//! llama.cpp anew (`tests/allocations.rs` is another, for its allocator). Every run is bounded,
-//! happens in an empty folder of its own, and sees of the `TORMENT_…` variables
-//! only those that its test sets and `TORMENT_THREADS=1`.
+//! The tests are in folders like those of `src/`. They are one test binary,
+//! since each binary links llama.cpp anew (`tests/allocations.rs` is another
+//! one because of its allocator). Every run has a time limit and an empty
+//! folder of its own, and sees no `TORMENT_…` variables but those that its test
+//! sets and `TORMENT_THREADS=1`.
 
 mod build_key;
 mod cli;

@@ -26,7 +26,7 @@ fn what_is_hidden_at_the_end_is_left_out_in_steps_of_eight() {
 const HEAD: usize = 64;
 const POSITIONS: usize = 384;
 
-/// Numbers from -1 to 1 that look random.
+/// Pseudo-random numbers from -1 to 1.
 fn noise(seed: u32, count: usize) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -36,7 +36,7 @@ fn noise(seed: u32, count: usize) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// Blocks of the scale 1/128.
+/// Blocks of pseudo-random values with the scale 1/128.
 fn cache(seed: u32) -> Vec<Q8_0> {
     let block = |numbers: &[f32]| Q8_0 {
         scale: 0x2000,
@@ -45,7 +45,7 @@ fn cache(seed: u32) -> Vec<Q8_0> {
     noise(seed, POSITIONS * HEAD).chunks(BLOCK).map(block).collect()
 }
 
-/// Attention in the textbook's way, in f64.
+/// Attention as the textbook defines it, in f64.
 fn textbook(query: &[f32], keys: &[Q8_0], values: &[Q8_0], mask: &[u16]) -> Vec<f64> {
     let number = |cache: &[Q8_0], position: usize, at: usize| {
         let block = &cache[(position * HEAD + at) / BLOCK];
@@ -84,7 +84,8 @@ fn attend<L: Loops, const GROUP: usize>(seed: u32, seen: usize) {
     let mut sums = [Partial::NONE; GROUP];
     for chunk in 0..POSITIONS / CHUNK {
         let mut next = [const { MaybeUninit::uninit() }; GROUP];
-        // SAFETY: everything lies where it says; a chunk writes all of `next`.
+        // SAFETY: the vectors have all the positions and heads that `attention`
+        // says, and `chunk` writes all of `next`.
         unsafe {
             attention.chunk::<L, GROUP>(0, chunk, &mut next);
             sums.iter_mut().zip(&next).for_each(|(sum, next)| sum.add(next.assume_init_ref(), HEAD));
@@ -92,13 +93,14 @@ fn attend<L: Loops, const GROUP: usize>(seed: u32, seen: usize) {
     }
     for (query, sum) in queries.chunks(HEAD).zip(&sums) {
         let mut result = [const { MaybeUninit::uninit() }; HEAD];
-        // SAFETY: the sums of a head are written, and so then is the result.
+        // SAFETY: the chunks have written the first `HEAD` sums, and `finish`
+        // writes all of `result`.
         let result = unsafe {
             sum.finish(&mut result);
             result.map(|number| number.assume_init())
         };
         for (result, expected) in result.iter().zip(textbook(query, &keys, &values, &mask)) {
-            // The query is rounded to eight bits.
+            // The tolerance is for the query, which is rounded to eight bits.
             assert!((f64::from(*result) - expected).abs() < 0.02, "{result} is not {expected}");
         }
     }

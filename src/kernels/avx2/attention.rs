@@ -12,10 +12,11 @@ use crate::kernels::blocks::BLOCK;
 ///
 /// # Safety
 ///
-/// The column has these positions.
+/// A block can be read at each of these positions.
 #[inline(always)]
 unsafe fn scales_of_8(column: Column, first: usize) -> __m256 {
-    // SAFETY: a block can be read at each of them.
+    // SAFETY: by this function's contract the eight blocks can be read;
+    // build.rs compiles these kernels only for targets with AVX2, FMA and F16C.
     unsafe {
         let at = |index: usize| (*column.at(first + index)).scale as i16;
         let halves = _mm_set_epi16(at(7), at(6), at(5), at(4), at(3), at(2), at(1), at(0));
@@ -31,7 +32,10 @@ impl Loops for Avx2 {
         queries: &[Quantized; GROUP],
         scores: &mut [Row; GROUP],
     ) {
-        // SAFETY: this function's contract.
+        // SAFETY: by this function's contract a block can be read at each of
+        // the `count` positions, and their scores lie in a row of `CHUNK`;
+        // build.rs compiles these kernels only for targets with AVX2, FMA and
+        // F16C.
         unsafe {
             let mut query = [bytes::right(_mm256_setzero_si256()); GROUP];
             for (query, of) in query.iter_mut().zip(queries) {
@@ -49,7 +53,8 @@ impl Loops for Avx2 {
                 for h in 0..GROUP {
                     let [a, b, c, d, e, f, g, i] = dots[h];
                     let pairs = |a, b| _mm256_hadd_epi32(a, b);
-                    // Each has its four positions in both halves.
+                    // Both 128-bit halves of each have sums for the same four
+                    // positions.
                     let first = pairs(pairs(a, b), pairs(c, d));
                     let second = pairs(pairs(e, f), pairs(g, i));
                     let dot = _mm256_add_epi32(
@@ -73,7 +78,10 @@ impl Loops for Avx2 {
         start: usize,
         partials: &mut [&mut Partial; GROUP],
     ) {
-        // SAFETY: this function's contract.
+        // SAFETY: by this function's contract a block can be read at each of
+        // the `count` positions, and the 32 sums from `start` on lie in their
+        // partial; build.rs compiles these kernels only for targets with AVX2,
+        // FMA and F16C.
         unsafe {
             let mut scaled = [[0.0f32; CHUNK]; GROUP];
             for at in (0..count.min(CHUNK)).step_by(8) {
@@ -83,7 +91,8 @@ impl Loops for Avx2 {
                     _mm256_storeu_ps(scaled[h].as_mut_ptr().add(at), weight);
                 }
             }
-            // Sixteen numbers at a time: their sums fit in the registers.
+            // Sixteen numbers of the block at a time, so that their sums fit in
+            // the registers.
             for half in 0..BLOCK / 16 {
                 let mut sums = [[_mm256_setzero_ps(); 2]; GROUP];
                 for at in 0..count.min(CHUNK) {

@@ -8,14 +8,15 @@ use super::bytes;
 use crate::kernels::blocks::{Q4K, Q5_0, Q6K, Q8_0, Q8K};
 use crate::kernels::matmul::{Block, Product};
 
-/// A half as a float.
+/// The value of an f16, given as its bits.
 #[inline(always)]
 fn half(bits: u16) -> f32 {
-    // SAFETY: the program is built for machines that can.
+    // SAFETY: build.rs compiles these kernels only for targets with AVX2, FMA
+    // and F16C.
     unsafe { _mm_cvtss_f32(_mm_cvtph_ps(_mm_set_epi64x(0, i64::from(bits)))) }
 }
 
-/// The sum of four lanes, in ggml's order.
+/// The sum of four lanes, added up in ggml's order.
 #[inline(always)]
 fn sum_of_4(x: __m128) -> f32 {
     // SAFETY: as above.
@@ -25,16 +26,16 @@ fn sum_of_4(x: __m128) -> f32 {
     }
 }
 
-/// The sum of eight lanes, in ggml's order.
+/// The sum of eight lanes, added up in ggml's order.
 #[inline(always)]
 fn sum_of_8(x: __m256) -> f32 {
     // SAFETY: as above.
     unsafe { sum_of_4(_mm_add_ps(_mm256_extractf128_ps::<1>(x), _mm256_castps256_ps128(x))) }
 }
 
-/// A format of blocks of 32.
+/// A format of blocks of 32 numbers.
 trait Integers: Block<Activations = Q8_0> {
-    /// The block's scale and its integers.
+    /// The block's scale and its 32 integers.
     ///
     /// # Safety
     ///
@@ -45,7 +46,8 @@ trait Integers: Block<Activations = Q8_0> {
 impl Integers for Q8_0 {
     #[inline(always)]
     unsafe fn read(block: *const Self) -> (f32, __m256i) {
-        // SAFETY: this function's contract.
+        // SAFETY: by this function's contract the block can be read; build.rs
+        // compiles these kernels only for targets with AVX2, FMA and F16C.
         unsafe { (half((*block).scale), _mm256_loadu_si256((&raw const (*block).values).cast())) }
     }
 }
@@ -53,12 +55,12 @@ impl Integers for Q8_0 {
 impl Integers for Q5_0 {
     #[inline(always)]
     unsafe fn read(block: *const Self) -> (f32, __m256i) {
-        // SAFETY: this function's contract.
+        // SAFETY: as above, and both fields lie in the block.
         unsafe {
             let low = _mm_loadu_si128((&raw const (*block).low_bits).cast());
             let low = _mm256_set_m128i(_mm_srli_epi16::<4>(low), low);
             let low = _mm256_and_si256(low, _mm256_set1_epi8(15));
-            // Each of the 32 bits to a byte of its own.
+            // Spreads the 32 fifth bits, one to each byte.
             let fifth = _mm256_set1_epi32(i32::from_le_bytes((*block).fifth_bits));
             let bytes =
                 _mm256_set_epi64x(0x0303_0303_0303_0303, 0x0202_0202_0202_0202, 0x0101_0101_0101_0101, 0);
@@ -73,14 +75,16 @@ impl Integers for Q5_0 {
     }
 }
 
-/// A tile of blocks of 32.
+/// A tile of products for the formats of blocks of 32 numbers.
 ///
 /// # Safety
 ///
 /// That of [`Block::tile`].
 #[inline(always)]
 unsafe fn tile<B: Integers, const ROWS: usize, const TOKENS: usize>(product: &Product<B>) {
-    // SAFETY: this function's contract.
+    // SAFETY: by this function's contract all blocks of the tile can be read
+    // and its results written; build.rs compiles these kernels only for targets
+    // with AVX2, FMA and F16C.
     unsafe {
         let mut sums = [[_mm256_setzero_ps(); TOKENS]; ROWS];
         for block in 0..product.blocks {
@@ -111,7 +115,7 @@ impl Block for Q8_0 {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: this function's contract.
+        // SAFETY: this function's contract is the callee's.
         unsafe { tile::<Self, ROWS, TOKENS>(&product) }
     }
 }
@@ -121,26 +125,28 @@ impl Block for Q5_0 {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: this function's contract.
+        // SAFETY: this function's contract is the callee's.
         unsafe { tile::<Self, ROWS, TOKENS>(&product) }
     }
 }
 
-/// 32 of a super-block's activations.
+/// Activations `32 × index` to `32 × index + 31` of a super-block.
 ///
 /// # Safety
 ///
 /// The block can be read, and `index` is below 8.
 #[inline(always)]
 unsafe fn thirty_two(activations: *const Q8K, index: usize) -> __m256i {
-    // SAFETY: this function's contract.
+    // SAFETY: by this function's contract the block can be read, and `index`
+    // leaves 32 of its 256 values.
     unsafe { _mm256_loadu_si256((&raw const (*activations).values).cast::<__m256i>().add(index)) }
 }
 
-/// `sum + (x × y) × scales`, four products in each lane.
+/// `sum + (x × y) × scales`, the sum of four products in each lane.
 #[inline(always)]
 fn add_scaled(sum: __m256i, x: __m256i, y: __m256i, scales: __m256i) -> __m256i {
-    // SAFETY: the program is built for machines that can.
+    // SAFETY: build.rs compiles these kernels only for targets with AVX2, FMA
+    // and F16C.
     unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(scales, _mm256_maddubs_epi16(x, y))) }
 }
 
@@ -149,7 +155,9 @@ impl Block for Q4K {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: this function's contract.
+        // SAFETY: by this function's contract all blocks of the tile can be
+        // read and its results written; build.rs compiles these kernels only
+        // for targets with AVX2, FMA and F16C.
         unsafe {
             let mut totals = [[_mm256_setzero_ps(); TOKENS]; ROWS];
             let mut offsets = [[_mm_setzero_ps(); TOKENS]; ROWS];
@@ -211,7 +219,9 @@ impl Block for Q6K {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: this function's contract.
+        // SAFETY: by this function's contract all blocks of the tile can be
+        // read and its results written; build.rs compiles these kernels only
+        // for targets with AVX2, FMA and F16C.
         unsafe {
             let mut totals = [[_mm256_setzero_ps(); TOKENS]; ROWS];
             for block in 0..product.blocks {
@@ -223,7 +233,8 @@ impl Block for Q6K {
                     let scales = _mm256_cvtepi8_epi16(packed);
                     for t in 0..TOKENS {
                         let of_16 = _mm256_loadu_si256((&raw const (*y(t)).sums).cast());
-                        // Every value is 32 too great.
+                        // Every value is stored 32 too great: start at minus 32
+                        // × scale × the sum of the activations.
                         let offset = _mm256_slli_epi32::<5>(_mm256_madd_epi16(of_16, scales));
                         sums[r][t] = _mm256_sub_epi32(_mm256_setzero_si256(), offset);
                     }
@@ -244,7 +255,8 @@ impl Block for Q6K {
                             let low = _mm256_and_si256(low, _mm256_set1_epi8(15));
                             let values = _mm256_or_si256(low, two(part));
                             let index = (8 * half + 2 * part) as i64;
-                            // Eight times the one scale, eight times the next.
+                            // Eight lanes with the scale of the first 16
+                            // numbers, eight with that of the next.
                             let spread = _mm_set_epi64x(
                                 (index + 1) * 0x0101_0101_0101_0101,
                                 index * 0x0101_0101_0101_0101,

@@ -1,13 +1,13 @@
-//! The innermost loops for x86-64 with AVX2, which is what most of those who
-//! build the piece have before them; with AVX-512's dot products of bytes where
-//! they are.
+//! The innermost loops for x86-64 with AVX2, which most machines have that
+//! build the piece; with AVX-512's dot-product instruction for bytes where the
+//! target has it.
 //!
-//! The products are bit for bit ggml's: eight sums, each of every eighth group
-//! of four numbers, added up in the same order.
+//! The products are bit-identical to ggml's: eight sums, each of every eighth
+//! group of four numbers, added up in the same order.
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `bytes` | products of bytes, with and without AVX-512's dot products |
+//! | `bytes` | dot products of bytes, with and without AVX-512's instruction |
 //! | `matmul` | tiles of matrix products |
 //! | `attention` | scores and weighted sums over the cache |
 
@@ -15,5 +15,5 @@ mod attention;
 mod bytes;
 mod matmul;
 
-/// This instruction set.
+/// The AVX2 implementation of attention's loops.
 pub(super) struct Avx2;

@@ -3,11 +3,11 @@ use std::ffi::{c_int, c_void};
 use super::*;
 use crate::kernels::blocks::{Q4K, Q5_0, Q6K, Q8_0, Q8K};
 
-/// ggml's product of one row and one token.
+/// ggml's dot product of one row and one token.
 type Dot = unsafe extern "C" fn(c_int, *mut f32, usize, *const c_void, usize, *const c_void, usize, c_int);
 
 unsafe extern "C" {
-    /// Makes ggml's tables of halves.
+    /// Fills ggml's tables of f16 values.
     safe fn ggml_cpu_init();
     fn ggml_vec_dot_q5_0_q8_0(
         n: c_int,
@@ -51,7 +51,7 @@ unsafe extern "C" {
     );
 }
 
-/// Bytes that look random, all of them possible.
+/// Pseudo-random bytes; every value can occur.
 struct Noise(u32);
 
 impl Noise {
@@ -64,12 +64,12 @@ impl Noise {
         std::array::from_fn(|_| self.byte())
     }
 
-    /// What is never below -127.
+    /// Values from -127 to 127, as ggml quantizes activations.
     fn activations<const COUNT: usize>(&mut self) -> [i8; COUNT] {
         self.bytes().map(|byte| (byte as i8).max(-127))
     }
 
-    /// A half from 2^-10 to 1, of either sign.
+    /// An f16 from 2^-10 to 1, of either sign.
     fn half(&mut self) -> u16 {
         let bits = u16::from_le_bytes(self.bytes());
         (0x1400 + bits % 0x2800) | (bits & 0x8000)
@@ -99,9 +99,9 @@ fn q6_k(noise: &mut Noise) -> Q6K {
     }
 }
 
-/// Products are ggml's, but for `tolerance` of their size; and whatever is
-/// computed at once, up to nine rows and nine tokens, they have the same
-/// bits.
+/// Checks that products are ggml's within `tolerance` of their size, and that
+/// computing up to nine rows and nine tokens at once gives bit-identical
+/// results to computing each alone.
 fn is_ggmls<B: Block>(
     numbers: usize,
     weight: fn(&mut Noise) -> B,
@@ -126,7 +126,7 @@ fn is_ggmls<B: Block>(
             results: results.as_mut_ptr(),
             results_stride: MOST,
         };
-        // SAFETY: all of it lies in the vectors.
+        // SAFETY: these rows, tokens and results all lie in the vectors.
         unsafe { product.compute(rows, tokens.len()) };
         results
     };
@@ -137,7 +137,8 @@ fn is_ggmls<B: Block>(
             *single = result;
             let mut expected = f32::NAN;
             let (x, y) = (weights[row * BLOCKS..].as_ptr(), activations[token * BLOCKS..].as_ptr());
-            // SAFETY: a row has this many numbers.
+            // SAFETY: both pointers are at rows of `BLOCKS` blocks, which have
+            // this many numbers.
             unsafe { dot((numbers * BLOCKS) as c_int, &mut expected, 0, x.cast(), 0, y.cast(), 0, 1) };
             let most = tolerance * expected.abs().max(1.0);
             assert!((result - expected).abs() <= most, "{result} is not {expected}: {row}, {token}");
@@ -154,7 +155,7 @@ fn is_ggmls<B: Block>(
     }
 }
 
-/// ggml rounds twice where the A53's kernels round once.
+/// The tolerance: ggml rounds twice where the kernels for the A53 round once.
 const ROUNDING: f32 = if cfg!(target_arch = "aarch64") { 1e-5 } else { 0.0 };
 
 #[test]

@@ -10,14 +10,15 @@ use super::registers::{Start, eights};
 use crate::kernels::attention::{CHUNK, Column, Loops, Partial, Quantized, Row};
 use crate::kernels::blocks::Q8_0;
 
-/// The scales at four positions of the cache.
+/// The scales of four positions of the cache, from `at` on.
 ///
 /// # Safety
 ///
-/// The column has these positions.
+/// A block can be read at each of these positions.
 #[inline(always)]
 unsafe fn four_scales(column: Column, at: usize) -> float32x4_t {
-    // SAFETY: as above.
+    // SAFETY: by this function's contract the four blocks can be read, and a
+    // block is longer than the eight bytes of a start.
     unsafe { Start::scales(&Start::of::<4>(column.at(at).cast(), column.stride)) }
 }
 
@@ -29,7 +30,9 @@ impl Loops for Neon {
         queries: &[Quantized; GROUP],
         scores: &mut [Row; GROUP],
     ) {
-        // SAFETY: this function's contract; every aarch64 has NEON.
+        // SAFETY: by this function's contract a block can be read at each of
+        // the `count` positions, and their scores lie in a row of `CHUNK`;
+        // every aarch64 has NEON.
         unsafe {
             let mut query_values = [[vdupq_n_s8(0); 2]; GROUP];
             for (values, query) in query_values.iter_mut().zip(queries) {
@@ -55,8 +58,10 @@ impl Loops for Neon {
         }
     }
 
-    /// The weights are rounded to 15 bits of the greatest, a finer step than the
-    /// half that is a factor in them: no value of the cache is made a float.
+    /// Rounds the weights to integers, of 15 bits and a sign for the greatest
+    /// one, so that the cache's bytes are multiplied as integers and never
+    /// converted to floats. At the greatest weight the rounding step is finer
+    /// than that of the f16 scale which is a factor of it.
     #[inline(always)]
     unsafe fn sum_values<const GROUP: usize>(
         values: Column,
@@ -69,7 +74,9 @@ impl Loops for Neon {
         let mut scaled = [[0.0f32; CHUNK]; GROUP];
         let mut rounded = [[0i16; CHUNK]; GROUP];
         let mut steps = [0.0; GROUP];
-        // SAFETY: this function's contract; every aarch64 has NEON.
+        // SAFETY: by this function's contract a block can be read at each of
+        // the `count` positions, and the 32 sums from `start` on lie in their
+        // partial; every aarch64 has NEON.
         unsafe {
             let mut greatest = [vdupq_n_f32(0.0); GROUP];
             for at in (0..count.min(CHUNK)).step_by(4) {

@@ -8,23 +8,24 @@ use super::registers::{Start, add_product, eights, four_products, half, scale_of
 use crate::kernels::blocks::{Q4K, Q5_0, Q6K, Q8_0, Q8K};
 use crate::kernels::matmul::{Block, Product};
 
-/// A format of blocks of 32.
+/// A weight format of blocks of 32 numbers.
 pub(super) trait Integers: Copy {
-    /// The block's integers; `start` is where it starts.
+    /// The block's 32 integers. `start` holds its first eight bytes.
     ///
     /// # Safety
     ///
     /// `block` can be read.
     unsafe fn values(block: *const Self, start: Start) -> [int8x16_t; 2];
 
-    /// Their products with `activations` of -127 to 127, summed in four lanes.
+    /// The products of `values` and of `activations` from -127 to 127, summed
+    /// in four lanes.
     fn dot(values: [int8x16_t; 2], activations: [int8x16_t; 2]) -> int32x4_t;
 }
 
 impl Integers for Q8_0 {
     #[inline(always)]
     unsafe fn values(block: *const Self, _: Start) -> [int8x16_t; 2] {
-        // SAFETY: the block can be read.
+        // SAFETY: by this function's contract the block can be read.
         unsafe { eights(block) }
     }
 
@@ -39,11 +40,13 @@ impl Integers for Q8_0 {
 impl Integers for Q5_0 {
     #[inline(always)]
     unsafe fn values(block: *const Self, start: Start) -> [int8x16_t; 2] {
-        // The fifth bits follow the scale.
+        // The four bytes of fifth bits follow the two bytes of the scale: they
+        // are bytes 2 to 5 of `start`.
         const BYTES: [u64; 4] =
             [0x0202_0202_0202_0202, 0x0303_0303_0303_0303, 0x0404_0404_0404_0404, 0x0505_0505_0505_0505];
         const BITS: u64 = 0x8040_2010_0804_0201;
-        // SAFETY: both fields lie in the block; every aarch64 has NEON.
+        // SAFETY: by this function's contract the block can be read, and both
+        // fields lie in it; every aarch64 has NEON.
         unsafe {
             let bits = vcombine_u8(vcreate_u8(BITS), vcreate_u8(BITS));
             let clear = vmvnq_u8(vreinterpretq_u8_u16(start.0));
@@ -74,7 +77,7 @@ impl Block for Q8_0 {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: this function's contract.
+        // SAFETY: this function's contract is the callee's.
         unsafe { tile::<Self, ROWS, TOKENS>(&product) }
     }
 }
@@ -84,12 +87,12 @@ impl Block for Q5_0 {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: this function's contract.
+        // SAFETY: this function's contract is the callee's.
         unsafe { tile::<Self, ROWS, TOKENS>(&product) }
     }
 }
 
-/// A tile of blocks of 32.
+/// A tile of products for the formats of blocks of 32 numbers.
 ///
 /// # Safety
 ///
@@ -99,7 +102,8 @@ unsafe fn tile<B, const ROWS: usize, const TOKENS: usize>(product: &Product<B>)
 where
     B: Integers + Block<Activations = Q8_0>,
 {
-    // SAFETY: this function's contract; every aarch64 has NEON.
+    // SAFETY: by this function's contract all blocks of the tile can be read
+    // and its results written; every aarch64 has NEON.
     unsafe {
         let mut sums = [[vdupq_n_f32(0.0); TOKENS]; ROWS];
         let mut x = product.weights;
@@ -132,22 +136,25 @@ where
     }
 }
 
-/// 16 of a super-block's activations.
+/// Activations `16 × index` to `16 × index + 15` of a super-block.
 ///
 /// # Safety
 ///
 /// The block can be read, and `index` is below 16.
 #[inline(always)]
 unsafe fn sixteen(activations: *const Q8K, index: usize) -> int8x16_t {
-    // SAFETY: this function's contract.
+    // SAFETY: by this function's contract the block can be read, and `index`
+    // leaves 16 of its 256 values.
     unsafe { vld1q_s8((&raw const (*activations).values).cast::<i8>().add(16 * index)) }
 }
 
-/// `sum + x × y[lane]`, in four lanes of 32 bits.
+/// Adds `x × y[LANE]` to `sum`: the products of the low and of the high four
+/// lanes of `x` go to the same four lanes of 32 bits.
 ///
-/// In the assembler's words: from how small the scales are the compiler
-/// concludes that slower instructions do, too, and it adds up in an order that
-/// needs more registers than there are. Not `pure`: the order is the point.
+/// Inline assembly, for two reasons: knowing how small the scales are, the
+/// compiler picks other instructions, which are slower; and it reorders the
+/// additions so that they need more registers than there are. Not `pure`, so
+/// that the additions stay in the order written.
 #[inline(always)]
 fn add_scaled<const LANE: usize>(mut sum: int32x4_t, x: int16x8_t, y: int16x8_t) -> int32x4_t {
     // SAFETY: reads and writes registers only.
@@ -167,7 +174,8 @@ impl Block for Q4K {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: this function's contract; every aarch64 has NEON.
+        // SAFETY: by this function's contract all blocks of the tile can be
+        // read and its results written; every aarch64 has NEON.
         unsafe {
             let mut totals = [[0.0f32; TOKENS]; ROWS];
             for block in 0..product.blocks {
@@ -232,7 +240,8 @@ impl Block for Q6K {
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: this function's contract; every aarch64 has NEON.
+        // SAFETY: by this function's contract all blocks of the tile can be
+        // read and its results written; every aarch64 has NEON.
         unsafe {
             let mut totals = [[0.0f32; TOKENS]; ROWS];
             for block in 0..product.blocks {
@@ -244,9 +253,11 @@ impl Block for Q6K {
                     scales[r] = [vmovl_s8(vget_low_s8(bytes)), vmovl_s8(vget_high_s8(bytes))];
                 }
                 let mut sums = [[vdupq_n_s32(0); TOKENS]; ROWS];
-                // 32 numbers: their high bits are bits `2 × $part` and the next
-                // of the 32 bytes of each half; their low bits are a half of
-                // the bytes `32 × ($part % 2)` and later.
+                // 32 of the 128 numbers in half `$half`. Their two high bits
+                // are bits `2 × $part` and above of that half's 32 bytes of
+                // `high_bits`. Their four low bits are the low nibbles (`$part`
+                // below 2) or the high nibbles of the 32 bytes of `low_bits`
+                // from `64 × $half + 32 × ($part % 2)` on.
                 macro_rules! thirty_two {
                     ($half:literal, $part:literal) => {
                         let mut values = [[vdupq_n_s8(0); 2]; ROWS];
@@ -264,7 +275,8 @@ impl Block for Q6K {
                                     _ => vshrq_n_u8::<6>(high),
                                 };
                                 let low = if $part < 2 { low } else { vshrq_n_u8::<4>(low) };
-                                // The high bits go above the four low ones.
+                                // Inserts the two high bits above the four low
+                                // ones.
                                 values[r][at] = vreinterpretq_s8_u8(vsliq_n_u8::<4>(low, high));
                             }
                         }
@@ -298,7 +310,8 @@ impl Block for Q6K {
                             offset = vmlal_s16(offset, vget_low_s16(of_16), vget_low_s16(scales));
                             offset = vmlal_high_s16(offset, of_16, scales);
                         }
-                        // Every value is 32 too great.
+                        // Every value is stored 32 too great: subtract 32 ×
+                        // scale × the sum of the activations.
                         let sum = vaddvq_s32(vsubq_s32(sums[r][t], vshlq_n_s32::<5>(offset))) as f32;
                         let total = &mut totals[r][t];
                         *total = (half((*x(r)).scale) * (*y(t)).scale).mul_add(sum, *total);
@@ -322,7 +335,8 @@ unsafe fn write<B: Block, const ROWS: usize, const TOKENS: usize>(
 ) {
     for (r, results) in results.iter().enumerate() {
         for (t, &result) in results.iter().enumerate() {
-            // SAFETY: this function's contract.
+            // SAFETY: by this function's contract the tile's results can be
+            // written.
             unsafe { *product.result(r, t) = result };
         }
     }

@@ -1,17 +1,18 @@
-//! What products and attention both do with a register.
+//! Register operations that products and attention share.
 
 use core::arch::aarch64::*;
 
 use crate::kernels::blocks::Q8_0;
 
-/// Each lane is the sum of two products.
+/// Products of bytes, two in each lane of the sum: lane i is
+/// `x[i] × y[i] + x[i + 8] × y[i + 8]`.
 #[inline(always)]
 pub(super) fn two_products(x: int8x16_t, y: int8x16_t) -> int16x8_t {
     // SAFETY: every aarch64 has NEON.
     unsafe { vmlal_high_s8(vmull_s8(vget_low_s8(x), vget_low_s8(y)), x, y) }
 }
 
-/// Each lane is the sum of four products.
+/// The same over two pairs of registers: each lane is the sum of four products.
 #[inline(always)]
 pub(super) fn four_products(x: [int8x16_t; 2], y: [int8x16_t; 2]) -> int16x8_t {
     // SAFETY: every aarch64 has NEON.
@@ -21,27 +22,28 @@ pub(super) fn four_products(x: [int8x16_t; 2], y: [int8x16_t; 2]) -> int16x8_t {
     }
 }
 
-/// A half as a float.
+/// The value of an f16, given as its bits.
 #[inline(always)]
 pub(super) fn half(bits: u16) -> f32 {
     // SAFETY: every aarch64 has NEON.
     unsafe { vgetq_lane_f32::<0>(widen(vdup_n_u16(bits))) }
 }
 
-/// Four halves as floats. (Rust's own f16 is not stable.)
+/// The values of four f16. (Rust's own `f16` is not stable.)
 #[inline(always)]
 pub(super) fn widen(halves: uint16x4_t) -> float32x4_t {
     let floats;
-    // SAFETY: reads and writes registers only.
+    // SAFETY: the instruction reads and writes registers only.
     unsafe {
-        // A NaN sets a flag of the floating-point status.
+        // No `preserves_flags`: a NaN sets a flag of the floating-point status
+        // register.
         core::arch::asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) floats, in(vreg) halves,
             options(pure, nomem, nostack));
     }
     floats
 }
 
-/// `sum + x × y[lane]`.
+/// `sum + x × y[lane]`, for `lane` from 0 to 3.
 #[inline(always)]
 pub(super) fn add_product(sum: float32x4_t, x: float32x4_t, y: float32x4_t, lane: usize) -> float32x4_t {
     // SAFETY: every aarch64 has NEON.
@@ -62,18 +64,21 @@ pub(super) struct Start(pub(super) uint16x8_t);
 impl Start {
     /// The starts of up to four blocks that lie `stride` bytes apart.
     ///
-    /// In the assembler's words: the compiler would load the scales of four
-    /// blocks into one register, where each waits for the one before.
+    /// Inline assembly, one register for each block: the compiler would load
+    /// the scales of four blocks into the lanes of one register, where each
+    /// load waits for the one before.
     ///
     /// # Safety
     ///
-    /// Eight bytes of each can be read.
+    /// The first eight bytes of each block can be read.
     #[inline(always)]
     pub(super) unsafe fn of<const COUNT: usize>(first: *const u8, stride: usize) -> [Self; COUNT] {
-        // Beyond the last there is the last once more.
+        // Indices beyond the last block read the last one again.
         let at = |index: usize| first.wrapping_add(index.min(COUNT - 1) * stride);
         let (a, b, c, d);
-        // SAFETY: as above; the rest of a register is made 0.
+        // SAFETY: by this function's contract eight bytes can be read at each
+        // address; `ldr` to a `d` register clears the register's upper half, so
+        // that all of it is initialised.
         unsafe {
             if COUNT > 2 {
                 core::arch::asm!("ldr {0:d}, [{4}]", "ldr {1:d}, [{5}]", "ldr {2:d}, [{6}]", "ldr {3:d}, [{7}]",
@@ -93,7 +98,7 @@ impl Start {
         starts
     }
 
-    /// The scales of up to four blocks.
+    /// The scales of up to four blocks, one in each of the first lanes.
     #[inline(always)]
     pub(super) fn scales<const COUNT: usize>(starts: &[Self; COUNT]) -> float32x4_t {
         let of = |index: usize| if index < COUNT { starts[index].0 } else { starts[0].0 };
@@ -109,25 +114,27 @@ impl Start {
     }
 }
 
-/// The scale of one block in each lane.
+/// The scale of one block, in every lane.
 ///
 /// # Safety
 ///
 /// The block can be read.
 #[inline(always)]
 pub(super) unsafe fn scale_of(block: *const Q8_0) -> float32x4_t {
-    // SAFETY: as above; a scale is the first field of a block.
+    // SAFETY: by this function's contract the block can be read, and the scale
+    // is its first field.
     unsafe { widen(vld1_dup_u16(block.cast())) }
 }
 
-/// The integers of a block of q8_0.
+/// The 32 integers of a block of q8_0.
 ///
 /// # Safety
 ///
 /// The block can be read.
 #[inline(always)]
 pub(super) unsafe fn eights(block: *const Q8_0) -> [int8x16_t; 2] {
-    // SAFETY: both halves lie in the block.
+    // SAFETY: by this function's contract the block can be read, and its 32
+    // values are two loads of 16 bytes.
     unsafe {
         let values = (&raw const (*block).values).cast::<i8>();
         [vld1q_s8(values), vld1q_s8(values.add(16))]

@@ -1,4 +1,4 @@
-//! Everything a user can get wrong ends in a line that says the next step.
+//! Every mistake in the input ends in one line that says the next step.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

@@ -48,11 +48,12 @@ fn every_option_of_the_help_is_also_a_variable() {
         let variable = format!("TORMENT_{}", option[2..].to_uppercase().replace('-', "_"));
         let nexus = Nexus::new();
         let mut command = nexus.command::<&str>([]);
-        // No option can be this, nor is it there as a file or a folder.
+        // `x!` is no valid value of an option, and there is no file or folder
+        // of that name.
         command.env("TORMENT_MODEL", "https://no/mind.gguf").env("TORMENT_PRINTER", "none");
         command.env(&variable, "x!");
         if option == "--state-dir" {
-            // Any folder would do.
+            // The option would accept any folder: put a file there.
             nexus.file("x!", "");
         }
         let output = command.output().expect("it starts");

@@ -1,4 +1,4 @@
-//! Signals end a life within one step of whatever it does, and a second one
+//! A signal ends a life within one step of whatever it does, and a second one
 //! at once.
 
 use std::fs::{self, File};
@@ -42,8 +42,8 @@ fn code_of(child: &mut Child) -> Option<i32> {
     panic!("the program does not end");
 }
 
-/// Waits until the program's main thread sleeps: once it speaks, on one
-/// thread, it does so only where it cannot write.
+/// Waits until the program's main thread sleeps. With one computing thread, a
+/// life that has begun sleeps only when it cannot write.
 fn wait_until_asleep(child: &Child) {
     let start = Instant::now();
     while start.elapsed() < LIMIT {
@@ -63,13 +63,13 @@ fn rest_of(stderr: impl Read) -> String {
     rest
 }
 
-/// The size of a pipe, in bytes, that holds less than ember's life: a program
-/// whose reader does not read is still alive when its signal comes.
+/// The size of a pipe, in bytes, that holds less than ember's life: if nobody
+/// reads it, the program is still alive when its signal comes.
 const SMALL_PIPE: i32 = 4096;
 
-/// A life that has begun, its stdout too small a pipe for all of it, a channel
-/// that says whether its first signal was confirmed, and what stderr says
-/// after that.
+/// Starts a life whose stdout is a pipe too small for all of it. Returns the
+/// child, its stdout, a channel that says whether its first signal was
+/// confirmed, and a thread that returns the lines of stderr after that.
 fn speaking(nexus: &Nexus) -> (Child, ChildStdout, mpsc::Receiver<bool>, JoinHandle<Vec<String>>) {
     let mut command = nexus.command(["--model", "ember", "--verbose"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -109,8 +109,8 @@ fn a_signal_ends_the_wait_for_a_prompt_that_never_comes() {
     mkfifo(&nexus.path("pipe"), Mode::S_IRWXU).expect("a named pipe");
     let mut command = nexus.command(["--model", "ember", "-p", "pipe"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-    // Opening it waits until the program has opened it for reading: by then
-    // its handlers are in place.
+    // Opening the pipe waits until the program has opened it for reading: by
+    // then its signal handlers are in place.
     let _prompt = File::options().write(true).open(nexus.path("pipe")).expect("the pipe");
     signal(&child, Signal::SIGTERM);
     assert_eq!(code_of(&mut child), Some(130));
@@ -126,7 +126,7 @@ fn a_second_signal_ends_at_once_where_nothing_notices_the_first() {
     wait_until_asleep(&child);
     signal(&child, Signal::SIGTERM);
     assert_eq!(confirmed.recv_timeout(LIMIT), Ok(true));
-    // The pipe is full, nobody reads it, and the program waits to write.
+    // The pipe is full and nobody reads it: the program waits in a write.
     assert!(child.try_wait().expect("a child").is_none(), "one signal waits for the step to end");
     signal(&child, Signal::SIGTERM);
     assert_eq!(code_of(&mut child), Some(130));

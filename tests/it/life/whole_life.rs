@@ -30,8 +30,8 @@ fn stdout_is_the_thought_alone_and_ends_with_a_newline() {
 
 #[test]
 fn a_token_that_ends_the_generation_is_never_chosen() {
-    // Ember, told that its end-of-sequence token is the comma: it may not stop
-    // there, nor write one, and it loves commas.
+    // Ember with the comma as its end-of-sequence token: it may neither stop
+    // there nor write a comma, which it otherwise writes often.
     let nexus = Nexus::new();
     let comma = replace(
         ember_gguf(),
@@ -94,7 +94,7 @@ fn dry_breaks_the_greedy_loop_and_stays_deterministic() {
     assert!(distinct_share(&dry) >= 0.6, "DRY leaves {} distinct", distinct_share(&dry));
 }
 
-/// Distinct runs of four words, as a share of all.
+/// The distinct ones among all runs of four words, as a share.
 fn distinct_share(text: &str) -> f64 {
     let words: Vec<_> = text.split_whitespace().collect();
     let mut runs: Vec<_> = words.windows(4).collect();
@@ -121,15 +121,16 @@ fn the_context_is_counted_as_the_user_gave_it_not_as_llama_cpp_pads_it() {
 fn in_the_journal_the_thought_comes_in_lines_of_at_most_80_columns() {
     let broken = journal_run("broken", |own| own);
     assert!(broken.lines().all(|line| line.chars().count() <= 80), "{broken}");
-    // The variable is inherited: that it is set does not make stdout the journal.
+    // Children inherit the variable: that it is set does not make stdout the
+    // journal.
     let foreign = journal_run("foreign", |own| format!("{own}0"));
     assert!(foreign.lines().any(|line| line.chars().count() > 80), "{foreign}");
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(words(&broken), words(&foreign));
 }
 
-/// Lives into a file while `JOURNAL_STREAM` is what `variable` makes of that
-/// file's identity; returns the text.
+/// Lives with a file as stdout, while `JOURNAL_STREAM` is what `variable` makes
+/// of that file's identity; returns the text.
 fn journal_run(name: &str, variable: impl Fn(String) -> String) -> String {
     let nexus = Nexus::new();
     let path = nexus.path(name);
@@ -164,7 +165,7 @@ fn a_stdout_that_takes_nothing_is_a_fault_and_not_a_death() {
 #[test]
 fn a_closed_stderr_does_not_change_the_death() {
     let nexus = Nexus::new();
-    // A prompt that is warned about: a warning must not fail either.
+    // A prompt that causes a warning: printing it must not fail either.
     nexus.file("long.txt", "rain ".repeat(200));
     let mut command = nexus.command(["--model", "ember", "-c", "300", "-p", "long.txt"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");

@@ -1,4 +1,4 @@
-//! How it is computed changes no word: batches, threads, looking ahead.
+//! Batches, threads and speculation change no word of the text.
 
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::life::lifespan::Lifespan;
@@ -43,7 +43,7 @@ fn open(model: &Model, computing: Computing) -> Session<'_> {
     Session::open(model, lifespan, computing, &Sampling::GREEDY).expect("a context")
 }
 
-/// Tokens without sense.
+/// Arbitrary tokens.
 fn tokens(count: i32) -> Vec<Token> {
     (0..count).map(|index| Token::new(300 + index * 37 % 1500)).collect()
 }
@@ -82,8 +82,8 @@ fn a_text_that_loops_takes_far_fewer_steps_and_one_that_does_not_takes_none_more
 #[test]
 fn what_was_looked_ahead_at_and_not_said_leaves_no_trace() {
     let (model, interrupt) = model();
-    // A loop that breaks off in the middle of what was foretold, and goes on
-    // otherwise.
+    // A loop that breaks off in the middle of a draft, and goes on with other
+    // tokens.
     let mut text: Vec<_> = tokens(9).into_iter().cycle().take(100).collect();
     text.extend(tokens(200).into_iter().skip(50));
     let logits = |lookahead: u16| {

@@ -1,4 +1,4 @@
-//! What the model computes, from within.
+//! What the model computes.
 
 mod computing;
 mod prompt_state;

@@ -1,5 +1,5 @@
-//! What the model made of the prompt, kept from one life to the next: faults
-//! cost time and change no word.
+//! The prompt state, kept from one life to the next: a fault of it costs time
+//! and changes no word.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn life(nexus: &Nexus, args: &[&str]) -> Ended {
     ended
 }
 
-/// The life restored its prompt, or computed it for a reason with these words.
+/// Checks that the life decoded its prompt, for a reason that contains `why`.
 #[track_caller]
 fn computed(ended: &Ended, why: &str) {
     let line = ended.stderr.lines().find(|line| line.starts_with("armed after "));
@@ -87,7 +87,7 @@ fn a_model_replaced_by_another_of_the_same_length_is_not_taken_for_it() {
     nexus.file("m.gguf", ember_gguf());
     of_file(&nexus);
     assert!(of_file(&nexus).stderr.contains(RESTORED));
-    // Its last tensor, changed.
+    // The same file with other bytes at its end, in its last tensor.
     let mut changed = ember_gguf();
     let end = changed.len();
     changed[end - 4096..].iter_mut().step_by(2).for_each(|byte| *byte ^= 1);
@@ -108,7 +108,7 @@ fn where_nothing_can_be_kept_each_life_computes_the_prompt_and_nobody_is_told() 
     assert_eq!(quiet.died().stderr, DEATH);
     let told = nexus.ember(&[&args[..], &["--verbose"]].concat());
     computed(told.died(), "");
-    // A folder where the file belongs: neither read nor replaced.
+    // A folder where the file belongs: it can be neither read nor replaced.
     let nexus = Nexus::new();
     fs::create_dir_all(nexus.path(FILE).join("x")).expect("a folder");
     let in_the_way = life(&nexus, &[]);
