@@ -1,6 +1,7 @@
-//! What `benches/bench.py` measures from within: one way of computing, at one
-//! depth, on one thread or several. It starts no thread of its own, so that it
-//! runs under user-mode emulation, where its instructions can be counted.
+//! Measures from inside the library, for `benches/tools/bench.py`: one
+//! configuration, at one depth, on one thread or several. It starts no thread
+//! of its own, so that it runs under user-mode emulation, where its
+//! instructions can be counted.
 
 use std::fs;
 use std::hint::black_box;
@@ -21,10 +22,10 @@ use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 const CONTEXT: u32 = 2048;
 
-/// Measures one way of computing.
+/// Measures one choice of settings.
 #[derive(Parser)]
 enum Probe {
-    /// Tokens a second at each of these depths, from a text without sense
+    /// Tokens a second at each of these depths, over arbitrary tokens
     Speed {
         #[command(flatten)]
         way: Way,
@@ -33,14 +34,14 @@ enum Probe {
         #[arg(long, default_value_t = 32)]
         tokens: u32,
     },
-    /// Tokens a second while a prompt is taken in
+    /// Tokens a second while a prompt is decoded
     Prompt {
         #[command(flatten)]
         way: Way,
         #[arg(long, default_value_t = 512)]
         tokens: u32,
     },
-    /// Keeps the state at a depth in a file
+    /// Writes the KV cache at a depth to a file
     Keep {
         #[command(flatten)]
         way: Way,
@@ -48,22 +49,24 @@ enum Probe {
         depth: u32,
         file: PathBuf,
     },
-    /// Computes tokens from a kept state, each between two marks for the plugin
+    /// Decodes batches of tokens after a kept KV cache, each between two marks
+    /// for the plugin that counts
     Count {
         #[command(flatten)]
         way: Way,
         file: PathBuf,
-        /// Tokens computed at once
+        /// Tokens decoded in one batch
         #[arg(long, default_value_t = 1)]
         batch: usize,
-        /// Without logits but for one more token after them, as a prompt is
-        /// taken in
+        /// As a prompt is decoded: logits for the batch's last token only, and
+        /// one more token after it
         #[arg(long)]
         prompt: bool,
         #[arg(long, default_value_t = 3)]
         rounds: u32,
     },
-    /// How the choice of a token from a kept state is counted
+    /// Chooses tokens after a kept KV cache, each between two marks for the
+    /// plugin that counts
     Choose {
         #[command(flatten)]
         way: Way,
@@ -73,7 +76,7 @@ enum Probe {
         #[arg(long, default_value_t = 0.0)]
         dry: f32,
     },
-    /// Loads the model between two marks
+    /// Loads the model between two marks for the plugin that counts
     Load {
         #[command(flatten)]
         way: Way,
@@ -84,7 +87,7 @@ enum Probe {
         #[command(flatten)]
         way: Way,
     },
-    /// Whole greedy lives from many prompts, with and without looking ahead
+    /// Whole greedy lives from many prompts, with and without speculation
     Lives {
         #[command(flatten)]
         way: Way,
@@ -109,7 +112,7 @@ struct Way {
     no_flash_attention: bool,
     #[arg(long, default_value_t = 32)]
     ubatch: u32,
-    /// With ggml's own kernels
+    /// Use ggml's own kernels
     #[arg(long)]
     stock: bool,
 }
@@ -142,7 +145,7 @@ impl Way {
         }
     }
 
-    /// The model, and an interrupt that nothing raises.
+    /// The model, and an interrupt that is never raised.
     fn load(&self) -> Result<(Model, Interrupt)> {
         if self.stock {
             torment_nexus::kernels::hooks::leave_to_ggml();
@@ -155,7 +158,7 @@ impl Way {
     }
 }
 
-/// What ended a step, as an ordinary error.
+/// An ending as an ordinary error.
 fn fault(ending: Ending) -> Error {
     anyhow!("{ending}")
 }
@@ -165,17 +168,18 @@ fn open<'a>(model: &'a Model, computing: Computing, sampling: &Sampling) -> Resu
     Session::open(model, lifespan, computing, sampling)
 }
 
-/// Tokens without sense, always the same.
+/// Arbitrary tokens, the same in every run.
 fn tokens(from: u32, count: u32) -> Vec<Token> {
     (from..from + count)
         .map(|index| Token::new((index.wrapping_mul(2_654_435_761) >> 20) as i32 + 300))
         .collect()
 }
 
-/// Tells the plugin that something begins or ends: a system call that there is
-/// not.
+/// Marks the beginning or the end of what the plugin counts, by a system call
+/// number that does not exist.
 fn mark(label: u64) {
-    // SAFETY: the kernel knows no such call and does nothing.
+    // SAFETY: the kernel has no system call of this number; it does nothing and
+    // returns an error.
     unsafe { libc::syscall(0x7001, label) };
 }
 
@@ -217,7 +221,8 @@ fn main() -> Result<()> {
             let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
             let computing = Computing { batch: batch as u32, ..way.computing() };
             let mut session = open(&model, computing, &Sampling::GREEDY)?;
-            // SAFETY: `Keep` wrote it, for this model and this way.
+            // SAFETY: `Keep` wrote the file from `kv_cache`, for this model and
+            // these settings.
             ensure!(unsafe { session.set_kv_cache(&state) }, "{file:?} is of another way");
             for round in 0..rounds {
                 let tokens = tokens(2000 + 64 * round, batch as u32 + u32::from(prompt));
@@ -236,7 +241,8 @@ fn main() -> Result<()> {
             let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
             let sampling = Sampling { temp, dry_multiplier: dry, seed: 1, ..Sampling::GREEDY };
             let mut session = open(&model, way.computing(), &sampling)?;
-            // SAFETY: `Keep` wrote it, for this model and this way.
+            // SAFETY: `Keep` wrote the file from `kv_cache`, for this model and
+            // these settings.
             ensure!(unsafe { session.set_kv_cache(&state) }, "{file:?} is of another way");
             session.prefill(&tokens(2000, 1), None, &interrupt).map_err(fault)?;
             let mut piece = Vec::with_capacity(64);
@@ -260,7 +266,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The logarithms of the probabilities that logits stand for.
+/// The logarithms of the probabilities of all tokens (log-softmax).
 fn log_probabilities(logits: &[f32]) -> Vec<f64> {
     let greatest = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
     let sum: f64 = logits.iter().map(|&logit| f64::from(logit - greatest).exp()).sum();
@@ -308,7 +314,8 @@ fn lives(way: &Way, count: usize) -> Result<()> {
     let mut differ = 0;
     let (mut plain_time, mut ahead_time) = (0.0, 0.0);
     for life in 0..count {
-        // A prompt of its own for each life: the words from another place on.
+        // Each life has a prompt of its own: the words rotated by another
+        // offset.
         let start = life * words.len() / count;
         let prompt = [&words[start..], &words[..start]].concat().join(" ");
         let prompt = model.tokenize_prompt(&prompt)?;

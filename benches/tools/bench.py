@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cycles import cycles
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CONTEXT, LIMIT = 2048, 1945
 DEPTHS = [0, 512, 1024, 1900]
 COUNTED = [64, 1900]
@@ -65,7 +65,7 @@ threads = str(options.threads)
 def run(command, **more):
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, **more)
     if done.returncode:
-        sys.exit(f"benches/bench.py: {' '.join(command)} ended with {done.returncode}: {done.stderr[-400:]}")
+        sys.exit(f"benches/tools/bench.py: {' '.join(command)} ended with {done.returncode}: {done.stderr[-400:]}")
     return done
 
 
@@ -78,7 +78,7 @@ def table(head, rows):
 
 
 def own_life(model, lookahead, state):
-    """A greedy life of the program: seconds to armed and to the first word, tokens/s, memory."""
+    """A greedy life of the program: seconds to armed and to the first word, and tokens/s."""
     command = [options.program, "--model", model, "--threads", threads, "--verbose", "--state-dir", state,
                "--lookahead", str(lookahead), "--context-size", str(CONTEXT)]
     start = time.monotonic()
@@ -91,7 +91,7 @@ def own_life(model, lookahead, state):
             armed = time.monotonic()
             break
     if armed is None:
-        sys.exit(f"benches/bench.py: no life was lived: {errors[-400:].decode()}")
+        sys.exit(f"benches/tools/bench.py: no life was lived: {errors[-400:].decode()}")
     life.stdout.read(1)
     first = time.monotonic()
     text = life.stdout.read()
@@ -117,12 +117,12 @@ def memory(model, state):
             most[key] = max(most[key], int(found[1]) if found else 0)
     life.wait(PATIENCE)
     if not all(most.values()):
-        sys.exit(f"benches/bench.py: no memory was read: {most}")
+        sys.exit(f"benches/tools/bench.py: no memory was read: {most}")
     return most
 
 
 def peer_life(model):
-    done = run([options.peer_python, "benches/peer.py", model, "prompt.txt", threads, str(CONTEXT), str(LIMIT)])
+    done = run([options.peer_python, "benches/tools/peer.py", model, "prompt.txt", threads, str(CONTEXT), str(LIMIT)])
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -134,7 +134,7 @@ def completion_life(model):
     # The first such line is the prompt's.
     rates = re.findall(r"eval time.*?([0-9.]+) tokens per second", done.stderr)
     if len(rates) < 2:
-        sys.exit(f"benches/bench.py: llama-completion reports no rate: {done.stderr[-400:]}")
+        sys.exit(f"benches/tools/bench.py: llama-completion reports no rate: {done.stderr[-400:]}")
     return float(rates[1])
 
 
@@ -189,7 +189,7 @@ def lives():
         rows.append(["llama-cpp-python: prompt to first token", f"{median([p['first'] for p in peer]):.2f} s"])
     table(["", ""], rows)
     if not all(life["restored"] for life in looking):
-        sys.exit("benches/bench.py: a later life did not restore its prompt")
+        sys.exit("benches/tools/bench.py: a later life did not restore its prompt")
 
     print("### Memory\n")
     with tempfile.TemporaryDirectory() as state:
@@ -260,13 +260,13 @@ def counts():
         lines = (done.stderr + done.stdout).splitlines()
         marks = [index for index, line in enumerate(lines) if re.search(rf"mark {rounds} ", line)]
         if len(marks) != 1:
-            sys.exit(f"benches/bench.py: nothing was counted: {done.stderr[-400:]}")
+            sys.exit(f"benches/tools/bench.py: nothing was counted: {done.stderr[-400:]}")
         words = re.sub(r".*mark \d+ ", "", lines[marks[-1]]).split()
         classes = {key: int(value) / 1e6 for key, value in zip(words[::2], words[1::2])}
         after = [line for line in lines[marks[-1] + 1:] if line.startswith("block ")]
         if blocks:
             modelled, instructions = cycles(after)
-            # What is not modelled is taken for as fast as what is.
+            # Instructions outside the modelled blocks are counted at the same cycles an instruction.
             classes["cycles"] = modelled / instructions * classes["all"]
         return classes
 

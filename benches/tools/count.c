@@ -1,5 +1,5 @@
 /* Counts the instructions of an emulated aarch64 program by class, for
- * benches/bench.py: a plugin of qemu-aarch64 (QEMU 7.2 and its plugin API 1,
+ * benches/tools/bench.py: a plugin of qemu-aarch64 (QEMU 7.2 and its plugin API 1,
  * of which it states what it uses). The program marks what is counted with a
  * system call that does not exist, MARK; its argument is printed. With the
  * option blocks=N the N blocks that ran most are printed, too: how often, and
