@@ -7,7 +7,8 @@ and time depends on its dimensions and tensor types alone, and those are here:
 vocabulary of 49,152, and the types that llama.cpp's Q4_K_M gives to rows of
 576, which are no multiple of 256. What it says is noise.
 
-    models/shape.py shape.gguf
+    models/shape.py shape.gguf            writes it
+    models/shape.py --compare model.gguf  says whether that file has these tensors
 """
 
 import random
@@ -151,7 +152,54 @@ def main(path):
     print(f"{path}: {len(header) + offset} bytes, {len(listed)} tensors")
 
 
+def tensors_of(path):
+    """Name, dimensions and type of each tensor of a GGUF file, by name."""
+    sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+    with open(path, "rb") as file:
+        number = lambda form: struct.unpack("<" + form, file.read(struct.calcsize(form)))[0]
+
+        def skip_value(kind):
+            if kind == 8:
+                file.seek(number("Q"), 1)
+            elif kind == 9:
+                kind, count = number("I"), number("Q")
+                if kind in sizes:
+                    file.seek(sizes[kind] * count, 1)
+                else:
+                    for _ in range(count):
+                        skip_value(kind)
+            else:
+                file.seek(sizes[kind], 1)
+
+        if file.read(4) != b"GGUF":
+            sys.exit(f"models/shape.py: {path} is no GGUF file")
+        number("I")
+        count, keys = number("Q"), number("Q")
+        for _ in range(keys):
+            file.seek(number("Q"), 1)
+            skip_value(number("I"))
+        found = {}
+        for _ in range(count):
+            name = file.read(number("Q")).decode()
+            dimensions = tuple(number("Q") for _ in range(number("I")))
+            found[name] = (dimensions, number("I"))
+            number("Q")
+    return found
+
+
+def compare(path):
+    found = tensors_of(path)
+    wanted = {name: (dimensions, kind) for name, dimensions, kind in tensors()}
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            sys.exit(f"models/shape.py: {path}: {name} is {found.get(name)} and not {wanted.get(name)}")
+    print(f"{path}: the default model's {len(found)} tensors and types")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) == 3 and sys.argv[1] == "--compare":
+        compare(sys.argv[2])
+    elif len(sys.argv) == 2:
+        main(sys.argv[1])
+    else:
         sys.exit(__doc__)
-    main(sys.argv[1])

@@ -1,8 +1,8 @@
-# Read by llama.cpp's own CMake files, by way of .cargo/config.toml. What reads
-# models, builds graphs and hands them on is large, and what it does while a
-# life runs costs under 1 % of a token: small code is better there than fast
-# code. So it is for the functions of one number (unary-ops.cpp), of which the
-# models of this piece use none. Cargo does not watch this file: after a change
+# .cargo/config.toml makes llama.cpp's CMake read this file. It compiles parts of
+# llama.cpp for size: the code that reads models, builds graphs and dispatches
+# them is large and takes under 1 % of a token's time. The unary operations
+# (unary-ops.cpp) are compiled for size too, since the models used here call none
+# of them. Cargo does not watch this file: after a change run
 # `cargo clean --release -p llama-cpp-sys-2`, with --target for the board's.
 if(PROJECT_IS_TOP_LEVEL)
     cmake_language(DEFER CALL target_compile_options llama PRIVATE -Os)
