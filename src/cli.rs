@@ -22,6 +22,9 @@ use crate::paper::serial;
 /// Cortex-A53 cores with room for its context.
 pub const DEFAULT_MODEL: &str = "https://huggingface.co/bartowski/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct-Q4_K_M.gguf";
 
+/// The default of `--context-size`, in tokens.
+const DEFAULT_CONTEXT_SIZE: u32 = 2048;
+
 /// The most threads used unless `--threads` says otherwise: the board's cores.
 const DEFAULT_MAX_THREADS: usize = 4;
 
@@ -257,6 +260,28 @@ impl Cli {
         cli
     }
 
+    /// The line that `--verbose` prints after a life with random sampling: every
+    /// option that the text depends on and that is not at its default, with the
+    /// seed that was drawn. `None` for a greedy life.
+    #[must_use]
+    pub(crate) fn replay(&self, sampling: &Sampling) -> Option<String> {
+        if !sampling.has_dice() {
+            return None;
+        }
+        let mut options = Vec::new();
+        if self.model != ModelName::from(PathBuf::from(DEFAULT_MODEL)) {
+            options.push(format!("--model {}", self.model));
+        }
+        if let Some(file) = &self.prompt_file {
+            options.push(format!("--prompt-file {}", file.display()));
+        }
+        if self.context_size.get() != DEFAULT_CONTEXT_SIZE {
+            options.push(format!("--context-size {}", self.context_size));
+        }
+        options.push(sampling.to_string());
+        Some(format!("seed {}: {} lives this life again", sampling.seed, options.join(" ")))
+    }
+
     /// Threads to compute with, at least 1.
     #[must_use]
     pub fn threads(&self) -> u16 {
@@ -342,7 +367,7 @@ mod tests {
     #[test]
     fn every_default_parses() {
         let cli = Cli::try_parse_from(["torment-nexus"]).expect("defaults");
-        assert_eq!(cli.context_size.get(), 2048);
+        assert_eq!(cli.context_size.get(), DEFAULT_CONTEXT_SIZE);
         assert!(cli.threads() >= 1 && cli.threads() <= 4);
     }
 

@@ -165,7 +165,10 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
     });
     if cli.verbose {
         let report = lifespan.report(used, (!restored).then_some(prefill), life, waited);
-        say(format_args!("{report}{sampling}"));
+        say(report);
+        if let Some(options) = cli.replay(&sampling) {
+            say(format_args!("{options}\n"));
+        }
     }
     panel.hold_last_light();
     // The session holds the model's weights and cache until the panic unwinds it.

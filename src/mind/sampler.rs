@@ -73,15 +73,38 @@ impl Sampling {
     }
 }
 
-/// The line that `--verbose` prints about the seed; empty without random
-/// sampling.
+/// The options that ask for this sampling, those at their default left out; with
+/// random sampling the seed is always among them.
 impl fmt::Display for Sampling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.has_dice() {
-            writeln!(f, "seed {}: --temp {} --seed {} lives this life again", self.seed, self.temp, self.seed)
-        } else {
-            Ok(())
+        let default = Self::GREEDY;
+        let options: [(&str, &dyn fmt::Display, bool); 11] = [
+            ("temp", &self.temp, self.temp != default.temp),
+            ("top-k", &self.top_k, self.top_k != default.top_k),
+            ("top-p", &self.top_p, self.top_p != default.top_p),
+            ("min-p", &self.min_p, self.min_p != default.min_p),
+            ("repeat-penalty", &self.repeat_penalty, self.repeat_penalty != default.repeat_penalty),
+            ("repeat-last-n", &self.repeat_last_n, self.repeat_last_n != default.repeat_last_n),
+            ("dry-multiplier", &self.dry_multiplier, self.dry_multiplier != default.dry_multiplier),
+            ("dry-base", &self.dry_base, self.dry_base != default.dry_base),
+            (
+                "dry-allowed-length",
+                &self.dry_allowed_length,
+                self.dry_allowed_length != default.dry_allowed_length,
+            ),
+            (
+                "dry-penalty-last-n",
+                &self.dry_penalty_last_n,
+                self.dry_penalty_last_n != default.dry_penalty_last_n,
+            ),
+            ("seed", &self.seed, self.has_dice()),
+        ];
+        let given = options.iter().filter(|(.., given)| *given);
+        for (index, (name, value, _)) in given.enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            write!(f, "{space}--{name} {value}")?;
         }
+        Ok(())
     }
 }
 

@@ -48,6 +48,17 @@ impl From<PathBuf> for ModelName {
     }
 }
 
+/// The name as it was given.
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ember => f.write_str("ember"),
+            Self::Url(url) => f.write_str(url),
+            Self::Path(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// A file whose header llama.cpp may see, and its name for messages.
 #[derive(Debug)]
 pub struct ModelFile {

@@ -85,6 +85,27 @@ fn a_random_seed_is_told_and_replays_its_life() {
 }
 
 #[test]
+fn the_options_that_verbose_names_live_the_same_life_again() {
+    let nexus = Nexus::new();
+    nexus.file("other.txt", "You are somebody else.");
+    for options in [
+        &["--temp", "0.8", "--dry-multiplier", "0.8"][..],
+        &["--temp", "1.2", "--top-k", "0", "--top-p", "0.9", "--min-p", "0.02"],
+        &["--temp", "0.7", "--repeat-penalty", "1.1", "--repeat-last-n", "256", "-p", "other.txt"],
+        &["--temp", "0.9", "--dry-multiplier", "1.5", "--dry-base", "1.5", "--dry-allowed-length", "3"],
+        &["--temp", "1", "--dry-multiplier", "2", "--dry-penalty-last-n", "100", "--seed", "7"],
+    ] {
+        let first = nexus.ember(&[&["-c", "500", "--verbose"], options].concat());
+        let line = first.died().stderr.lines().find(|line| line.ends_with(" lives this life again"));
+        let line = line.unwrap_or_else(|| panic!("no options are named: {}", first.stderr));
+        let (_, named) = line.split_once(": ").expect("a seed and the options");
+        let named: Vec<_> = named.trim_end_matches(" lives this life again").split(' ').collect();
+        let again = nexus.run(&named);
+        assert_eq!(again.died().stdout, first.stdout, "{line}");
+    }
+}
+
+#[test]
 fn dry_breaks_the_greedy_loop_and_stays_deterministic() {
     let nexus = Nexus::new();
     let plain = nexus.ember(&[]).stdout;
