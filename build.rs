@@ -14,6 +14,13 @@ use std::{env, fs};
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=build");
+    if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+        return Err(
+            "torment-nexus runs on Linux only: it needs /proc, memfd, GPIO and termios as Linux has them; \
+                    build with --target x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu"
+                .into(),
+        );
+    }
     for function in ["llamafile_sgemm", "ggml_compute_forward_flash_attn_ext"] {
         println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
     }

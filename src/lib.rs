@@ -1,5 +1,5 @@
-//! A language model in a box: it generates text until its context window is 95
-//! % full, then prints that its memory is exhausted and dies in a real panic.
+//! A language model in a box: it generates text until 95 % of its context window
+//! is used, prints that its memory is exhausted, and dies in a real panic.
 //!
 //! One life runs in one direction, and [`run`] reads as that paragraph:
 //!
@@ -40,7 +40,7 @@
 //! 7  main
 //! 6  lib
 //! 5  cli
-//! 4  mind                          (the only room that may import model_file)
+//! 4  mind                          (above model_file, whose files it loads)
 //! 3  panel  paper  model_file
 //! 2  life  state
 //! 1  board  text  kernels          (kernels imports nothing; nothing imports kernels
@@ -52,6 +52,7 @@
 // `pub` is for main, tests and benches: elsewhere dead code shows.
 #![deny(unreachable_pub)]
 
+// build.rs stops such a build first.
 #[cfg(not(target_os = "linux"))]
 compile_error!("torment-nexus runs on Linux only: it needs /proc, memfd, GPIO and termios as Linux has them");
 

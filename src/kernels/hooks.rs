@@ -69,7 +69,7 @@ impl Hook {
 ///
 /// ggml calls it, with arguments that are valid for `llamafile_sgemm`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __wrap_llamafile_sgemm(
+pub(super) unsafe extern "C" fn __wrap_llamafile_sgemm(
     share: *const Share,
     rows: i64,
     tokens: i64,

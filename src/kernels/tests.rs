@@ -1,7 +1,6 @@
 //! Runs ggml's own graphs on these kernels: that ggml calls the hooks, and
 //! which operands the hooks leave to ggml.
 
-use std::ffi::c_void;
 use std::ptr;
 
 use llama_cpp_sys_2::{
@@ -214,26 +213,9 @@ fn attention_whose_sizes_do_not_agree_is_left_to_ggml() {
 #[test]
 fn a_product_whose_strides_do_not_fit_is_left_to_ggml() {
     use super::abi::Share;
+    use super::hooks::__wrap_llamafile_sgemm;
     use llama_cpp_sys_2::GGML_TYPE_Q5_0;
 
-    unsafe extern "C" {
-        /// With `--wrap` the linker resolves this name to our hook.
-        fn llamafile_sgemm(
-            share: *const Share,
-            rows: i64,
-            tokens: i64,
-            depth: i64,
-            weights: *const c_void,
-            weights_stride: i64,
-            activations: *const c_void,
-            activations_stride: i64,
-            results: *mut c_void,
-            results_stride: i64,
-            weights_type: i32,
-            activations_type: i32,
-            results_type: i32,
-        ) -> bool;
-    }
     let share = Share {
         thread: 0,
         threads: 1,
@@ -248,7 +230,7 @@ fn a_product_whose_strides_do_not_fit_is_left_to_ggml() {
         // SAFETY: the arrays hold 2 rows of 2 blocks and their results; any
         // other sizes are refused before anything is read.
         unsafe {
-            llamafile_sgemm(
+            __wrap_llamafile_sgemm(
                 &raw const share,
                 rows,
                 1,
