@@ -1,8 +1,8 @@
 //! The date on a receipt: local, and only if the clock can be believed.
 //!
-//! The board has no clock of its own. After a power cut the time is wrong
-//! until the network gives it, and there may be none: no date is better than
-//! a wrong one.
+//! The board has no real-time clock. After a power cut its time is wrong until
+//! NTP sets it, and there may be no network: a receipt without a date is better
+//! than one with a wrong date.
 
 use jiff::ZonedDateTime;
 
@@ -17,8 +17,8 @@ fn words(time: &ZonedDateTime) -> String {
     time.strftime("%-d %B %Y, %H:%M").to_string()
 }
 
-/// Whether something keeps the clock right: systemd-timesyncd, chrony and ntpd
-/// all clear the kernel's STA_UNSYNC once they have the time.
+/// Whether the clock is synchronised: systemd-timesyncd, chrony and ntpd clear
+/// the kernel's STA_UNSYNC flag once they have set it.
 fn is_synchronised() -> bool {
     // SAFETY: an all-zero timex asks for nothing to be changed, and adjtimex
     // fills it.

@@ -8,7 +8,8 @@
 //! | free memory | `MemAvailable` of `/proc/meminfo` |
 //!
 //! (raspberrypi/linux pull requests 2397 and 6697; raspberrypi/utils,
-//! vcgencmd.) What is not there is not known, and never an error.
+//! vcgencmd.) A missing file leaves its value unknown (`None`); it is never an
+//! error.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;

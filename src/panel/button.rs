@@ -1,9 +1,9 @@
-//! The button: from a bouncing level to presses. Pure: time and level in,
+//! The button: debounces its level into presses. Pure: time and level in,
 //! events out.
 //!
-//! A level counts once it has been stable for [`STABLE`] and was seen so at
-//! least three times, so that neither a bounce nor a glitch that a late
-//! poll happens to meet is a press.
+//! A level counts once it has been stable for [`STABLE`] and was sampled at
+//! least three times, so that neither a bounce nor a short glitch that happens
+//! to be sampled is a press.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ pub(super) const HELD: Duration = Duration::from_secs(3);
 /// What the button means at this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Nothing: the level is not even looked at.
+    /// Ignored: the level is not read.
     Idle,
     /// A press begins a life.
     Armed,
-    /// A press is acknowledged, and forgotten.
+    /// A press is acknowledged by the light and has no other effect.
     Alive,
 }
 
@@ -63,8 +63,8 @@ impl Button {
         self.role = role;
         self.held = None;
         if role == Role::Armed {
-            // What it was before is of no account: the first stable level
-            // tells a button that is held from one that is free.
+            // Its earlier level is ignored: the first stable level after arming
+            // tells whether the button is held.
             self.level = Level::default();
         }
     }
@@ -107,7 +107,7 @@ enum Change {
     Released,
 }
 
-/// A level without its bounces.
+/// A debounced level.
 #[derive(Debug, Clone, Default)]
 struct Level {
     /// Whether it is down; `None` until it was stable once.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 /// Lets no more than three flashes pass in any second.
 ///
-/// A flash is what WCAG 2 calls one, the LED's full light taken as the
-/// greatest luminance: a pair of opposing changes of at least 10 % of it, the
-/// darker of the two being below 80 %. Here the rises and the falls are each
-/// limited to three a second, which is stricter than to limit the pairs.
+/// A flash is what WCAG 2 calls one, the LED's full light taken as the greatest
+/// luminance: a pair of opposing changes of at least 10 % of it, the darker of
+/// the two being below 80 %. Here rises and falls are each limited to three in
+/// any second, which is stricter than limiting the pairs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FlashLimit {
     /// The greatest luminance since the last fall that counted, or the least

@@ -11,10 +11,11 @@
 //! | [`Pattern::Fault`] | a pause and three blinks, every 2.5 s | the same |
 //! | [`Pattern::Dark`] | off | off |
 //!
-//! A beat's length and depth are chosen when it begins, so that it never jumps
-//! when they change. The light never flashes more than three times in any
-//! second: each pattern keeps within that by itself, dips included, and
-//! [`FlashLimit`], which all of it passes last, whatever follows upon what.
+//! The length and depth of a beat are fixed when it begins, so that the light
+//! does not jump when the fill changes them. The light never flashes more than
+//! three times in any second: each pattern keeps within that by itself, dips
+//! included, and [`FlashLimit`], which all of it passes last, whatever follows
+//! upon what.
 
 use std::f64::consts::PI;
 use std::time::Duration;

@@ -8,8 +8,8 @@
 //! | 19 | 1 | `dtoverlay=pwm,pin=19,func=2` |
 //!
 //! (BCM2835 ARM Peripherals, table 6-31; overlays/README of Raspberry Pi's
-//! firmware.) The hardware keeps the light where it was put: between two
-//! changes nothing runs.
+//! firmware.) The PWM hardware holds the duty cycle: between two changes no
+//! code runs.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

@@ -1,12 +1,12 @@
-//! The printer's language: text in, ESC/POS bytes out. The only place that
-//! knows a command byte.
+//! ESC/POS: text in, the printer's bytes out. The only file that knows a
+//! command byte.
 //!
-//! What reaches the printer is made of the commands below and of printable
-//! CP437, whatever the text contains: a model that says ESC would otherwise
-//! command the printer.
+//! Whatever the text contains, the printer receives only the commands below and
+//! printable characters of CP437: a model that generates ESC would otherwise
+//! send the printer commands.
 //!
-//! The mechanisms meant are the 58 mm ones with 384 dots (CSN-A2, QR204, "mini
-//! TTL"). They print a line when its line feed comes, and not before.
+//! Written for the 58 mm mechanisms with 384 dots (CSN-A2, QR204, "mini TTL").
+//! They print a line only when its line feed arrives.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -28,12 +28,13 @@ pub(crate) const SPACING_ROWS: u32 = 4;
 /// Time for a sleeping printer to wake.
 const WAKING: Duration = Duration::from_millis(50);
 
-/// Rest after a reset: bytes that come too early are lost or printed as they
-/// are. No manual gives a time; this is a choice, made once a receipt.
+/// Pause after a reset: bytes that arrive too early are lost or printed as
+/// text. No manual gives a time; this one is our choice, and it is spent once a
+/// receipt.
 const RESETTING: Duration = Duration::from_millis(200);
 
-/// The characters of CP437 from 0x80 on. The last byte, 0xFF, is a blank
-/// there and wakes a sleeping printer: it is never text.
+/// The characters of CP437 from 0x80 on. The last byte, 0xFF, is a blank in
+/// CP437 and wakes a sleeping printer, so it is never sent as text.
 const CP437_HIGH: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»\
                           ░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀\
                           αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■";
@@ -64,19 +65,20 @@ const FEED: [u8; 2] = [0x1B, b'J'];
 /// `ESC 7 n1 n2 n3`: heating dots, time, interval.
 const HEAT: [u8; 2] = [0x1B, b'7'];
 
-/// Bytes that the printer acts on as one, and what they cost it.
+/// Bytes that belong together, and the paper and time that the printer needs
+/// for them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chunk {
     /// What is sent.
     pub bytes: Vec<u8>,
-    /// How many of the last bytes stand behind the line feed: the printer
-    /// comes to them when the line is printed.
+    /// How many of the last bytes follow the line feed: the printer reads them
+    /// only after the line is printed.
     pub tail: usize,
     /// Dot rows that are printed.
     pub printed: u32,
-    /// Dot rows that are fed blank.
+    /// Dot rows of blank paper that are fed.
     pub fed: u32,
-    /// Rest that the printer needs afterwards.
+    /// Pause that the printer needs afterwards.
     pub rest: Duration,
 }
 
@@ -91,8 +93,7 @@ pub(crate) struct Style {
     pub centred: bool,
 }
 
-/// The operands of `ESC 7`, which some firmware (2.16) prints instead of
-/// obeying.
+/// The operands of `ESC 7`. Some firmware (2.16) prints them as text instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heat {
     /// Dots heated at once, in eights less one.
@@ -115,15 +116,18 @@ impl FromStr for Heat {
     }
 }
 
-/// The bytes before a receipt: the printer awake, reset, in CP437.
+/// The bytes before a receipt: they wake and reset the printer and select
+/// CP437.
 ///
-/// `cut_off`: the receipt before this one has no end. What stands in the
-/// printer then is printed first, and `gap` dot rows follow to tear at.
+/// `cut_off`: the receipt before this one has no end. Text that is still in the
+/// printer is printed first, then `gap` dot rows are fed, where the receipts
+/// can be torn apart.
 #[must_use]
 pub(crate) fn start(heat: Option<Heat>, cut_off: bool, gap: u8) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     if cut_off {
-        // The line feed also ends a command that lacked its operand.
+        // The line feed also serves as the operand of a command that was cut
+        // off before it.
         chunks.push(Chunk {
             bytes: vec![LINE_FEED],
             printed: CHARACTER_ROWS,
@@ -146,8 +150,9 @@ pub(crate) fn start(heat: Option<Heat>, cut_off: bool, gap: u8) -> Vec<Chunk> {
     chunks
 }
 
-/// A line of text with its line feed. It says what it needs: a printer that
-/// was switched on in the middle of a life prints the rest of it right.
+/// A line of text with its line feed. Every line carries all settings that it
+/// needs, so that a printer that is switched on in the middle of a life prints
+/// the rest of it correctly.
 #[must_use]
 pub(crate) fn line(text: &str, style: Style) -> Chunk {
     let mut folded = String::new();
@@ -180,15 +185,15 @@ pub(crate) fn line(text: &str, style: Style) -> Chunk {
     Chunk { bytes, tail, printed, fed: height + SPACING_ROWS - printed, rest: Duration::ZERO }
 }
 
-/// `rows` dot rows of white.
+/// A feed of `rows` blank dot rows.
 #[must_use]
 pub(crate) fn feed(rows: u8) -> Chunk {
     let bytes = [&FEED[..], &[rows]].concat();
     Chunk { bytes, fed: rows.into(), ..Chunk::default() }
 }
 
-/// The ways to ask these printers for paper. Which one is answered depends on
-/// the firmware.
+/// The commands that ask these printers for their paper status. Which of them
+/// is answered depends on the firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Query {
     /// `DLE EOT 4`, answered at once.
@@ -227,9 +232,10 @@ impl Query {
     }
 }
 
-/// Appends `text` to `out` in characters that CP437 has, each one column
-/// wide: its own as they are, others as ASCII that reads like them, else `?`.
-/// Of control characters only the line break remains.
+/// Appends `text` to `out` in characters of CP437, each one column wide:
+/// characters that CP437 has are kept, others are transliterated to ASCII, and
+/// those without a transliteration become `?`. Control characters are dropped,
+/// except the line break.
 pub(crate) fn fold(text: &str, out: &mut String) {
     for character in text.chars() {
         match character {
@@ -243,8 +249,8 @@ pub(crate) fn fold(text: &str, out: &mut String) {
     }
 }
 
-/// A character that CP437 lacks. Marks without a width that stand for nothing,
-/// joiners and directions among them, vanish.
+/// Folds a character that CP437 lacks. Characters of zero width without a
+/// transliteration, such as joiners and direction marks, are dropped.
 fn fold_foreign(character: char, out: &mut String) {
     let invisible = character.width() == Some(0);
     match deunicode_char(character) {

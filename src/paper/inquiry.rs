@@ -4,28 +4,28 @@ use std::time::Duration;
 
 use super::escpos::Query;
 
-/// Questions and time that may go by without a reply before another kind of
-/// question is tried: a reply comes in its turn, up to two lines later.
+/// Queries and time without a reply before the next kind of query is tried: a
+/// printer may answer up to two lines later.
 pub(super) const UNANSWERED: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The questions for paper and what came of them. A printer that never
-/// answers is printed on all the same.
+/// The paper status queries and their replies. A printer that never answers is
+/// used all the same.
 #[derive(Debug, Default)]
 pub(super) struct Inquiry {
-    /// Index of the question in use; beyond the last, none is asked.
+    /// Index of the kind of query in use; past the last kind, none is sent.
     query: usize,
-    /// Questions since the last reply, and when the first of them was asked.
+    /// Queries sent since the last reply, and when the first of them was sent.
     asked: usize,
     since: Duration,
-    /// Whether the question in use was ever answered.
+    /// Whether the kind of query in use was ever answered.
     answered: bool,
-    /// Replies in a row that the paper has ended.
+    /// Consecutive replies that report the end of the paper.
     pub(super) ends: u32,
 }
 
 impl Inquiry {
-    /// The next question: the first kind that is answered stays in use.
+    /// The next query to send. The first kind that is answered stays in use.
     pub(super) fn ask(&mut self, now: Duration) -> Option<[u8; 3]> {
         if !self.answered && self.asked >= UNANSWERED && now - self.since >= PATIENCE {
             self.query += 1;
@@ -38,10 +38,9 @@ impl Inquiry {
         Query::ALL.get(self.query).map(|query| query.bytes())
     }
 
-    /// Takes in `count` bytes that came since the last time, of which `last`
-    /// is the last.
+    /// Evaluates `count` received bytes, the last of which is `last`.
     pub(super) fn hear(&mut self, count: usize, last: u8) {
-        // More than was asked for is no reply but noise.
+        // More bytes than queries are line noise, not replies.
         if count == 0 || count > self.asked {
             return;
         }

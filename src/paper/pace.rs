@@ -1,7 +1,8 @@
-//! When the printer can take more: wire time and paper time, without a clock.
+//! When the printer can accept more bytes: a model of wire time and paper time,
+//! without a clock of its own.
 //!
-//! The usual wiring tells nothing back, so what a printer has taken in, printed
-//! and still holds is reckoned from what was sent and when.
+//! The usual wiring has no line back from the printer, so what it has received,
+//! printed and still buffers is calculated from what was sent and when.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,10 +20,11 @@ const FED_ROW_MICROS: u64 = 2_100;
 /// 24 printed rows × 30 ms + 4 fed rows × 2.1 ms = 728.4 ms.
 const LINE_MICROS: u64 = CHARACTER_ROWS as u64 * PRINTED_ROW_MICROS + SPACING_ROWS as u64 * FED_ROW_MICROS;
 
-/// The default of `--printer-line-ms`: rounded up, or the error would add up.
+/// The default of `--printer-line-ms`: rounded up, so that rounding errors do
+/// not accumulate to an overflow.
 pub(crate) const LINE_MILLIS: u64 = LINE_MICROS.div_ceil(1000);
 
-/// Bytes that a printer holds beside the line it prints. The manuals of these
+/// Bytes that a printer buffers while it prints a line. The manuals of these
 /// mechanisms give no figure; 40 is the smallest input buffer that Epson's
 /// receipt printers can be switched to (TM-U200, DIP switch 1-2). A line of 32
 /// ASCII characters fits; a longer one waits until the paper stands still.
@@ -31,7 +33,7 @@ pub(crate) const INPUT_BUFFER: usize = 40;
 /// Bits on the wire for a byte, 8N1.
 const BITS_PER_BYTE: u64 = 10;
 
-/// The model of one printer. Times are since any one moment.
+/// The model of one printer. All times are relative to one arbitrary moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
     byte: Duration,
@@ -39,10 +41,10 @@ pub(crate) struct Pace {
     line: Duration,
     /// When the last byte sent has arrived.
     wire_free: Duration,
-    /// When the paper stands still.
+    /// When the paper stops moving.
     paper_free: Duration,
-    /// What was sent and waits for the paper: when its printing begins, and
-    /// its bytes.
+    /// Chunks that were sent and are not printed yet: when the printing of each
+    /// begins, and its bytes.
     waiting: VecDeque<(Duration, usize)>,
 }
 
@@ -56,14 +58,14 @@ impl Pace {
         Self { byte, line, wire_free: zero, paper_free: zero, waiting: VecDeque::new() }
     }
 
-    /// The time, `now` or later, from which `bytes` more bytes overrun
-    /// nothing.
+    /// The earliest time, `now` or later, at which `bytes` more bytes do not
+    /// overflow the printer's input buffer.
     #[must_use]
     pub(crate) fn ready(&self, bytes: usize, now: Duration) -> Duration {
         let mut ready = now.max(self.wire_free);
         if bytes > INPUT_BUFFER {
-            // Too much to wait beside a line that is printed: it must flow
-            // into an empty printer.
+            // More than the input buffer holds: it is sent only when the
+            // printer is idle.
             return ready.max(self.paper_free);
         }
         let mut held: usize =
@@ -78,7 +80,7 @@ impl Pace {
         ready
     }
 
-    /// Takes note that `chunk` was sent at `now`.
+    /// Records that `chunk` was sent at `now`.
     pub(crate) fn sent(&mut self, chunk: &Chunk, now: Duration) {
         let arrived = now.max(self.wire_free) + self.byte * chunk.bytes.len() as u32;
         self.wire_free = arrived + chunk.rest;
@@ -93,8 +95,8 @@ impl Pace {
         }
     }
 
-    /// Takes note that the wire was held, and that what was sent has left
-    /// only `now`.
+    /// Records that flow control held the port, so that what was sent has left
+    /// it only `now`.
     pub(crate) fn held(&mut self, now: Duration) {
         let late = now.saturating_sub(self.wire_free);
         self.wire_free += late;

@@ -1,5 +1,5 @@
-//! The printer thread's work: lines to a port, no faster than the paper, and the
-//! decision that the printer is lost.
+//! The printer thread's work: writes lines to the port, no faster than the
+//! printer prints them, and decides when the printer is lost.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,25 +14,26 @@ use super::inquiry::Inquiry;
 use super::pace::Pace;
 use super::port::{Clock, Port};
 
-/// A printer that takes nothing for this long is lost.
+/// A printer that accepts no byte for this long is lost.
 const NO_PROGRESS: Duration = Duration::from_secs(10);
 
 /// When the last bytes of an interrupted receipt must have left, of the 3 s that
 /// it has: the rest is for the paper.
 const LAST_BYTES: Duration = Duration::from_millis(2800);
 
-/// Pause between looks at a port that takes nothing. A port does so seldom:
-/// mostly the thread sleeps until the paper is ready.
+/// Pause before a port that accepts nothing is tried again. That is rare:
+/// mostly the thread sleeps until the printer is ready.
 pub(super) const STALL_PAUSE: Duration = Duration::from_millis(50);
 
-/// Pause between questions to a printer that is out of paper.
+/// Pause between queries to a printer that is out of paper.
 const PAPER_PAUSE: Duration = Duration::from_secs(1);
 
-/// Time for a second reply that the paper has ended: one may be noise.
+/// Time for a second reply that reports the end of the paper: a single byte may
+/// be line noise.
 const CONFIRMATION: Duration = Duration::from_secs(3);
 
-/// Reads of what came in between two lines, of 256 bytes each: a device that
-/// babbles is not listened to for ever.
+/// At most so many reads of 256 bytes between two lines, so that a device that
+/// never stops sending cannot keep the thread busy.
 const MAX_READS: usize = 16;
 
 /// What is sent to the printer thread.
@@ -55,12 +56,12 @@ pub(super) struct BreakOff {
     pub(super) closing: Vec<Chunk>,
 }
 
-/// How a receipt that was not lost came out.
+/// How a receipt ended whose printer was not lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Printed {
-    /// It has its end and can be torn off.
+    /// Printed to its end; it can be torn off.
     Whole,
-    /// Whoever printed it went away.
+    /// The sender of its lines was dropped before the end.
     CutOff,
 }
 
@@ -70,16 +71,18 @@ pub(super) struct Press<P, C> {
     pub(super) clock: C,
     pub(super) pace: Pace,
     pub(super) inquiry: Option<Inquiry>,
-    /// Whether what comes in is read, asked for or not: with flow control a
-    /// full input buffer would make the kernel send XOFF to the printer.
+    /// Whether incoming bytes are read, even unrequested ones: with flow
+    /// control a full receive buffer would make the kernel send XOFF to the
+    /// printer.
     pub(super) listens: bool,
-    /// Set when nobody waits for what is printed any more.
+    /// Set when the main thread no longer waits for the receipt.
     pub(super) abandoned: Arc<AtomicBool>,
 }
 
 impl<P: Port, C: Clock> Press<P, C> {
-    /// Prints `header` and what is queued, until the end is. An error says
-    /// why the printer is lost; nothing stale comes out when it comes back.
+    /// Prints `header` and what is queued, until the end is. An error says why
+    /// the printer is lost; unsent bytes are discarded, so that nothing stale
+    /// is printed when it comes back.
     pub(super) fn print(
         &mut self,
         header: Vec<Chunk>,
@@ -126,8 +129,8 @@ impl<P: Port, C: Clock> Press<P, C> {
         }
     }
 
-    /// Comes to an end soon: of the lines that wait, those that leave time for
-    /// the closing ones.
+    /// Ends the receipt early: prints those of the waiting lines that leave
+    /// time for the closing lines, then these.
     pub(super) fn break_off(
         &mut self,
         mut waiting: VecDeque<Chunk>,
@@ -154,14 +157,14 @@ impl<P: Port, C: Clock> Press<P, C> {
         Ok(Printed::Whole)
     }
 
-    /// Sends `chunk` once nothing is overrun by it.
+    /// Sends `chunk` as soon as the printer's input buffer has room for it.
     pub(super) fn put(&mut self, chunk: &Chunk) -> Result<(), String> {
         self.listen()?;
         while self.inquiry.as_ref().is_some_and(Inquiry::paper_has_ended) {
             self.wait_for_new_paper()?;
         }
         match &mut self.inquiry {
-            // A question goes before each line that is printed.
+            // A query is sent before each printed line.
             Some(inquiry) if chunk.printed > 0 => {
                 let question = inquiry.ask(self.clock.now());
                 let mut asking = chunk.clone();
@@ -190,7 +193,8 @@ impl<P: Port, C: Clock> Press<P, C> {
         Ok(())
     }
 
-    /// Waits until every byte has left, or the port is held for too long.
+    /// Waits until every byte has left the port; fails if flow control holds it
+    /// for too long.
     fn drain(&mut self) -> Result<(), String> {
         let mut progress = self.clock.now();
         let mut unsent = self.port.unsent().map_err(gone)?;
@@ -206,9 +210,9 @@ impl<P: Port, C: Clock> Press<P, C> {
         Ok(())
     }
 
-    /// Pauses, unless the last progress was too long ago. A port that is held
-    /// when nobody waits any more is given up, and its bytes with it: closing
-    /// it would wait for them.
+    /// Pauses, unless the last progress was too long ago. If the main thread no
+    /// longer waits, a port that is held is given up and its bytes are
+    /// discarded: closing it would wait for them.
     pub(super) fn stall(&self, progress: Duration) -> Result<(), String> {
         if self.abandoned.load(Ordering::Relaxed) {
             return Err("nobody waits for it any more".to_owned());
@@ -220,7 +224,7 @@ impl<P: Port, C: Clock> Press<P, C> {
         Ok(())
     }
 
-    /// Waits until all is on paper.
+    /// Waits until everything is printed.
     fn settle(&mut self) -> Result<(), String> {
         self.sleep_until(self.pace.wire_free());
         self.drain()?;
@@ -235,7 +239,7 @@ impl<P: Port, C: Clock> Press<P, C> {
         }
     }
 
-    /// Takes in what the printer says.
+    /// Reads what the printer sends.
     fn listen(&mut self) -> Result<(), String> {
         if !self.listens {
             return Ok(());
@@ -254,7 +258,8 @@ impl<P: Port, C: Clock> Press<P, C> {
         Ok(())
     }
 
-    /// Waits for paper, or for a sign that there never was too little.
+    /// Waits until there is paper, or until the report of its end turns out to
+    /// be noise.
     fn wait_for_new_paper(&mut self) -> Result<(), String> {
         let start = self.clock.now();
         while let Some(inquiry) = self.inquiry.as_mut().filter(|inquiry| inquiry.paper_has_ended()) {
@@ -263,7 +268,7 @@ impl<P: Port, C: Clock> Press<P, C> {
                 return Err("it is out of paper".to_owned());
             }
             if waited >= CONFIRMATION && inquiry.ends < 2 {
-                // One byte that nothing confirmed was noise.
+                // One byte without a second one was noise.
                 inquiry.ends = 0;
                 break;
             }

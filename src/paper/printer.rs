@@ -9,8 +9,9 @@
 //!                                                       once; the queue closes
 //! ```
 //!
-//! Whatever the printer does, a life goes on: the generator waits for a queue
-//! that moves or closes, and every wait of this thread has an end.
+//! Whatever the printer does, the life goes on: the generator waits only for a
+//! queue that is emptied or closed, and every wait of the printer thread has a
+//! time limit.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -37,15 +38,15 @@ use crate::life::listener::{Listener, Lost};
 use crate::state::lives::Lives;
 use crate::text::stderr::{say, warn};
 
-/// Lines that wait for the printer before the generator waits for it. One
-/// more is on its way and one on the paper: the thought is at most a hand's
-/// breadth ahead.
+/// Lines in the queue before the generator waits for the printer. One more is
+/// being sent and one printed, so that the text on stdout is at most a few
+/// lines ahead of the paper.
 const LINES_AHEAD: usize = 3;
 
 /// How long the end of a life waits for its last line.
 const FINISHING: Duration = Duration::from_secs(30);
 
-/// How long an interrupted life waits for its receipt.
+/// How long an interrupted life waits until its receipt is closed.
 pub(super) const BREAKING_OFF: Duration = Duration::from_secs(3);
 
 /// The options of the printer.
@@ -98,10 +99,11 @@ pub struct Printer {
     break_off: Sender<BreakOff>,
     /// Closes when the thread is done.
     done: Receiver<Infallible>,
-    /// Tells the thread that nobody waits for its words any more.
+    /// Tells the thread that the main thread no longer waits for it, so that it
+    /// prints no more warnings.
     abandoned: Arc<AtomicBool>,
     thought: Thought,
-    /// Lines that a signal kept from the queue.
+    /// Lines that were not queued because a signal came.
     rest: Vec<Chunk>,
     columns: usize,
     waited: Duration,
@@ -172,8 +174,8 @@ impl Printer {
         }
     }
 
-    /// Takes more of the thought; waits while the paper is more than a few
-    /// lines behind.
+    /// Takes more of the text; waits while the printer is more than a few lines
+    /// behind.
     pub fn text(&mut self, text: &str) {
         let Some(queue) = &self.queue else { return };
         let mut lines = Vec::new();
@@ -218,8 +220,8 @@ impl Printer {
     fn end(&mut self, lines: Vec<Chunk>) {
         let start = Instant::now();
         if let Some(queue) = self.queue.take() {
-            // The queue moves, or closes when the printer is lost. A signal
-            // leaves it less time.
+            // The queue is emptied, or is closed when the printer is lost.
+            // After a signal there is less time.
             if let Err(message) = self.interrupt.or_send(&queue, Message::End(lines)) {
                 let _ = queue.send_timeout(message, BREAKING_OFF);
             }
@@ -245,8 +247,8 @@ impl Printer {
         self.leave();
     }
 
-    /// Nothing that the thread may still find out is of interest; but it lets
-    /// go of a port that is held.
+    /// Ignores what the thread may still report, and gives it time to release a
+    /// port that flow control holds.
     fn leave(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
         let _ = self.done.recv_timeout(4 * STALL_PAUSE);
@@ -277,7 +279,8 @@ impl Job {
     /// Prints one receipt.
     fn work(self) {
         let Settings { device, baud, line, replies, .. } = &self.settings;
-        // Noise on an open wire could hold the port for ever.
+        // Without an RX line, noise could be read as XOFF and hold the port for
+        // ever.
         let flow = *replies || line.is_zero();
         let port = Serial::open(device, *baud, flow);
         let header = self.header(port.is_ok());
@@ -303,7 +306,8 @@ impl Job {
     /// if there is a printer for it.
     fn header(&self, there: bool) -> Vec<Chunk> {
         let is_life = matches!(self.heading, Heading::Life);
-        // What is not known may be cut off: a gap too many costs 2 cm.
+        // If it is not known whether the last receipt was cut off, a gap is
+        // fed: 2 cm of paper at most.
         let mut cut_off = true;
         let record = self.lives.as_ref().and_then(|lives| {
             let updated = lives.update(|record| {

@@ -4,16 +4,17 @@ use super::escpos::{Chunk, Style, feed, fold, line};
 use crate::life::ending;
 use crate::text::wrap::Wrapper;
 
-/// White after the last line, in dot rows: 15 mm lift it over the tear bar.
+/// Blank paper after the last line, in dot rows: 15 mm move it past the tear
+/// bar.
 const TEAR_ROWS: u8 = 120;
 
-/// White where a receipt that was cut off is to be torn from the next, in dot
+/// Blank paper between a receipt that was cut off and the next one, in dot
 /// rows.
 pub const GAP_ROWS: u8 = 120;
 
-/// A light rule, and the bar's cells, taken and free; CP437 has them. A bar of
-/// full blocks would heat every dot at once, the most that a supply can be
-/// asked for.
+/// Characters of CP437 for rules and for the used and free cells of the bar.
+/// Full blocks would heat every dot of a row at once, which draws the highest
+/// current from the supply.
 const RULE: char = '─';
 const TAKEN: char = '■';
 const FREE: char = '·';
@@ -35,9 +36,9 @@ pub enum Line {
     Bar(f64),
     /// A rule from edge to edge.
     Rule,
-    /// White, a line high.
+    /// A blank line.
     Blank,
-    /// White to tear at: the end.
+    /// Blank paper at the end, where the receipt is torn off.
     Tear,
 }
 
@@ -137,13 +138,13 @@ fn set(text: &str, style: Style, columns: usize, chunks: &mut Vec<Chunk>) {
     thought.finish(chunks);
 }
 
-/// The thought, as it arrives: a line is ready once it is full.
+/// The generated text as it arrives: a line is given out once it is full.
 #[derive(Debug)]
 pub struct Thought {
     wrapper: Wrapper,
     style: Style,
     folded: String,
-    /// What is wrapped and not given out: less than a line, between calls.
+    /// Wrapped text that is not given out yet: less than a line between calls.
     wrapped: String,
     /// Whether a line was given out.
     began: bool,
@@ -186,7 +187,8 @@ impl Thought {
             // The first token of a life often begins with a space.
             let text = if self.began { text } else { text.trim_start() };
             if text.is_empty() {
-                // Runs become one, and those at either end none.
+                // Several blank lines become one; at the beginning and the end
+                // they are dropped.
                 self.blank = self.began;
             } else {
                 if std::mem::take(&mut self.blank) {

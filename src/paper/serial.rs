@@ -1,8 +1,8 @@
 //! The serial port: with `panel/pins.rs` the only user of rppal.
 //!
-//! Any serial device will do: the board's own UART, a USB adapter, a
-//! pseudo-terminal. 8 data bits, no parity, 1 stop bit. Nothing here waits:
-//! a write takes what the kernel has room for, and [`super::press`] keeps
+//! Works with any serial device: the board's UART, a USB adapter, a
+//! pseudo-terminal. 8 data bits, no parity, 1 stop bit. No call blocks: a write
+//! takes as many bytes as the kernel has room for, and [`super::press`] watches
 //! the deadline. RTS/CTS stays off: it would claim GPIO 16 and 17.
 
 use std::fs::{self, File, OpenOptions};
@@ -15,7 +15,7 @@ use rppal::uart::{self, Parity, Queue, Uart};
 
 use super::port::Port;
 
-/// The rates that rppal can set, in baud, but for those below any printer's.
+/// The rates that rppal can set, in baud, without those below 1200.
 pub(crate) const BAUD_RATES: [u32; 16] = [
     1200, 1800, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 500_000, 921_600,
     1_000_000, 2_000_000, 4_000_000,

@@ -45,7 +45,7 @@ impl Slip<'_> {
     }
 }
 
-/// A name and its value, which continues beneath itself.
+/// A name and its value; the value's second line is indented to its first.
 fn fact(name: &str, value: &str, columns: usize) -> Vec<String> {
     let mut wrapper = Wrapper::new(columns.saturating_sub(NAME));
     let mut text = String::new();

@@ -28,8 +28,8 @@ pub fn web_address(text: &str) -> Result<Uri> {
     Ok(address)
 }
 
-/// As much of an address as may stand in a log: no query, which may be a
-/// signature, and nothing of one that may hold a password.
+/// The part of an address that may be logged: without the query, which may hold
+/// a signature, and nothing at all if the address may hold a password.
 #[must_use]
 pub fn shown(address: &str) -> &str {
     let address = address.split(['?', '#']).next().unwrap_or_default();

@@ -31,7 +31,7 @@ const MAX_REDIRECTS: usize = 10;
 /// The sha256 of a file that Hugging Face keeps elsewhere, in quotes.
 const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 
-/// How long the network may take. All of it passes on a line that works.
+/// Time limits for the network. A working connection stays within all of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// To find a host, to connect to it, and for each single read.

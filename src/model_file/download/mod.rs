@@ -1,5 +1,5 @@
-//! From a URL to a verified file in the model folder, which is there whole or
-//! not at all.
+//! Downloads a URL to a verified file in the model folder. The file is there
+//! whole or not at all.
 //!
 //! A download of `m.gguf` leaves these files and no others:
 //!

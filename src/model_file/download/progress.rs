@@ -46,7 +46,7 @@ impl Progress {
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(name.to_owned());
         bar.set_position(from);
-        // What was there before says nothing about the speed.
+        // Bytes from an earlier download do not count for the speed.
         bar.reset_eta();
         Self::Bar(bar)
     }

@@ -63,8 +63,8 @@ impl Target {
         fs::metadata(self.part()).map_or(0, |metadata| metadata.len())
     }
 
-    /// What the server said of the part: of no account for a model that was
-    /// put in its place by hand.
+    /// The server's record of the part. It does not apply to a model that was
+    /// copied there by hand.
     pub(super) fn part_origin(&self) -> PathBuf {
         self.beside("part.origin")
     }

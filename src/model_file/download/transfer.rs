@@ -324,7 +324,8 @@ impl Download {
                 origin.sha256.as_deref().unwrap_or_default()
             ))
         } else {
-            // What is whole and of no use here would arrive so again.
+            // Only damage is worth another try: a sound file of the wrong kind
+            // would arrive the same again.
             gguf::check_path(&part).err().filter(gguf::Fault::is_damage).map(|fault| fault.to_string())
         };
         if let Some(fault) = fault {
@@ -345,7 +346,8 @@ impl Download {
     }
 
     fn ensure_room(&self, needed: u64) -> Result<()> {
-        // A file system that does not say how much is free is tried.
+        // If the file system does not report its free space, the download is
+        // tried.
         let Ok(statistics) = statvfs(&self.target.dir) else { return Ok(()) };
         let free = statistics.blocks_available() * statistics.fragment_size();
         ensure!(
@@ -358,7 +360,8 @@ impl Download {
         Ok(())
     }
 
-    /// A disk that ran full gets its room back: the system has to go on.
+    /// Removes the part after the disk ran full, because the system needs the
+    /// space.
     fn cannot_write(&self, error: io::Error, path: &Path) -> Error {
         if error.kind() != io::ErrorKind::StorageFull {
             return anyhow!("cannot write {path:?} ({error}); {WRITABLE}");

@@ -1,11 +1,11 @@
 //! What a GGUF header must say before llama.cpp sees the file.
 //!
-//! llama.cpp reports most of what is wrong with a file, but some of it ends
-//! the process: an assertion, an exception that nobody catches, a call through
-//! a null pointer, more memory than there is. So this module reads the header
+//! llama.cpp reports most of what is wrong with a file, but some of it ends the
+//! process: an assertion, an exception that nobody catches, a call through a
+//! null pointer, more memory than there is. So this module reads the header
 //! itself, which is all that is read of the file, and holds it against one rule
-//! for each of those. Whatever llama.cpp reports by itself is left to it, as
-//! are keys that are missing: converters differ, and llama.cpp knows what each
+//! for each of those. Errors that llama.cpp itself reports are left to it, and
+//! so are missing keys: converters differ, and llama.cpp knows what each
 //! architecture needs.
 //!
 //! | the header says | without this, llama.cpp would |
