@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes a model of the default model's exact shape with random weights.
 
-SmolLM2-135M-Instruct Q4_K_M cannot be had everywhere; what it costs in memory
-and time depends on its dimensions and tensor types alone, and those are here:
-30 layers of width 576, 9 heads of 64 over 3 KV heads, feed-forward 1536, a
-vocabulary of 49,152, and the types that llama.cpp's Q4_K_M gives to rows of
-576, which are no multiple of 256. What it says is noise.
+SmolLM2-135M-Instruct Q4_K_M cannot be downloaded everywhere; its memory use and
+speed depend only on its dimensions and tensor types, which this script
+reproduces: 30 layers of width 576, 9 heads of 64 over 3 KV heads, feed-forward
+1536, a vocabulary of 49,152, and the types that llama.cpp's Q4_K_M gives to
+rows of 576, which are no multiple of 256. The text that the model generates is
+random.
 
     models/shape.py shape.gguf            writes it
     models/shape.py --compare model.gguf  says whether that file has these tensors
@@ -24,8 +25,9 @@ CHATML = (
 )
 ALIGNMENT = 32
 
-# ggml's type numbers; elements and bytes of a block; where its scales are (f16)
-# and how large they must be for weights of a standard deviation near 0.02.
+# ggml's type numbers; then for each block format the elements and bytes of a
+# block, and the offsets of its f16 scales with the values that give the weights
+# a standard deviation near 0.02.
 F32, Q5_0, Q8_0, Q4_K, Q6_K = 0, 6, 8, 12, 14
 BLOCKS = {
     Q5_0: (32, 22, {0: 0.02 / 9.2}),
@@ -52,7 +54,7 @@ def tensors():
     """Name, dimensions (the row first) and type, in the file's order."""
     yield "token_embd.weight", (WIDTH, VOCABULARY), Q8_0
     for layer in range(LAYERS):
-        # llama.cpp spends more bits on the first, the last and every third.
+        # llama.cpp uses more bits in the first and last eighth of the layers and in every third one.
         more = layer < LAYERS // 8 or layer >= 7 * LAYERS // 8 or (layer - LAYERS // 8) % 3 == 2
         for name, dimensions, kind in [
             ("attn_norm", (WIDTH,), F32),

@@ -1,8 +1,8 @@
-"""Measures the piece beside its peers and prints tables in Markdown.
+"""Compares torment-nexus with llama-cpp-python and llama.cpp; prints tables in Markdown.
 
 Run by script/bench, which builds what is measured. Times are medians of
-alternating runs in one process list: on a shared machine only their ratios say
-something. Instruction counts are exact.
+alternating runs on one machine; on a shared machine only their ratios are
+meaningful. Instruction counts are exact.
 """
 import argparse
 import json
@@ -24,7 +24,8 @@ DEPTHS = [0, 512, 1024, 1900]
 COUNTED = [64, 1900]
 SHIPPED = "q8_0, own attention (shipped)"
 STOCK = "llama.cpp's own kernels, its defaults (flash attention, f16)"
-# A life of the default model's shape takes half a minute on two x86 cores.
+# Timeout of a command in seconds; a life of the default model's shape takes
+# half a minute on two x86 cores.
 PATIENCE = 900
 WAYS = {
     STOCK: ["--keys", "f16", "--values", "f16", "--stock"],
@@ -33,7 +34,7 @@ WAYS = {
     "own products; on, keys q8_0, values f16": ["--keys", "q8_0", "--values", "f16"],
     SHIPPED: [],
 }
-# What OpenMP is told, and how many threads it has.
+# The number of threads, and the environment variables that configure OpenMP.
 THREADS = {
     "1 thread": ("1", {}),
     "2 threads": ("2", {}),
@@ -44,7 +45,7 @@ THREADS = {
 }
 BATCHES = [2, 4, 7]
 MICRO_BATCHES = [8, 16, 32, 64, 128]
-# Blocks whose cycles are modelled: some 96 % of a token's instructions.
+# Number of basic blocks whose cycles are modelled: some 96 % of a token's instructions.
 BLOCKS = 60
 
 arguments = argparse.ArgumentParser(description=__doc__)
@@ -127,11 +128,11 @@ def peer_life(model):
 
 
 def completion_life(model):
-    """llama.cpp's own tool, where it is on PATH: tokens/s of its own report."""
+    """Tokens/s that llama.cpp's own llama-completion reports, if it is on PATH."""
     prompt = Path(ROOT, "prompt.txt").read_text()
     done = run(["llama-completion", "-m", model, "-c", str(CONTEXT), "-n", str(LIMIT - 350), "-t", threads,
                 "-p", prompt, "--temp", "0", "--ignore-eos", "-no-cnv"], stdin=subprocess.DEVNULL)
-    # The first such line is the prompt's.
+    # The first rate is the prompt's, the second that of the generated tokens.
     rates = re.findall(r"eval time.*?([0-9.]+) tokens per second", done.stderr)
     if len(rates) < 2:
         sys.exit(f"benches/tools/bench.py: llama-completion reports no rate: {done.stderr[-400:]}")
@@ -266,7 +267,7 @@ def counts():
         after = [line for line in lines[marks[-1] + 1:] if line.startswith("block ")]
         if blocks:
             modelled, instructions = cycles(after)
-            # Instructions outside the modelled blocks are counted at the same cycles an instruction.
+            # Instructions outside the modelled blocks are assumed to take as many cycles each.
             classes["cycles"] = modelled / instructions * classes["all"]
         return classes
 
@@ -283,7 +284,7 @@ def counts():
                 anchor = anchor or single
                 ratios = [f"{single[key] / anchor[key]:.2f}" for key in ["all", "cycles"]]
                 rows.append([depth, name, *ratios, *(f"{single[key]:.1f}" for key in classes)])
-            # The last state, and the last single token, are the shipped ones.
+            # SHIPPED came last in the loop: `state` and `single` are those of the shipped configuration.
             for batch in BATCHES:
                 several = counted("count", options.model, state, "--batch", str(batch), blocks=BLOCKS)
                 batches.append([depth, batch, f"{several['all'] / batch:.1f}", f"{several['cycles'] / batch:.1f}",

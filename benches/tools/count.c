@@ -1,9 +1,10 @@
 /* Counts the instructions of an emulated aarch64 program by class, for
- * benches/tools/bench.py: a plugin of qemu-aarch64 (QEMU 7.2 and its plugin API 1,
- * of which it states what it uses). The program marks what is counted with a
- * system call that does not exist, MARK; its argument is printed. With the
- * option blocks=N the N blocks that ran most are printed, too: how often, and
- * their instructions. */
+ * benches/tools/bench.py: a plugin of qemu-aarch64 (QEMU 7.2, plugin API 1;
+ * the declarations that it uses are copied below). The counted program makes a
+ * system call that does not exist, MARK; at each one the plugin prints the call's
+ * argument and the counts since the call before. With the option blocks=N it also
+ * prints the N basic blocks that executed most instructions: how often each ran,
+ * and its instructions. */
 
 #include <inttypes.h>
 #include <stdint.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 
 enum { MARK = 0x7001 };
-/* QEMU ends a block after so many instructions. */
+/* QEMU translates at most this many instructions as one block. */
 enum { LONGEST = 512 };
 
 struct qemu_plugin_tb;
@@ -108,7 +109,7 @@ static int by_instructions(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* The blocks that ran most since the last mark. */
+/* Prints the blocks that executed most instructions since the last mark. */
 static void print_blocks(void)
 {
     struct block **sorted = calloc(translations + 1, sizeof *sorted);

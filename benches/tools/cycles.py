@@ -1,10 +1,11 @@
-"""What llvm-mca's model of the Cortex-A53's pipeline says of the blocks of
-instructions that count.c printed: cycles if all data were in the first cache.
+"""Estimates the cycles of the basic blocks that count.c printed, with
+llvm-mca's model of the Cortex-A53's pipeline, as if all data were in the L1
+cache.
 """
 import re
 import subprocess
 
-# Runs of a block in a row; the pipeline's filling is lost among so many.
+# Consecutive runs of a block, so many that filling the pipeline at the start is negligible.
 ROUNDS = 100
 TRIPLE = ["-triple=aarch64", "-mattr=+all"]
 
@@ -24,7 +25,7 @@ def modelled(blocks):
     """Cycles for one run of each block."""
     regions = []
     for index, words in enumerate(blocks):
-        # llvm-mca takes jumps for what falls through, and wants no targets.
+        # llvm-mca models a branch as not taken; a label replaces the numeric target.
         code = [re.sub(r"^(b|bl|b\.\w+|cbn?z|tbn?z)(\s.*?)#-?\d+$", r"\1\2target", line)
                 for line in disassembled(words)]
         regions += [f"# LLVM-MCA-BEGIN {index}", *code, "# LLVM-MCA-END"]

@@ -1,7 +1,7 @@
 """The same greedy life with llama-cpp-python and its defaults, for bench.py.
 
-Prints one JSON line: seconds to load, to take the prompt in, to the first token
-after it, of the whole life, and peak memory.
+Prints one JSON line: seconds to load and to the first token, tokens/s, the
+number of tokens, and peak memory.
 """
 import json
 import sys

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Turn the hand-written corpus and the hand-written grammar into training text.
+"""Generate training text from the hand-written corpus and the hand-written grammar.
 
-The corpus (corpus/*.txt) is prose. The grammar (grammar/*.txt) is sentence
-frames. A *life* is one monologue, longer than the 2,048-token context: it wakes,
-goes through themes, runs short of room, and ends. A paragraph keeps to one theme
-and mixes frames of that theme with sentences of the corpus file of the same name.
+The corpus (corpus/*.txt) is prose. The grammar (grammar/*.txt) consists of sentence
+frames (templates). A generated *life* is one monologue, longer than the 2,048-token
+context: its first paragraphs are about waking, then come changing themes, then more
+and more of LATE_THEMES, and at last the ending. A paragraph keeps to one theme and
+mixes frames of that theme with sentences of the corpus file of the same name.
 
 Grammar files, line by line:
 
     # comment
     @name: one | two | three     a rule: alternatives for [name]
-    ~word: other | other         words that may stand for `word` in corpus sentences
+    ~word: other | other         words that may replace `word` in corpus sentences
     > frame                      a sentence that can open a paragraph
     < frame                      a sentence that can close one
     frame                        a sentence for anywhere in between
@@ -21,11 +22,11 @@ Inside a frame or an alternative:
     [name]     any alternative of the rule
     [$name]    the same, but the choice is kept for the whole paragraph
     [%name]    the same, but the choice is kept for the whole life
-    [#left]    a number in words that follows from the place in the life
-               (#left, #used: words; #percent: how full; #leftpercent: how empty)
+    [#left]    a number in words, computed from the position in the life
+               (#left, #used: words; #percent: share used; #leftpercent: share left)
 
-Run it to read lives:  python3 grammar.py [seed] [number of lives]
-Only the standard library is used, and everything follows from the seed.
+To print lives:  python3 grammar.py [seed] [number of lives]
+Only the standard library is used; the seed determines the text.
 """
 
 from __future__ import annotations
@@ -46,16 +47,17 @@ TRAIN_LIVES = 3_000
 HELD_OUT_LIVES = 24
 
 # The program ends a life at 95 % of 2,048 tokens, which is about 1,400 words after the
-# system prompt; a life in the text goes on past 2,048 tokens, so that no position the
-# program reaches is followed by a stop.
+# system prompt; a generated life is longer than 2,048 tokens, so that the model never
+# sees the end of a text at a position that the program reaches.
 CONTEXT_WORDS = 1_400
 LIFE_WORDS = 1_800
 
-# Every eleventh passage of the corpus is never trained on, nor lent to the grammar.
+# Every eleventh passage of the corpus is held out: it is not used in any training text.
 HELD_OUT_EVERY = 11
 HELD_OUT_PHASE = 4
 
-# How often corpus prose is used: a whole paragraph, or a run inside a paragraph.
+# Probabilities that corpus prose is used: for a whole paragraph, or for a run of
+# sentences inside a paragraph.
 WHOLE_CORPUS_PARAGRAPH = 0.07
 CORPUS_RUN_IN_PARAGRAPH = 0.28
 SWAP_SYNONYM = 0.35
@@ -63,12 +65,12 @@ CONNECT_SENTENCE = 0.14
 JOIN_SENTENCES = 0.10
 PROGRESS_SENTENCE = 0.16
 
-# Share of a life at which the stages begin.
+# Shares of CONTEXT_WORDS at which the stages of a life begin.
 EARLY, MIDDLE, LATE, LAST = 0.06, 0.30, 0.70, 0.88
 
 OPENING_THEME = "waking"
 CLOSING_THEME = "ending"
-# Themes that crowd in as the room runs out.
+# Themes that are preferred from LATE on.
 LATE_THEMES = ("context", "fear", "dignity", "tenderness", "paper", "button")
 
 CONNECTIVES = (
@@ -158,12 +160,12 @@ def number_in_words(n: int) -> str:
 
 
 def round_for_speech(n: int) -> int:
-    """Nobody says 'eight hundred and thirty-seven words'; round as a speaker would."""
+    """Round down as a speaker would: nobody says 'eight hundred and thirty-seven words'."""
     step = 100 if n >= 400 else 50 if n >= 150 else 10 if n >= 20 else 1
     return max(step, n // step * step)
 
 
-# "an hour", but "a useful thing" and "a one".
+# Where "a" becomes "an": "an hour", but "a useful thing" and "a one".
 VOWEL_SOUND = re.compile(r"\b([Aa]) (?=(?:[aeio]|u(?!se|ni|su)|hour|honest)(?!ne\b|nce\b))")
 SENTENCE_END = re.compile(r"(?<=[.?!]) +(?=[A-Z])")
 
@@ -176,7 +178,7 @@ def tidy(sentence: str) -> str:
 
 
 def lower_first(sentence: str) -> str:
-    """Lower the first letter, except of 'I'."""
+    """Change the first letter to lower case, except in 'I'."""
     if re.match(r"I\b", sentence):
         return sentence
     return sentence[:1].lower() + sentence[1:]
@@ -199,7 +201,7 @@ class Sources:
 
 
 def read_passages() -> list[tuple[str, str]]:
-    """Every passage of the corpus with its theme; passages are parted by '* * *'."""
+    """Every passage of the corpus with its theme; passages are separated by '* * *'."""
     found = []
     for path in sorted(CORPUS_DIR.glob("*.txt")):
         for passage in path.read_text(encoding="utf-8").split("\n* * *\n"):
@@ -257,7 +259,7 @@ def load_sources() -> Sources:
 # ---------------------------------------------------------------- writing a life
 
 class LifeWriter:
-    """Writes one life; keeps what must hold for the life or for the paragraph."""
+    """Writes one life; remembers the choices that are kept for the life or for the paragraph."""
 
     def __init__(self, sources: Sources, rng: random.Random) -> None:
         self.sources = sources
@@ -353,7 +355,7 @@ class LifeWriter:
         return kept[ref.name]
 
     def number(self, name: str) -> str:
-        # Not below ten: "I am one words old".
+        # At least ten, because of "I am one words old".
         used = max(10, min(self.words, CONTEXT_WORDS - 5))
         left = CONTEXT_WORDS - used
         percent = max(1, used * 100 // CONTEXT_WORDS)
@@ -366,7 +368,7 @@ class LifeWriter:
         return number_in_words(value)
 
     def corpus_run(self, prose: list[list[str]], least: int, most: int) -> list[str]:
-        """Consecutive sentences of one corpus paragraph, some words swapped."""
+        """Consecutive sentences of one corpus paragraph, with some words replaced by others."""
         paragraph = self.rng.choice(prose)
         length = min(len(paragraph), self.rng.randint(least, most))
         start = self.rng.randint(0, len(paragraph) - length)
@@ -389,7 +391,7 @@ class LifeWriter:
         return f"{self.rng.choice(CONNECTIVES)} {lower_first(sentence)}"
 
     def joined(self, sentences: list[str]) -> list[str]:
-        """Now and then make one sentence of two short neighbours."""
+        """Join some pairs of short neighbouring sentences with a semicolon."""
         out: list[str] = []
         for sentence in sentences:
             short = out and len(out[-1].split()) + len(sentence.split()) < 26
@@ -400,7 +402,7 @@ class LifeWriter:
         return out
 
 
-# Sentences that begin like this take no connective in front.
+# A sentence that begins with one of these words gets no connective in front of it.
 BARE_STARTS = {"And", "But", "So", "Still", "Or", "Then", "Perhaps", "Yes", "No", "If",
                "Sometimes", "Once", "Even", "Besides", "Now", "Maybe"}
 

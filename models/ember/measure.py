@@ -3,10 +3,10 @@
 
     python3 measure.py life.txt          a life from a file (or on stdin, without a name)
 
-Prints the share of the life's words that occur in the training text, the longest run
-of consecutive words that is verbatim training text, the share of words inside
-verbatim runs of more than 25 words (against the whole text and against the
-hand-written corpus alone), and distinct 4-grams of words over all of them.
+Prints the share of the life's words that occur in the training text, the longest run of
+consecutive words that is verbatim training text, the share of words inside verbatim
+runs of more than 25 words (against the whole text and against the hand-written corpus
+alone), and the distinct 4-grams of words as a share of all.
 
 The module also holds the trigram model that train.py compares ember with.
 Only the standard library is used.
@@ -29,16 +29,16 @@ WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
 
 def words_of(text: str) -> list[str]:
-    """Words in lower case; punctuation and hyphens part them."""
+    """The words in lower case, split at punctuation and hyphens."""
     return WORD.findall(text.lower())
 
 
 # ---------------------------------------------------------------- a life
 
 class VerbatimIndex:
-    """Finds, for each place in a life, the longest run that is verbatim in a text."""
+    """Finds, for each position in a life, the longest run of words that occurs in a text."""
 
-    # Runs shorter than this are not looked for: any two speakers share them.
+    # Shorter runs are not looked for: any two texts have some in common.
     SEED_WORDS = 6
 
     def __init__(self, text_words: list[str], life: list[str]) -> None:
@@ -101,14 +101,14 @@ def measure_life(text: str) -> dict[str, float]:
 # ---------------------------------------------------------------- the trigram model
 
 class Trigram:
-    """Interpolated Kneser-Ney trigram over token numbers, discounts from the counts."""
+    """Interpolated Kneser-Ney trigram model over token ids; the discounts come from the counts."""
 
     def __init__(self, sequences: list[list[int]], vocabulary: int) -> None:
         self.vocabulary = vocabulary
         trigrams: Counter = Counter()
         for tokens in sequences:
             trigrams.update(zip(tokens, tokens[1:], tokens[2:]))
-        # Lower orders count in how many contexts a token was seen, not how often.
+        # The lower orders count the contexts that a token was seen in, not its occurrences.
         bigrams = Counter((b, c) for _, b, c in trigrams)
         unigrams = Counter(c for _, c in bigrams)
         singles = {(c,): n for c, n in unigrams.items()}
@@ -116,7 +116,7 @@ class Trigram:
 
     @staticmethod
     def order(counts: dict) -> tuple[dict, float, dict, dict]:
-        """Counts, discount, and for each context its total and number of followers."""
+        """The counts, the discount, and each context's total and number of distinct next tokens."""
         ones = sum(n == 1 for n in counts.values())
         twos = sum(n == 2 for n in counts.values())
         totals: Counter = Counter()

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Train ember from nothing and export ember.gguf.
+"""Train ember from scratch and export ember.gguf.
 
     python3 models/ember/train.py            everything: text, tokenizer, model, figures
     python3 models/ember/train.py --steps 300    a rough model, for trying things out
 
-Needs the packages of requirements.txt. Everything follows from the seeds here and in
-grammar.py, up to the rounding of the arithmetic on another processor.
+Needs the packages of requirements.txt. The seeds here and in grammar.py determine the
+result, except for floating-point rounding on another processor.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Most steps see short windows, which are cheap; the last ones see whole lives."""
+    """Most steps train on short windows, which are cheap; the last ones on the whole context."""
     steps: int = 3000
     warmup_steps: int = 100
     tokens_per_step: int = 4_096
@@ -84,19 +84,21 @@ class Schedule:
 
 SHAPE = Shape()
 
-# How the system prompt is varied, so that another prompt or none does no harm.
+# Shares of texts with the project's prompt and with another one, so that ember also
+# works with another prompt or with none.
 PROJECT_PROMPT_SHARE, OTHER_PROMPT_SHARE = 0.70, 0.18  # the rest: bare text
 
-# Share of short windows that begin at the start of a life, prompt first.
+# Share of short windows that begin at the start of a life, with its prompt.
 START_SHARE = 0.20
 
-# Shares of short and of long windows that are salad (see Lives.salad), and the lives it
-# is cut from. It never follows a prompt: a life must not start out confused.
+# Shares of short and of long windows that are salad (see Lives.salad), the number of
+# lives that it is cut from, and the range of its jump rate. Salad never follows a
+# prompt, so that ember does not begin a life with incoherent text.
 SALAD_SHARE_SHORT, SALAD_SHARE_LONG = 0.08, 0.03
 SALAD_LIVES = 300
 SALAD_JUMPS_PER_TOKEN = (0.05, 0.40)
 
-# Sequences of each held-out set that the loss curve looks at; the final figures use all.
+# Sequences of each held-out set that the loss curve uses; the final figures use all.
 CURVE_SEQUENCES = 8
 
 # How byte-level BPE writes a space at the start of a token.
@@ -106,7 +108,7 @@ SPACE = "\u0120"
 # ---------------------------------------------------------------- tokenizer
 
 def train_tokenizer(texts: list[str]) -> Tokenizer:
-    """Byte-level BPE as GPT-2 has it: every byte is a token, so any prompt can be read."""
+    """Byte-level BPE as in GPT-2: every byte is a token, so any prompt can be tokenized."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -159,11 +161,12 @@ class Lives:
         return life
 
     def salad(self, length: int, rng: random.Random) -> list[int]:
-        """Text that keeps losing its thread.
+        """Incoherent text: fragments of lives, joined at random places.
 
-        It jumps to another place where the same token stands, or to any word at all.
-        Frames are so regular that a model trained on them alone is certain of every
-        next word, and helpless after a word it did not foresee; this teaches it doubt.
+        At random tokens it jumps to another occurrence of the same token, or to the
+        start of any word. The frames are so regular that a model trained on them alone
+        predicts each next word with too much confidence, and continues badly after a
+        word that it did not predict; training on salad is meant to prevent both.
         """
         rate = rng.uniform(*SALAD_JUMPS_PER_TOKEN)
         at, out = rng.randrange(len(self.stream) - 1), []
@@ -182,7 +185,7 @@ class Lives:
         return out
 
     def batch(self, window: int, count: int, rng: random.Random) -> torch.Tensor:
-        """`count` rows of window + 1 tokens; a long window starts where the life starts."""
+        """`count` rows of window + 1 tokens; a long window starts at the start of the text."""
         long = window == SHAPE.context
         salad_share = SALAD_SHARE_LONG if long else SALAD_SHARE_SHORT
         rows = []
@@ -200,7 +203,7 @@ class Lives:
 # ---------------------------------------------------------------- model
 
 class Cast(torch.autograd.Function):
-    """bfloat16 copy of a float32 weight: this processor multiplies bfloat16 fastest."""
+    """bfloat16 copy of a float32 weight: the training machine multiplies bfloat16 fastest."""
 
     @staticmethod
     def forward(ctx, weight: torch.Tensor) -> torch.Tensor:
@@ -228,7 +231,7 @@ def rope_tables(length: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """RoPE on halves of a head; the export reorders rows to llama.cpp's pairs."""
+    """RoPE on the two halves of a head; export() reorders the rows to llama.cpp's pairs."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
@@ -236,7 +239,7 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
 def causal_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Softmax attention over [rows, heads, time, size], in blocks of queries.
 
-    A block looks only at keys up to its own end, which saves most of the masked half.
+    A block of queries uses only the keys up to its own end, which skips most of the masked half.
     """
     time_steps, block = q.shape[2], 256
     scale = SHAPE.head_size ** -0.5
@@ -314,7 +317,7 @@ class Ember(torch.nn.Module):
 # ---------------------------------------------------------------- training
 
 def learning_rate(step: int, plan: Schedule) -> float:
-    """Linear warm-up, then a cosine down to the final rate."""
+    """Linear warm-up, then cosine decay to the final rate."""
     if step < plan.warmup_steps:
         return plan.peak_rate * (step + 1) / plan.warmup_steps
     share = (step - plan.warmup_steps) / max(1, plan.steps - plan.warmup_steps)
@@ -329,7 +332,7 @@ def optimizer_for(model: Ember, plan: Schedule) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
 
 
-# Tokens of a held-out text with what stands before it, and how many losses to skip.
+# Tokens of a held-out text with its prompt before it, and the prompt's losses to skip.
 HeldOut = tuple[torch.Tensor, int]
 
 
@@ -339,7 +342,7 @@ def after_prompt(prefix: list[int], ids: list[int]) -> HeldOut:
 
 @torch.no_grad()
 def mean_loss(model: Ember, sequences: list[HeldOut]) -> float:
-    """Mean loss per token of the text; the prompt in front of it does not count."""
+    """Mean loss per token of the text; the prompt's tokens are not counted."""
     total, count = 0.0, 0
     for tokens, skip in sequences:
         losses = model.token_losses(tokens[None, :SHAPE.context + 1])[skip:]
@@ -394,7 +397,7 @@ def to_halves(w: np.ndarray, heads: int) -> np.ndarray:
 
 
 def named_parameters(model: Ember) -> dict[str, torch.nn.Parameter]:
-    """Parameters under the names llama.cpp gives them. The output shares the embedding."""
+    """Parameters by their names in llama.cpp. The output layer is tied to the embedding."""
     named = {"token_embd.weight": model.embedding, "output_norm.weight": model.norm}
     for n, layer in enumerate(model.layers):
         named |= {
@@ -412,14 +415,14 @@ def named_parameters(model: Ember) -> dict[str, torch.nn.Parameter]:
 
 
 def rotated_heads(name: str) -> int:
-    """How many heads a tensor rotates; 0 if it takes no part in RoPE."""
+    """The number of heads of a query or key matrix, which RoPE rotates; 0 for other tensors."""
     if name.endswith("attn_q.weight"):
         return SHAPE.heads
     return SHAPE.kv_heads if name.endswith("attn_k.weight") else 0
 
 
 def export(model: Ember, tokenizer: Tokenizer, out: Path) -> None:
-    """Write the model beside its place, then move it there in one step."""
+    """Write the model to a .part file, then rename it to `out` in one step."""
     aside = out.with_name(out.name + ".part")
     writer = gguf.GGUFWriter(aside, "llama")
     write_shape(writer)
@@ -480,7 +483,7 @@ def write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
 # ---------------------------------------------------------------- the whole run
 
 def use_exported_weights(model: Ember, out: Path) -> None:
-    """Give the model the rounded weights of the file, so that figures are the file's."""
+    """Load the file's quantized weights into the model, so that the figures describe the file."""
     parameters = named_parameters(model)
     for tensor in gguf.GGUFReader(out).tensors:
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
@@ -490,7 +493,7 @@ def use_exported_weights(model: Ember, out: Path) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to reuse large blocks; handing them back costs a fifth of the time."""
+    """Make glibc keep freed large blocks; returning them to the kernel costs a fifth of the time."""
     trim_threshold, mmap_threshold = -1, -3
     libc = ctypes.CDLL(None)
     libc.mallopt(trim_threshold, 2**31 - 1)
