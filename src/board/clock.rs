@@ -1,4 +1,4 @@
-//! The date on a receipt: local, and only if the clock can be believed.
+//! The local date on a receipt, and only if the clock is synchronised.
 //!
 //! The board has no real-time clock. After a power cut its time is wrong until
 //! NTP sets it, and there may be no network: a receipt without a date is better

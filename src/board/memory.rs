@@ -1,9 +1,9 @@
-//! Memory that can be had.
+//! The memory that is available.
 
 use std::fs;
 
-/// Bytes that the kernel thinks can be had without swapping, page cache
-/// included; `None` where it does not say.
+/// The kernel's estimate of the bytes that are available without swapping, page
+/// cache included; `None` if it gives none.
 #[must_use]
 pub(crate) fn available() -> Option<u64> {
     parse_available(&fs::read_to_string("/proc/meminfo").ok()?)

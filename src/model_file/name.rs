@@ -20,8 +20,8 @@ use crate::life::interrupt::Interrupt;
 /// Ember's weights, compiled into the program.
 static EMBER: &[u8] = include_bytes!("../../models/ember/ember.gguf");
 
-/// How much of a model is read to know it again: pieces of a page, evenly
-/// spread from its first byte to its last. 256 KB take the board some 5 ms.
+/// How much of a model is hashed to identify it: samples of a page each, evenly
+/// spread over the file. 256 KB take the board some 5 ms.
 const SAMPLES: u64 = 64;
 const SAMPLE: usize = 4096;
 
@@ -88,8 +88,8 @@ impl ModelFile {
         }
     }
 
-    /// Ember, served from memory: llama.cpp maps files only, so its bytes go
-    /// into one that has no place on disk.
+    /// Ember as a file in memory (memfd): llama.cpp loads models from files
+    /// only.
     fn ember() -> Result<Self> {
         let file = memfd_create(c"ember.gguf", MFdFlags::MFD_CLOEXEC)
             .context("cannot make a file in memory for ember; give a GGUF file with --model")?;
@@ -117,8 +117,8 @@ impl ModelFile {
         Ok(Self { name: format!("{path:?}"), path: path.to_path_buf(), memory: None })
     }
 
-    /// What tells this file from others, without reading all of it: its length,
-    /// when it was changed, and 64 pieces of what is in it.
+    /// A hash that identifies this file without reading all of it: of its
+    /// length, its modification time and 64 samples of its content.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl ModelFile {
         Ok(digest.finalize().into())
     }
 
-    /// Where llama.cpp finds the file, as long as this value lives.
+    /// The path of the file; valid as long as this value lives.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -19,9 +19,9 @@ use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, Lost};
 
-/// The button and the light, as the rest of the program sees them. Where a
-/// pin was not asked for, its part does nothing; a piece without a button is
-/// pressed at once.
+/// The button and the light, as the rest of the program sees them. Without a
+/// pin for the light its methods do nothing; without a pin for the button a
+/// life begins at once.
 #[derive(Debug)]
 pub(crate) struct Panel {
     /// `None` where no pin was asked for.
@@ -30,7 +30,7 @@ pub(crate) struct Panel {
     interrupt: Interrupt,
     /// When the death began.
     dying: OnceLock<Instant>,
-    /// Set where the last thing to be seen is a fault.
+    /// Set if the light has to show a fault before it goes dark.
     failed: AtomicBool,
 }
 
@@ -47,7 +47,8 @@ struct Thread {
 }
 
 impl Panel {
-    /// Takes the pins that were asked for, and shows that the model loads.
+    /// Takes the pins of `settings`, and shows on the light that the model
+    /// loads.
     ///
     /// # Errors
     ///
@@ -59,8 +60,8 @@ impl Panel {
         Self::start(move || pins::take(settings), interrupt)
     }
 
-    /// Starts the thread with the pins that `pins` takes: there, so that they
-    /// are never another thread's.
+    /// Starts the thread, which calls `pins` to take the pins: no other thread
+    /// ever owns them.
     ///
     /// # Errors
     ///
@@ -106,8 +107,8 @@ impl Panel {
         }
     }
 
-    /// Lives `life`. A fault of it is shown on the light; when that is over,
-    /// which is when the fault is dropped, the pins are reset.
+    /// Runs `life`. If it ends in a fault, the light shows it; the pins are
+    /// reset after that, when the returned fault is dropped.
     ///
     /// # Errors
     ///
@@ -162,7 +163,8 @@ impl Panel {
         Light(&self.gauge)
     }
 
-    /// What the light shows as a missing beat once it is set.
+    /// The flag for a lost printer: once it is set, every fourth beat of the
+    /// light is missing.
     #[must_use]
     pub(crate) fn printer_lost(&self) -> Lost {
         self.gauge.printer_lost.clone()
@@ -174,8 +176,8 @@ impl Panel {
         self.enter(Phase::Dying);
     }
 
-    /// Waits until the death's light has been seen long enough. A signal ends
-    /// the wait, and nothing else of the death.
+    /// Waits until the death's light has been shown for [`DYING_TIME`]. A
+    /// signal ends only this wait.
     pub(crate) fn hold_last_light(&self) {
         if let (true, Some(since)) = (self.has_light(), self.dying.get()) {
             let _ = self.interrupt.is_raised_within(DYING_TIME.saturating_sub(since.elapsed()));
@@ -193,7 +195,7 @@ impl Panel {
 
     fn enter(&self, phase: Phase) {
         if let Some(Thread { phases: Some(phases), handle: Some(handle), .. }) = &self.thread {
-            // A thread that has ended has said so.
+            // If the thread has ended, it has reported why.
             let _ = phases.send(phase);
             handle.thread().unpark();
         }
@@ -201,9 +203,11 @@ impl Panel {
 }
 
 impl Drop for Panel {
-    /// Shows a fault to its end, then dark, then no pins.
+    /// Shows a pending fault to its end, then ends the thread, which makes the
+    /// light dark and resets the pins.
     fn drop(&mut self) {
-        // The work's own panic follows its light; any other one is a bug.
+        // The death's panic comes after `dying`; any other panic is a bug and
+        // is shown as a fault.
         if thread::panicking() && self.dying.get().is_none() {
             self.fail();
         }
@@ -214,15 +218,15 @@ impl Drop for Panel {
         thread.phases = None;
         if let Some(handle) = thread.handle.take() {
             handle.thread().unpark();
-            // It ends after the step it is in. What it panics with, the hook
-            // has said.
+            // It ends after its current step. The panic hook has reported a
+            // panic of it.
             let _ = handle.join();
         }
     }
 }
 
 /// The light as a listener of a life. The thread reads the fill at its own pace,
-/// so that the light never holds a token up.
+/// so that the light never delays a token.
 #[derive(Debug)]
 pub(crate) struct Light<'panel>(&'panel Gauge);
 
@@ -233,7 +237,7 @@ impl Listener for Light<'_> {
     }
 }
 
-/// A fault that is on the light as long as this error is held.
+/// A fault that is shown on the light until this error is dropped.
 struct Shown {
     error: Error,
     _light: Panel,

@@ -28,8 +28,8 @@ impl Lamp for Pwm {
     }
 }
 
-/// A plain pin: on or off. rppal's own PWM in software would wait busily
-/// beside the threads that compute.
+/// A plain pin: on or off. rppal's software PWM would busy-wait and take time
+/// from the compute threads.
 struct Switch(OutputPin);
 
 impl Lamp for Switch {

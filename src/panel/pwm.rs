@@ -22,8 +22,8 @@ use super::settings::Pin;
 /// Where the kernel shows its PWM chips.
 pub(super) const ROOT: &str = "/sys/class/pwm";
 
-/// How the device of the header's PWM block is called, behind the base
-/// address that differs between boards: 3f20c000.pwm on a Zero 2 W.
+/// The end of the device name of the header's PWM block. The base address
+/// before it differs between boards: 3f20c000.pwm on a Zero 2 W.
 const DEVICE: &str = "20c000.pwm";
 
 /// 1 kHz: far above what an eye or a camera sees, and with the block's clock
@@ -55,7 +55,8 @@ pub(super) struct Pwm {
 }
 
 impl Pwm {
-    /// Takes the channel of `pin` under `root`, dark; `sleep` waits for udev.
+    /// Exports the channel of `pin` under `root` with a duty cycle of 0;
+    /// `sleep` waits for udev.
     ///
     /// # Errors
     ///
@@ -84,11 +85,11 @@ impl Pwm {
     ///
     /// # Errors
     ///
-    /// When the kernel does not take it: the overlay was removed.
+    /// When the kernel refuses it, as after the overlay was removed.
     pub(super) fn set(&mut self, luminance: f64) -> io::Result<()> {
         let duty = (luminance.clamp(0.0, 1.0) * f64::from(PERIOD_NS)).round() as u32;
-        // One write from offset 0 is one value to sysfs, and the line's end
-        // ends it.
+        // sysfs takes each write at offset 0 as one value, ended by the
+        // newline.
         self.duty.write_all_at(format!("{duty}\n").as_bytes(), 0)
     }
 }

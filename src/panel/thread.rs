@@ -1,11 +1,11 @@
 //! The panel's thread: it polls the button and moves the light.
 //!
 //! One thread owns the pins and resets them when it ends, however the life
-//! ended. It sleeps until the light changes or the button is due, which is
-//! every 10 ms while armed, every 20 ms during a life and never otherwise. It
-//! never spins: four threads compute beside it. What only the kernel can undo (a
-//! second signal, SIGKILL, a power cut) leaves the pins as they were; the next
-//! start takes them over.
+//! ended. It sleeps until the light has to change or the button has to be
+//! polled: every 10 ms while armed, every 20 ms during a life, and not at all
+//! otherwise. It never busy-waits, because four threads compute at the same
+//! time. If the process is killed (a second signal, SIGKILL, a power cut) the
+//! pins stay as they were, and the next start takes them over.
 
 use std::io;
 use std::sync::Arc;
@@ -20,16 +20,16 @@ use super::pulse::{Life, Means, Pattern, Pulse, luminance};
 use crate::life::listener::Lost;
 use crate::text::stderr::warn;
 
-/// From one look at the button to the next while the piece is armed: four
-/// within the time that a level must be stable.
+/// Interval between two polls of the button while armed: four samples within
+/// the time that a level must be stable.
 const POLL: Duration = Duration::from_millis(10);
 
-/// The same during a life, where a press is only acknowledged and four
-/// threads compute: as often as a frame of the light, so that one awakening
-/// does for both.
+/// The same during a life, where a press is only acknowledged: the interval of
+/// the light's frames, so that the thread wakes once for both.
 const POLL_ALIVE: Duration = Duration::from_millis(20);
 
-/// What is due within this time is done now, to wake up once and not twice.
+/// Work that is due within this time is done now, so that the thread wakes once
+/// and not twice.
 const SLACK: Duration = Duration::from_millis(5);
 
 /// The level of a button's contact.
@@ -38,36 +38,37 @@ pub(super) trait Contact {
     fn is_down(&mut self) -> bool;
 }
 
-/// Something that shines.
+/// A light, however it is driven.
 pub(super) trait Lamp {
-    /// What it can do.
+    /// Whether it can be dimmed.
     fn means(&self) -> Means;
 
-    /// Shines with this luminance, 0 to 1, until it is told otherwise.
+    /// Sets the luminance, 0 to 1; it stays until the next call.
     ///
     /// # Errors
     ///
-    /// When the light has gone.
+    /// When the light can no longer be driven.
     fn set(&mut self, luminance: f64) -> io::Result<()>;
 }
 
-/// What the thread owns.
+/// The hardware that the thread owns.
 #[derive(Default)]
 pub(super) struct Pins {
     /// The button, if there is one.
     pub button: Option<Box<dyn Contact>>,
     /// The light, if there is one.
     pub light: Option<Box<dyn Lamp>>,
-    /// How the light is driven, for whoever asks.
+    /// How the light is driven, for `--verbose`.
     pub note: Option<String>,
 }
 
 /// What a visitor, or a technician, asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// A press: a life.
+    /// A press while armed: begin a life.
     Life,
-    /// The button, held from the start: the technician's slip.
+    /// The button, held down from the moment of arming: print the technician's
+    /// slip.
     Slip,
 }
 
@@ -81,16 +82,17 @@ pub(super) enum Phase {
     Fault,
 }
 
-/// What changes while a life goes on, written by whoever knows it.
+/// Values that change during a life: written by other threads, read by this
+/// one.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
-    /// Bits of an f32, 0 to 1.
+    /// The fill, 0 to 1, as the bits of an f32.
     fill: AtomicU32,
     pub(super) printer_lost: Lost,
 }
 
 impl Gauge {
-    /// Says which share of the context is used, 0 to 1.
+    /// Sets the share of the context that is used, 0 to 1.
     pub(super) fn set_fill(&self, fill: f32) {
         self.fill.store(fill.to_bits(), Ordering::Relaxed);
     }
@@ -111,8 +113,9 @@ pub(super) fn attend(mut attendant: Attendant, phases: &Receiver<Phase>) {
                 Err(TryRecvError::Disconnected) => return,
             }
         }
-        // A phase that comes before the sleep ends it at once. A channel's
-        // own wait would spin a little first.
+        // `unpark` before `park` makes it return at once, so no phase is
+        // missed. A blocking receive on the channel would busy-wait for a
+        // moment first.
         match attendant.tick(start.elapsed()) {
             Some(wait) => thread::park_timeout(wait),
             None => thread::park(),

@@ -1,43 +1,43 @@
-//! A serial port and the time, as the printer thread needs them: what the tests
-//! replace.
+//! The traits through which the printer thread uses a serial port and a clock;
+//! the tests replace both.
 
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A serial port, as the printer thread needs it. Nothing in it waits.
+/// A serial port, as the printer thread needs it. No method blocks.
 pub(super) trait Port {
-    /// Takes as many of `bytes` as there is room for, none included.
+    /// Writes as many of `bytes` as the kernel has room for, possibly none.
     ///
     /// # Errors
     ///
     /// When the device is gone.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Bytes taken that have not left yet.
+    /// The number of written bytes that have not left the port yet.
     ///
     /// # Errors
     ///
     /// When the device is gone.
     fn unsent(&mut self) -> io::Result<usize>;
 
-    /// Gives out what has come in, 0 bytes where nothing has.
+    /// Reads the bytes that have arrived; 0 if none have.
     ///
     /// # Errors
     ///
     /// When the device is gone.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Forgets the bytes that have not left yet.
+    /// Discards the bytes that have not left the port yet.
     fn discard(&mut self);
 }
 
 /// Time, as the printer thread needs it.
 pub(super) trait Clock {
-    /// Time since any one moment.
+    /// Time since an arbitrary fixed moment.
     fn now(&self) -> Duration;
 
-    /// Lets `time` go by.
+    /// Sleeps for `time`.
     fn sleep(&self, time: Duration);
 }
 

@@ -23,17 +23,18 @@ const TERMINAL_COLUMNS: usize = 80;
 #[derive(Debug)]
 pub(crate) struct Paper {
     settings: Option<Settings>,
-    /// `None` where nothing can be kept, or nobody would be shown the number.
+    /// `None` if nothing can be kept, or if there is neither printer nor
+    /// button, so that no number is shown.
     lives: Option<Lives>,
 }
 
 impl Paper {
-    /// Looks at the device and at the state folder before anything else is
-    /// done. What is merely absent is warned about.
+    /// Checks the device and the state folder before anything else is done. A
+    /// device that is merely absent is warned about.
     ///
     /// # Errors
     ///
-    /// When the device can be no printer; see [`super::serial::check`].
+    /// When the device cannot be a printer; see [`super::serial::check`].
     pub(crate) fn open(
         settings: Option<Settings>,
         folder: Option<&StateFolder>,
@@ -55,7 +56,8 @@ impl Paper {
         let lives = self.lives.clone();
         let begin = |settings| Printer::begin(settings, lives.clone(), lost, interrupt);
         let printer = self.settings.as_ref().map(begin);
-        // A printer's thread counts the life itself: the number is in the header.
+        // With a printer its thread counts the life, because the number is in
+        // the header.
         if printer.is_none()
             && let Some(lives) = &lives
             && let Err(error) = lives.update(|record| record.lives += 1)
@@ -65,7 +67,8 @@ impl Paper {
         Receipt { printer, lives }
     }
 
-    /// Prints the technician's slip, or says it where there is no printer.
+    /// Prints the technician's slip, or writes it to stderr if there is no
+    /// printer.
     pub(crate) fn slip(&self, model: &str, prompt: &str, interrupt: &Interrupt) {
         let record = self.lives.as_ref().and_then(|lives| lives.read().ok());
         let slip = Slip {
@@ -113,7 +116,7 @@ impl Receipt {
             printer.finish(summary);
         }
         if let Some(lives) = &self.lives {
-            // What cannot be kept was said when the life began.
+            // A failure was reported when the life began.
             let _ = lives.update(|record| record.rate = Some(summary.rate));
         }
     }

@@ -46,8 +46,8 @@ impl Record {
         text
     }
 
-    /// `None` where the text is none of ours. Lines of later versions are
-    /// passed over.
+    /// `None` if the text is no such record. Unknown lines, of later versions,
+    /// are ignored.
     fn from_text(text: &str) -> Option<Self> {
         let mut record = Self::default();
         let mut lives = None;
@@ -101,8 +101,8 @@ impl Lives {
         self.lock().map(drop)
     }
 
-    /// Reads the record. One that is absent is a new one; so is one that is
-    /// damaged, with a warning.
+    /// Reads the record. If the file is absent, an empty one is returned;
+    /// likewise, with a warning, if it is damaged.
     ///
     /// # Errors
     ///
@@ -117,7 +117,8 @@ impl Lives {
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LENGTH)]);
         Ok(Record::from_text(&text).unwrap_or_else(|| {
             warn(format_args!("{path:?} is damaged; the lives are counted from 1 again"));
-            // The receipt may well be open: a gap too many costs 2 cm.
+            // The last receipt may be cut off: an unneeded gap costs 2 cm of
+            // paper.
             Record { receipt_open: true, ..Record::default() }
         }))
     }

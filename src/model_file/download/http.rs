@@ -1,9 +1,9 @@
-//! One GET over the network: token, redirects, patience. With `address.rs` the
-//! only user of ureq.
+//! One HTTP GET: token, redirects, time limits. With `address.rs` the only user
+//! of ureq.
 //!
-//! Redirects are followed here and not by ureq: Hugging Face says a file's
-//! sha256 in the redirect and not in the final answer, and whom the token may
-//! be shown to has to be decided at every step.
+//! Redirects are followed here and not by ureq, because Hugging Face sends a
+//! file's sha256 with the redirect and not with the final answer, and because
+//! each step must decide whether the next host may be sent the token.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -34,7 +34,7 @@ const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 /// Time limits for the network. A working connection stays within all of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// To find a host, to connect to it, and for each single read.
+    /// For the name lookup, the connection, and each single read.
     pub silence: Duration,
     /// The time over which a body's speed is judged.
     pub window: Duration,

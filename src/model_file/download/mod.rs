@@ -9,6 +9,7 @@
 //! | `m.gguf.part` | what has come so far; never looked at as a model |
 //! | `m.gguf.part.origin` | what the server said of the part: URL, size, sha256, ETag |
 //! | `m.gguf.origin` | the same of the model, once it is verified |
+//! | `….origin.new` | such a record while it is written; only a power cut leaves one |
 //!
 //! Every fault ends in one line and exit status 1. "By hand" stands for:
 //! *fetch `<URL>` by hand to `<the path the program looks at>`, or give

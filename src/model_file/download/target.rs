@@ -28,8 +28,8 @@ impl Target {
         Ok(Self { url, path: dir.join(&name), name, dir: dir.to_path_buf() })
     }
 
-    /// Whether the model is there, and from this URL as far as is known: one
-    /// that was put there by hand has no origin.
+    /// Whether the model is there, and from this URL as far as is known: a file
+    /// that was copied there by hand has no `.origin`.
     pub(super) fn is_there(&self) -> Result<bool> {
         let Ok(metadata) = fs::metadata(&self.path) else { return Ok(false) };
         let Some(origin) = Origin::read(&self.beside("origin")) else { return Ok(true) };
@@ -69,7 +69,7 @@ impl Target {
         self.beside("part.origin")
     }
 
-    /// What has come so far, where it can be gone on from.
+    /// The part downloaded so far, if it can be resumed.
     pub(super) fn kept(&self) -> Option<Kept> {
         let origin = Origin::read(&self.part_origin()).filter(|origin| origin.url == self.url)?;
         Some(Kept { len: self.part_len(), origin }).filter(|kept| kept.len > 0)
@@ -97,7 +97,7 @@ impl Target {
         format!("fetch {} by hand to {:?}, or give --model ember", self.url, self.path)
     }
 
-    /// `error` with the way out that needs no network of the program's.
+    /// `error`, with the way to get the file without the program.
     pub(super) fn with_way_out(&self, error: &Error) -> Error {
         let kept = match self.kept() {
             Some(kept) => format!("{} are kept and the next start goes on from there; ", bytes(kept.len)),
