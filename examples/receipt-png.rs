@@ -1,8 +1,9 @@
-//! Lives a life on a printer that is none, and draws its receipt: what
-//! `script/receipt-png` runs.
+//! Runs one life on a simulated printer and draws its receipt into a PNG file.
+//! `script/receipt-png` runs it.
 //!
-//! `receipt-png FILE ARGS…`: the arguments go to torment-nexus. Without an
-//! option of the paper's own it does not wait for any.
+//! `receipt-png FILE ARGS…`: the arguments are passed to torment-nexus. Unless
+//! one begins with `--printer-`, baud rate and line time are set so that the
+//! life does not wait for the printer.
 
 #[path = "../tests/it/support/fake_printer.rs"]
 #[allow(dead_code)]
@@ -20,7 +21,8 @@ use std::time::Duration;
 use fake_printer::{Behaviour, FakePrinter};
 use receipt_reader::Paper;
 
-/// The default mechanism, to count what it would have lost.
+/// Baud rate, line time and input buffer of the default printer, to count the
+/// bytes that would have overflowed its buffer.
 const BAUD: u32 = 9600;
 const LINE: Duration = Duration::from_micros(728_400);
 const BUFFER: usize = 40;
@@ -34,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let device = folder.path().join("printer");
     let printer = FakePrinter::at(&device, Behaviour::Silent);
-    // The program lies beside the folder of the examples.
+    // Cargo puts the program into the folder above that of the examples.
     let program = env::current_exe()?.ancestors().nth(2).ok_or("no folder")?.join("torment-nexus");
     let mut life = Command::new(program);
     life.args(&args).arg("--printer").arg(&device).stdout(Stdio::null());

@@ -1,8 +1,8 @@
-//! Requantizes a GGUF model as llama.cpp's own tool does for Q4_K_M: what
-//! `script/real-model` runs. `requantize FROM TO`.
+//! `requantize FROM TO`: requantizes a GGUF model to Q4_K_M as llama.cpp's own
+//! tool does. `script/real-model` runs it.
 //!
-//! The source is quantized already, so that the weights are those of FROM, not of
-//! the model they were made from; tensor types and sizes are those of Q4_K_M.
+//! FROM is itself quantized, so the new weights keep its rounding errors. Their
+//! tensor types and sizes are those of Q4_K_M.
 
 use std::env;
 use std::error::Error;
@@ -17,7 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(from), Some(to), None) = (args.next(), args.next(), args.next()) else {
         return Err("usage: requantize FROM.gguf TO.gguf".into());
     };
-    // The program's hooks must be linked, since the linker leads ggml to them.
+    // This call makes sure that the program's hooks are linked: the linker
+    // redirects calls of ggml to them.
     torment_nexus::kernels::hooks::leave_to_ggml();
     let (from, to) = (CString::new(from)?, CString::new(to)?);
     // SAFETY: both paths are C strings that outlive the call.

@@ -36,9 +36,9 @@ const MAX_THREADS: i64 = 512;
 const MIN_COLUMNS: i64 = 16;
 const MAX_COLUMNS: i64 = 64;
 
-/// The slowest printer, in milliseconds a line, twice the default: the lines of
-/// the death and those queued before them are some 20, and the end of a life
-/// waits 30 s for them.
+/// The greatest line time, in milliseconds, about twice the default: the end of
+/// a life waits 30 s for the lines of the death and those queued before them,
+/// some 20 in all.
 const MAX_LINE_MILLIS: u64 = 1_500;
 
 const AFTER_HELP: &str = "Every option can also be given as an environment variable: TORMENT_ and the \
@@ -65,8 +65,8 @@ pub struct Cli {
     pub model_dir: PathBuf,
 
     /// Path to system prompt file [default: prompt.txt]
-    // No clap default: a file that the user named must exist, the default one
-    // need not (see `Prompt::read`).
+    // No clap default: a file that the user named must exist, but the default
+    // file may be missing (see `Prompt::read`).
     #[arg(short, long, value_name = "PATH")]
     pub prompt_file: Option<PathBuf>,
 
@@ -142,7 +142,7 @@ impl HardwareArgs {
     ///
     /// # Errors
     ///
-    /// When one pin is to be both.
+    /// When both options name the same pin.
     pub(crate) fn settings(&self) -> Result<panel::Settings, String> {
         panel::Settings::new(self.button, self.led)
     }
@@ -242,7 +242,7 @@ pub struct SamplingArgs {
     dry_penalty_last_n: i32,
 
     /// Seed of the dice when --temp is above 0 [default: random]
-    // llama.cpp reads 4294967295 as "random".
+    // 4294967295 is excluded: llama.cpp reads it as "random".
     #[arg(long, value_name = "NUM", value_parser = clap::value_parser!(u32).range(0..i64::from(u32::MAX)), allow_negative_numbers = true)]
     seed: Option<u32>,
 }
@@ -293,12 +293,12 @@ impl Cli {
 }
 
 impl SamplingArgs {
-    /// The sampling these options ask for; draws a seed where one is needed
-    /// and none was given.
+    /// The sampling settings of these options; draws a random seed if the
+    /// temperature is above 0 and no seed was given.
     ///
     /// # Errors
     ///
-    /// When the system has no random numbers to draw a seed from.
+    /// When the system returns no random numbers for the seed.
     pub fn with_seed(&self) -> anyhow::Result<Sampling> {
         let seed = match self.seed {
             Some(seed) => seed,
@@ -327,8 +327,8 @@ fn random_seed() -> anyhow::Result<u32> {
     Ok(seed % u32::MAX)
 }
 
-/// The command with its `TORMENT_…` variables: one rule for all options, so
-/// that a new one has its variable too.
+/// The command with its `TORMENT_…` variables. One rule names them for all
+/// options, so that a new option gets its variable too.
 fn command() -> Command {
     Cli::command().mut_args(|arg| {
         if matches!(arg.get_action(), ArgAction::Help | ArgAction::Version) {

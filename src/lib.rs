@@ -1,7 +1,7 @@
 //! A language model in a box: it generates text until 95 % of its context window
 //! is used, prints that its memory is exhausted, and dies in a real panic.
 //!
-//! One life runs in one direction, and [`run`] reads as that paragraph:
+//! The steps of one life, in the order in which [`run`] takes them:
 //!
 //! ```text
 //! args ─► prompt ─► model file ─► model ─► context, prefilled ─► [ARMED: wait for the button]
@@ -17,12 +17,13 @@
 //!          the death on paper ─► WARNING … ─► panic! ─► exit 101
 //! ```
 //!
-//! Where a change belongs: each folder's own map says which file.
+//! The rooms, that is, the top-level modules. To find the file for a change,
+//! see the table in the folder's `mod.rs`.
 //!
 //! | room | what it knows |
 //! |---|---|
-//! | `main.rs` | parse, live, end |
-//! | `lib.rs` | this map, and [`run`] |
+//! | `main.rs` | parses the arguments, runs a life, ends with its exit code |
+//! | `lib.rs` | this table, and [`run`] |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
 //! | [`panel`] | the button and the light |
 //! | [`paper`] | the receipt and the printer |
@@ -31,10 +32,10 @@
 //! | [`model_file`] | from `--model` to a file that llama.cpp can open |
 //! | [`life`] | the loop from the first token to the death, and every other ending |
 //! | [`state`] | what is kept between lives |
-//! | [`board`] | what the machine says of itself |
-//! | [`text`] | text as it arrives: characters, lines, streams |
+//! | [`board`] | temperature, supply voltage, free memory and clock of the machine |
+//! | [`text`] | text that arrives in pieces: UTF-8, line wrapping, stdout and stderr |
 //!
-//! Which room may import which: only rooms below, never a neighbour.
+//! A room may import only rooms with a lower number, never one with the same.
 //!
 //! ```text
 //! 7  main
@@ -43,16 +44,18 @@
 //! 4  mind                          (above model_file, whose files it loads)
 //! 3  panel  paper  model_file
 //! 2  life  state
-//! 1  board  text  kernels          (kernels imports nothing; nothing imports kernels
-//!                                   but benches and tests: the linker leads ggml there)
+//! 1  board  text  kernels          (kernels imports nothing, and only benches and an
+//!                                   example import it: the linker redirects calls of
+//!                                   ggml to it)
 //! ```
 //!
-//! `tests/it/house.rs` reads the `use` lines and holds this rule.
+//! `tests/it/house.rs` reads the source and checks this rule.
 
-// `pub` is for main, tests and benches: elsewhere dead code shows.
+// `pub` is only for what main, tests, benches and examples use: the compiler
+// reports all other unused code.
 #![deny(unreachable_pub)]
 
-// build.rs stops such a build first.
+// build.rs stops a build for any other system earlier, with one line.
 #[cfg(not(target_os = "linux"))]
 compile_error!("torment-nexus runs on Linux only: it needs /proc, memfd, GPIO and termios as Linux has them");
 
@@ -91,23 +94,23 @@ use crate::state::folder::StateFolder;
 use crate::text::stderr::{say, warn};
 use crate::text::stdout::Output;
 
-/// Lives one life, from loading to the panic, on stdout, on paper and in
+/// Runs one life, from loading the model to the panic, with stdout, printer and
 /// light.
 ///
 /// # Errors
 ///
-/// Every ending but the death: a fault, an interrupt, a reader who left.
+/// Every ending except the death: a fault, an interrupt, or a closed stdout.
 ///
 /// # Panics
 ///
-/// With [`ending::Death`] when the context is used up: that is the work. It
-/// unwinds from here, so the context and the model are freed on the way out.
+/// With [`ending::Death`] when 95 % of the context is used: the intended
+/// ending. It unwinds from here, so that the context and the model are freed.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
     Panel::open(pins, interrupt)?.through(|panel| live(cli, panel, interrupt))
 }
 
-/// The life that [`run`] lives, with its button and its light.
+/// Runs the life of [`run`], with its button and its light opened.
 fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     if let Some(note) = panel.note().filter(|_| cli.verbose) {
         say(format_args!("{note}\n"));
@@ -172,6 +175,7 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
         }
     }
     panel.hold_last_light();
-    // The session holds the model's weights and cache until the panic unwinds it.
+    // The model's weights and the session's cache stay in memory until the
+    // panic unwinds this function.
     ending::die()
 }

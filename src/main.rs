@@ -1,4 +1,5 @@
-//! The program: parse, live, and turn the ending into words and an exit code.
+//! The program: parses the arguments, runs a life, and turns its ending into a
+//! message and an exit code.
 
 use std::process::ExitCode;
 

@@ -1,10 +1,10 @@
-//! What the board says of itself.
+//! The board's health, and where each value comes from.
 //!
-//! | fact | where the kernel has it |
+//! | value | source |
 //! |---|---|
 //! | temperature | `/sys/class/thermal/thermal_zone0/temp`, in 1/1000 °C |
 //! | throttling | the firmware, asked through `/dev/vcio` (group video) as `vcgencmd` does; with kernels before March 2025 also `/sys/devices/platform/soc/soc:firmware/get_throttled` |
-//! | under-voltage | the same, else the hwmon device `rpi_volt`: `in0_lcrit_alarm` of the last 2 s |
+//! | under-voltage | the same bits, and the hwmon device `rpi_volt`: `in0_lcrit_alarm`, for the last 2 s |
 //! | free memory | `MemAvailable` of `/proc/meminfo` |
 //!
 //! (raspberrypi/linux pull requests 2397 and 6697; raspberrypi/utils,
@@ -17,7 +17,7 @@ use std::path::Path;
 
 use super::memory;
 
-/// What the board says of itself; `None` is not known.
+/// The board's health; `None` is an unknown value.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Health {
     /// Temperature of the processor, in °C.
@@ -30,7 +30,8 @@ pub(crate) struct Health {
     pub free: Option<u64>,
 }
 
-/// The firmware's `get_throttled` bits: low half now, high half since boot.
+/// The bits of the firmware's `get_throttled`: the low 16 say what is so now,
+/// the high 16 what was so at any time since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Throttled(pub u32);
 
@@ -56,8 +57,9 @@ impl Throttled {
 }
 
 impl Health {
-    /// Reads it from a system whose `/` is `root`. `firmware` is asked for the
-    /// throttled bits first; see [`ask_firmware`].
+    /// Reads the values of the system whose root folder is `root`. The
+    /// throttled bits are those that `firmware` returns, as [`ask_firmware`]
+    /// does; if it returns none, the kernel's file is read.
     #[must_use]
     pub(crate) fn read(root: &Path, firmware: impl FnOnce() -> Option<Throttled>) -> Self {
         let text = |path: &str| fs::read_to_string(root.join(path)).ok();
@@ -75,13 +77,13 @@ impl Health {
         }
     }
 
-    /// Reads this machine's.
+    /// Reads the values of this machine.
     #[must_use]
     pub(crate) fn of_this_machine() -> Self {
         Self::read(Path::new("/"), ask_firmware)
     }
 
-    /// Whether the supply is or was too low, in words; `None` is not known.
+    /// Whether the supply is or was too low, in words; `None` if unknown.
     #[must_use]
     pub(crate) fn voltage(&self) -> Option<&'static str> {
         match (self.throttled, self.under_voltage) {
@@ -93,8 +95,8 @@ impl Health {
     }
 }
 
-/// The alarm of the hwmon device rpi_volt; their numbers change from boot to
-/// boot.
+/// The alarm of the hwmon device named rpi_volt. It is found by its name, since
+/// the numbers of hwmon devices change from boot to boot.
 fn under_voltage(root: &Path) -> Option<bool> {
     let devices = fs::read_dir(root.join("sys/class/hwmon")).ok()?;
     let device = devices
@@ -106,21 +108,23 @@ fn under_voltage(root: &Path) -> Option<bool> {
 }
 
 mod mailbox {
-    /// The mailbox's device number, of which the request is made.
+    /// The type in the mailbox's ioctl request number: its major device number.
     const MAJOR: u8 = 100;
     nix::ioctl_readwrite!(property, MAJOR, 0, *mut u8);
 }
 
-/// Words of a property message: size, state, tag, room, length, error, a
-/// command's text of 1,024 bytes, end.
+/// A property message, in words: its size, request or response code, tag, size
+/// of the value buffer, length of the value, error code, the command's text
+/// (1,024 bytes), end tag. `TEXT` is the position of the text.
 const TEXT: usize = 6;
 const TEXT_WORDS: usize = 256;
 const MESSAGE_WORDS: usize = TEXT + TEXT_WORDS + 1;
 
-/// The property that takes a command as text and returns its answer.
+/// The tag of the property that takes a command as text and returns its answer.
 const GENERAL_COMMAND: u32 = 0x0003_0080;
 
-/// Asks the firmware of a Raspberry Pi for its throttled bits.
+/// Asks the firmware of a Raspberry Pi for its throttled bits; `None` if there
+/// is no such firmware or no such answer.
 #[must_use]
 pub(crate) fn ask_firmware() -> Option<Throttled> {
     let device = File::open("/dev/vcio").ok()?;

@@ -1,4 +1,4 @@
-//! The memory that is available.
+//! The memory that is available, as the kernel estimates it.
 
 use std::fs;
 

@@ -1,10 +1,10 @@
-//! From `--model` to a file that llama.cpp can open.
+//! Turns the value of `--model` into a file that llama.cpp can open.
 //!
 //! | file | what it knows |
 //! |---|---|
 //! | [`name`] | what `--model` names: ember, a URL or a path |
-//! | [`gguf`] | what a model file's header must say before llama.cpp sees it |
-//! | [`download`] | from a URL to a verified file: resumed, never half there |
+//! | [`gguf`] | checks a model file's header before llama.cpp opens it |
+//! | [`download`] | downloads a URL to a verified file; resumes a download that broke off |
 
 pub mod download;
 pub mod gguf;

@@ -1,4 +1,5 @@
-//! From `--model` to a file that llama.cpp can open.
+//! Resolves `--model` (ember, a URL or a path) to a file that llama.cpp can
+//! open.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -28,9 +29,9 @@ const SAMPLE: usize = 4096;
 /// What `--model` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelName {
-    /// The model built in.
+    /// The model that is built into the program.
     Ember,
-    /// A file to be downloaded once.
+    /// A file that is downloaded once.
     Url(String),
     /// A file on this machine. `./ember` is a file of that name.
     Path(PathBuf),
@@ -59,7 +60,7 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// A file whose header llama.cpp may see, and its name for messages.
+/// A file that llama.cpp may open, and its name for messages.
 #[derive(Debug)]
 pub struct ModelFile {
     name: String,
@@ -69,14 +70,14 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Finds the file that `name` stands for; a URL's file is looked for in
-    /// `model_dir`, and downloaded if it is not there.
+    /// Finds the file that `name` names. The file of a URL is downloaded to
+    /// `model_dir` if it is not there yet.
     ///
     /// # Errors
     ///
-    /// When there is no such file, it cannot be downloaded, or
-    /// [`gguf::check`] refuses it. Ember is not checked: it is part of the program, and tests hold it
-    /// against the rules.
+    /// When there is no such file, it cannot be downloaded, or [`gguf::check`]
+    /// refuses it. Ember is not checked here: it is part of the program, and
+    /// the tests check it.
     pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self, Ending> {
         match name {
             ModelName::Ember => Ok(Self::ember()?),
@@ -117,8 +118,8 @@ impl ModelFile {
         Ok(Self { name: format!("{path:?}"), path: path.to_path_buf(), memory: None })
     }
 
-    /// A hash that identifies this file without reading all of it: of its
-    /// length, its modification time and 64 samples of its content.
+    /// A hash that identifies this file without reading all of it: the hash of
+    /// its length, its modification time and 64 samples of its content.
     ///
     /// # Errors
     ///
@@ -128,7 +129,7 @@ impl ModelFile {
         let metadata = file.metadata()?;
         let mut digest = Sha256::new();
         digest.update(metadata.len().to_le_bytes());
-        // Ember's file is made anew for each life.
+        // Ember's file is created anew for each life, so its time is left out.
         if self.memory.is_none() {
             digest.update(metadata.mtime().to_le_bytes());
             digest.update(metadata.mtime_nsec().to_le_bytes());
@@ -149,7 +150,7 @@ impl ModelFile {
         Ok(digest.finalize().into())
     }
 
-    /// The path of the file; valid as long as this value lives.
+    /// The path of the file; valid until this value is dropped.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

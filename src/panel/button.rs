@@ -10,14 +10,14 @@ use std::time::Duration;
 /// How long a level must stay the same to count.
 pub(super) const STABLE: Duration = Duration::from_millis(30);
 
-/// How often, at least, it must have been seen in that time.
+/// The least number of samples of the level in that time.
 const SAMPLES: u32 = 3;
 
-/// How long a button that was down before the piece was armed must be kept
-/// down to ask for the technician's slip.
+/// How long a button that is already down when the piece is armed must be held,
+/// counted from then, to ask for the technician's slip.
 pub(super) const HELD: Duration = Duration::from_secs(3);
 
-/// What the button means at this time.
+/// What a press means at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// Ignored: the level is not read.
@@ -35,16 +35,17 @@ pub(super) enum Event {
     Begin,
     /// Pressed during a life.
     Acknowledge,
-    /// Kept down for [`HELD`] from the moment of arming.
+    /// Held down for [`HELD`] from the moment of arming.
     Slip,
 }
 
-/// A button, its level polled.
+/// The state of a button whose level is polled.
 #[derive(Debug, Clone)]
 pub(super) struct Button {
     role: Role,
     level: Level,
-    /// Since when it has been down without having been up since it was armed.
+    /// If it has been down ever since it was armed, the time of its first
+    /// sample.
     held: Option<Duration>,
 }
 
@@ -55,7 +56,7 @@ impl Default for Button {
 }
 
 impl Button {
-    /// Gives it another role; the same one again changes nothing.
+    /// Sets its role; setting the role that it has changes nothing.
     pub(super) fn set_role(&mut self, role: Role) {
         if role == self.role {
             return;
@@ -75,7 +76,7 @@ impl Button {
         self.role != Role::Idle
     }
 
-    /// Takes in the level at the time `now`, which never runs backwards.
+    /// Takes the level sampled at the time `now`, which never runs backwards.
     pub(super) fn poll(&mut self, now: Duration, down: bool) -> Option<Event> {
         let changed = self.level.sample(now, down);
         match (self.role, changed) {
@@ -98,7 +99,7 @@ impl Button {
 /// A change of the stable level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
-    /// The first level that was stable, and since when it was.
+    /// The first stable level after arming, and since when it was stable.
     Known {
         down: bool,
         since: Duration,
@@ -140,7 +141,7 @@ mod tests {
 
     const POLL: Duration = Duration::from_millis(10);
 
-    /// A button in someone's hand, on a virtual clock.
+    /// A button and the hand that presses it, on a virtual clock.
     struct Hand {
         button: Button,
         now: Duration,

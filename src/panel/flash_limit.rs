@@ -1,17 +1,17 @@
-//! No more than three flashes in any second, whatever is to be shown.
+//! Limits the light to three flashes in any second, whatever is to be shown.
 
 use std::time::Duration;
 
 /// Lets no more than three flashes pass in any second.
 ///
-/// A flash is what WCAG 2 calls one, the LED's full light taken as the greatest
-/// luminance: a pair of opposing changes of at least 10 % of it, the darker of
-/// the two being below 80 %. Here rises and falls are each limited to three in
-/// any second, which is stricter than limiting the pairs.
+/// A flash is defined as in WCAG 2, with the LED's full light as the greatest
+/// luminance: a pair of opposing changes of at least 10 % of it, where the
+/// darker luminance is below 80 % of it. Here rises and falls are each limited
+/// to three in any second, which is stricter than limiting the pairs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FlashLimit {
-    /// The greatest luminance since the last fall that counted, or the least
-    /// since the last rise.
+    /// After a rise that counted, the greatest luminance since then; after a
+    /// fall that counted, the least.
     extreme: f64,
     /// Whether the last change that counted was a rise.
     risen: bool,
@@ -19,11 +19,11 @@ pub(super) struct FlashLimit {
     falls: Changes,
 }
 
-/// A change of this share of full luminance may be half of a flash,
+/// A change of at least this share of full luminance may be half of a flash.
 const CHANGE: f64 = 0.10;
-/// where the darker side is below this.
+/// It is one only if the darker luminance is below this share.
 const DARKER: f64 = 0.80;
-/// In any such time there are at most three flashes.
+/// The time in which there may be at most three flashes.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The ages of the last three changes of one direction, latest first.
@@ -41,7 +41,7 @@ impl Changes {
         self.0 = self.0.map(|age| age.saturating_add(elapsed));
     }
 
-    /// Counts a change that happens now, if it may.
+    /// Whether a change may happen now; if so, counts it.
     fn admits(&mut self) -> bool {
         let [first, second, third] = self.0;
         let admitted = third > SECOND;
@@ -54,7 +54,7 @@ impl Changes {
 
 impl FlashLimit {
     /// Whether the light may have this luminance, 0 to 1, `elapsed` after the
-    /// last question; if not, it must stay as it is.
+    /// last call; if not, it must stay as it is.
     pub(super) fn admits(&mut self, elapsed: Duration, luminance: f64) -> bool {
         self.rises.grow(elapsed);
         self.falls.grow(elapsed);

@@ -24,7 +24,7 @@ use crate::life::listener::{Listener, Lost};
 /// life begins at once.
 #[derive(Debug)]
 pub(crate) struct Panel {
-    /// `None` where no pin was asked for.
+    /// `None` if neither option names a pin.
     thread: Option<Thread>,
     gauge: Arc<Gauge>,
     interrupt: Interrupt,
@@ -37,7 +37,7 @@ pub(crate) struct Panel {
 /// The running thread, and the channels to and from it.
 #[derive(Debug)]
 struct Thread {
-    /// Taken to end the thread.
+    /// Dropped to end the thread.
     phases: Option<Sender<Phase>>,
     asked: Receiver<Asked>,
     handle: Option<JoinHandle<()>>,
@@ -47,7 +47,7 @@ struct Thread {
 }
 
 impl Panel {
-    /// Takes the pins of `settings`, and shows on the light that the model
+    /// Takes the pins of `settings`, and lets the light show that the model
     /// loads.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Panel {
     ///
     /// # Errors
     ///
-    /// Those of `pins`, and when there can be no thread.
+    /// Those of `pins`, and when the thread cannot be started.
     pub(super) fn start(
         pins: impl FnOnce() -> Result<Pins> + Send + 'static,
         interrupt: &Interrupt,
@@ -116,7 +116,7 @@ impl Panel {
     ///
     /// # Panics
     ///
-    /// Where `life` does: the light goes dark as the panic unwinds.
+    /// When `life` panics: the light goes dark as the panic unwinds.
     pub(crate) fn through(
         self,
         life: impl FnOnce(&Self) -> Result<Infallible, Ending>,
@@ -130,13 +130,13 @@ impl Panel {
         }
     }
 
-    /// How the light is driven, where there is one.
+    /// How the light is driven, if there is one.
     #[must_use]
     pub(crate) fn note(&self) -> Option<&str> {
         self.thread.as_ref()?.note.as_deref()
     }
 
-    /// Waits for the button; without one a life is asked for at once.
+    /// Waits for a press; without a button it returns [`Asked::Life`] at once.
     ///
     /// # Errors
     ///
@@ -155,8 +155,8 @@ impl Panel {
         }
     }
 
-    /// The life begins, its context filled by the prompt to `birth`: the light
-    /// as a listener, which beats with the fill from then on.
+    /// Begins a life, whose context the prompt fills to `birth`. Returns the
+    /// light as a listener; its beat follows the fill from now on.
     pub(crate) fn begin(&self, birth: Fill) -> Light<'_> {
         self.gauge.set_fill(birth.share());
         self.enter(Phase::Alive { birth: birth.share() });
@@ -203,8 +203,8 @@ impl Panel {
 }
 
 impl Drop for Panel {
-    /// Shows a pending fault to its end, then ends the thread, which makes the
-    /// light dark and resets the pins.
+    /// Shows a fault for its full time if there is one, then ends the thread,
+    /// which makes the light dark and resets the pins.
     fn drop(&mut self) {
         // The death's panic comes after `dying`; any other panic is a bug and
         // is shown as a fault.
@@ -218,8 +218,8 @@ impl Drop for Panel {
         thread.phases = None;
         if let Some(handle) = thread.handle.take() {
             handle.thread().unpark();
-            // It ends after its current step. The panic hook has reported a
-            // panic of it.
+            // The thread ends after its current step. If it panicked, the panic
+            // hook has reported that.
             let _ = handle.join();
         }
     }

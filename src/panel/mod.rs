@@ -2,17 +2,17 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`settings`] | which pins there are to use |
+//! | [`settings`] | which pins may be used |
 //! | [`handle`] | the panel as the rest of the program sees it; the light as a listener |
-//! | [`thread`] | the thread that polls the button and moves the light |
-//! | [`button`] | presses from a level that bounces; pure |
+//! | [`thread`] | the thread that polls the button and sets the light |
+//! | [`button`] | debounces the button's level into presses; pure |
 //! | [`pulse`] | what the light shows over time; pure |
 //! | [`flash_limit`] | no more than three flashes in a second; pure |
 //! | [`pins`] | a Raspberry Pi's pins; the only user of rppal's GPIO |
-//! | [`pwm`] | the light dimmed by hardware: a channel in sysfs |
+//! | [`pwm`] | dims the light with a hardware PWM channel, through sysfs |
 //!
-//! Phases go in (loading, armed, alive, dying, fault) and presses come out. The
-//! fill of the context is a number that the thread reads at its own pace.
+//! The thread receives phases (loading, armed, alive, dying, fault) and sends
+//! presses. The fill is a shared number that it reads at its own pace.
 
 mod button;
 mod flash_limit;

@@ -65,7 +65,8 @@ pub(super) fn take(settings: Settings) -> Result<Pins> {
     }
     if let Some(light) = light {
         let pin = take(light)?;
-        // The overlay may have switched another pin to the same channel.
+        // Of the pins of a channel, hardware PWM reaches only the one that the
+        // overlay has switched to it, which may be another pin than this.
         let switched = matches!((light.number(), pin.mode()), (12 | 13, Mode::Alt0) | (18 | 19, Mode::Alt5));
         let pwm = if switched || pwm::channel_of(light).is_none() {
             Pwm::open(Path::new(pwm::ROOT), light, thread::sleep)
@@ -86,7 +87,7 @@ pub(super) fn take(settings: Settings) -> Result<Pins> {
     Ok(pins)
 }
 
-/// The options that ask for pins, as they were given.
+/// The options that name pins, as the user gave them.
 pub(super) fn options(settings: Settings) -> String {
     [("--button", settings.button), ("--led", settings.light)]
         .into_iter()

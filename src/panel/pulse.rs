@@ -13,9 +13,9 @@
 //!
 //! The length and depth of a beat are fixed when it begins, so that the light
 //! does not jump when the fill changes them. The light never flashes more than
-//! three times in any second: each pattern keeps within that by itself, dips
-//! included, and [`FlashLimit`], which all of it passes last, whatever follows
-//! upon what.
+//! three times in any second: each pattern, dips included, stays within that by
+//! itself, and [`FlashLimit`] checks every frame last, so that it also holds
+//! when one pattern follows another.
 
 use std::f64::consts::PI;
 use std::time::Duration;
@@ -31,8 +31,8 @@ const TROUGH: (f64, f64) = (30.0, 6.0);
 const PEAK: (f64, f64) = (60.0, 100.0);
 /// The fill at which a life ends.
 const LAST_FILL: f64 = 0.95;
-/// How long a dimmed beat rises and falls; the rest of it is trough. Together
-/// less than the shortest beat, 400 ms.
+/// How long a beat of a dimmed light rises and falls; for the rest of the beat
+/// it stays in the trough. Together less than the shortest beat, 400 ms.
 const RISE: Duration = Duration::from_millis(80);
 const FALL: Duration = Duration::from_millis(220);
 /// One beat in so many is missing while the printer is lost.
@@ -40,33 +40,35 @@ const MISSING: u8 = 4;
 
 /// Lightness (L*) while the model loads.
 const LOADING: f64 = 22.0;
-/// A blip's time, and from one to the next, while the model loads.
+/// The length of a blip, and the time from one to the next, while the model
+/// loads.
 const BLIP: Duration = Duration::from_millis(100);
 const BLIP_CYCLE: Duration = Duration::from_secs(3);
-/// A breath's length, and the lightness (L*) it moves between: below 10 % of
-/// the luminance, so that it counts as no flash.
+/// A breath's length, and its least and greatest lightness (L*): below 10 % of
+/// full luminance, so that it does not count as a flash.
 const BREATH: Duration = Duration::from_secs(6);
 const BREATH_LIGHTNESS: (f64, f64) = (10.0, 36.0);
 
-/// A blink's time, and from one to the next. The pause comes first, so that
-/// whatever was shown before adds no flash to the blinks.
+/// The length of a fault's blink, and the time from one to the next. The pause
+/// comes first, so that whatever was shown before adds no flash to the blinks.
 const BLINK: Duration = Duration::from_millis(150);
 const BLINK_STEP: Duration = Duration::from_millis(400);
 const BLINKS: u32 = 3;
-/// A pause and its blinks.
+/// The time of a pause and the blinks after it.
 const FAULT_CYCLE: Duration = Duration::from_millis(2500);
 /// How long a fault is shown: two pauses and two times three blinks.
 pub(super) const FAULT_TIME: Duration = Duration::from_secs(5);
 
-/// The least time that the death's full light is held: 2 s to be seen, and
-/// what the flash limit may put it off (0.2 s after a beat at full rate).
+/// The least time that the death's full light is held: 2 s to be seen, and the
+/// time by which the flash limit may delay it (0.2 s after a beat at full
+/// rate).
 pub(super) const DYING_TIME: Duration = Duration::from_millis(2500);
 
 /// The shortest dip that is seen.
 const DIP: Duration = Duration::from_millis(200);
 
-/// From one frame to the next while the light moves, and while it only
-/// breathes: a step of less than half a unit of L*.
+/// The time from one frame to the next while the light changes, and while it
+/// only breathes, in steps of some half a unit of L* at most.
 const FRAME: Duration = Duration::from_millis(20);
 const BREATH_FRAME: Duration = Duration::from_millis(40);
 
@@ -116,7 +118,7 @@ pub(super) enum Means {
     OnOff,
 }
 
-/// What is to be seen, and for how long it stays so.
+/// What the light shows, and when that changes next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Frame {
     /// Perceived brightness, CIE L*, 0 to 100.
@@ -125,7 +127,7 @@ pub(super) struct Frame {
     pub next: Option<Duration>,
 }
 
-/// One beat, as it was chosen when it began.
+/// One beat; its values are fixed when it begins.
 #[derive(Debug, Clone, Copy)]
 struct Beat {
     period: Duration,
@@ -156,13 +158,13 @@ impl Beat {
     }
 }
 
-/// From `start` to `end` without a corner, at a share of the way that may be
-/// beyond 1.
+/// Interpolates from `start` to `end` along a half cosine; a `share` beyond 1
+/// counts as 1.
 fn ease(start: f64, end: f64, share: f64) -> f64 {
     start + (end - start) * (1.0 - (PI * share.min(1.0)).cos()) / 2.0
 }
 
-/// Where the light is in its curve.
+/// The state of the light's curve.
 #[derive(Debug, Clone)]
 pub(super) struct Pulse {
     means: Means,
@@ -178,7 +180,7 @@ pub(super) struct Pulse {
     pressed: bool,
     /// How long the dip of a press has lasted.
     dip: Option<Duration>,
-    /// This beat has had its dip.
+    /// Whether this beat has had its dip.
     dipped: bool,
     limit: FlashLimit,
     lightness: f64,
@@ -209,7 +211,7 @@ impl Pulse {
         self.pressed = true;
     }
 
-    /// What is seen `elapsed` after the last step, `pattern` being shown now.
+    /// The frame `elapsed` after the last step, while `pattern` is to be shown.
     pub(super) fn step(&mut self, elapsed: Duration, pattern: Pattern) -> Frame {
         let begins = std::mem::discriminant(&pattern) != std::mem::discriminant(&self.pattern);
         self.pattern = pattern;
@@ -230,7 +232,7 @@ impl Pulse {
         Frame { lightness: self.lightness, next }
     }
 
-    /// What a pattern that is no life wants to be seen.
+    /// The frame of any pattern but [`Pattern::Alive`], before the flash limit.
     fn still(&self) -> Frame {
         let dimmed = self.means == Means::Dimmed;
         match self.pattern {
@@ -265,7 +267,8 @@ impl Pulse {
         }
     }
 
-    /// The beat of a life, `elapsed` later; `None` at birth.
+    /// The frame of a life, before the flash limit. `elapsed` is the time since
+    /// the last step, `None` at birth.
     fn live(&mut self, elapsed: Option<Duration>, life: &Life) -> Frame {
         match elapsed {
             None => {
@@ -301,8 +304,8 @@ impl Pulse {
     }
 
     fn advance(&mut self, elapsed: Duration, life: &Life) {
-        // A light that is off can only dip by staying off when its beat is
-        // due.
+        // A light without PWM that is off can show a dip only by staying off
+        // when its next beat is due.
         let dips = self.means == Means::Dimmed || !self.is_at_rest() || self.phase >= 1.0;
         let dips = dips && !self.is_rising();
         if let Some(dip) = &mut self.dip
@@ -315,7 +318,8 @@ impl Pulse {
             return;
         }
         if self.dip.is_some_and(|dip| dip < DIP) {
-            // The beat waits for the dip, and so adds no flash to it.
+            // The next beat waits until the dip is over, and so adds no further
+            // flash.
             self.phase = 1.0;
             return;
         }
@@ -330,8 +334,9 @@ impl Pulse {
         life.printer_lost && self.count == MISSING - 1
     }
 
-    /// Whether this beat still has to be seen: a dip waits for its peak, so
-    /// that a light beats on beneath a button that is pressed all the time.
+    /// Whether this beat has not reached its peak yet. A dip waits for the
+    /// peak, so that the beat stays visible even if the button is pressed all
+    /// the time.
     fn is_rising(&self) -> bool {
         self.beat.period.mul_f64(self.phase) < RISE
     }
@@ -349,7 +354,8 @@ fn steady(lightness: f64) -> Frame {
     Frame { lightness, next: None }
 }
 
-/// Never due at once: rounding must not become a spin.
+/// The next step is never due at once: if rounding gave 0, the thread would
+/// spin.
 fn until(lightness: f64, next: Duration) -> Frame {
     Frame { lightness, next: Some(next.max(Duration::from_millis(1))) }
 }
@@ -358,8 +364,9 @@ fn modulo(time: Duration, cycle: Duration) -> Duration {
     Duration::from_nanos((time.as_nanos() % cycle.as_nanos()) as u64)
 }
 
-/// Relative luminance, 0 to 1, of a CIE lightness, 0 to 100: what the eye
-/// perceives is far from what the LED emits (CIE 15, 1976 L*).
+/// Relative luminance, 0 to 1, of a CIE lightness, 0 to 100: perceived
+/// brightness is far from proportional to the light that the LED emits (CIE 15,
+/// 1976 L*).
 #[must_use]
 pub(super) fn luminance(lightness: f64) -> f64 {
     let lightness = lightness.clamp(0.0, 100.0);

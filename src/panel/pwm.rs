@@ -19,19 +19,20 @@ use std::time::Duration;
 
 use super::settings::Pin;
 
-/// Where the kernel shows its PWM chips.
+/// The folder in which the kernel lists its PWM chips.
 pub(super) const ROOT: &str = "/sys/class/pwm";
 
-/// The end of the device name of the header's PWM block. The base address
-/// before it differs between boards: 3f20c000.pwm on a Zero 2 W.
+/// The end of the device name of the PWM block on the 40-pin header. The base
+/// address before it differs between boards: 3f20c000.pwm on a Zero 2 W.
 const DEVICE: &str = "20c000.pwm";
 
 /// 1 kHz: far above what an eye or a camera sees, and with the block's clock
 /// of 10 MHz or more still 10,000 steps of brightness.
 const PERIOD_NS: u32 = 1_000_000;
 
-/// After the export, udev hands the channel's files to the group gpio. It
-/// does so within some 30 ms; 1 s is what a loaded board is given.
+/// After the export, udev gives the channel's files to the group gpio. That
+/// takes some 30 ms; the program waits at most 1 s, which is enough on a loaded
+/// board.
 const EXPORT_WAIT: Duration = Duration::from_millis(40);
 const EXPORT_WAITS: u32 = 25;
 
@@ -80,8 +81,7 @@ impl Pwm {
         }
     }
 
-    /// Sets the luminance, 0 to 1, which is the share of time that the light
-    /// is on.
+    /// Sets the luminance, 0 to 1, which is the duty cycle.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ fn unexport(chip: &Path, channel: u32) {
     let _ = fs::write(chip.join("unexport"), channel.to_string());
 }
 
-/// The folder of the header's PWM block.
+/// The folder of the PWM block on the 40-pin header.
 fn chip(root: &Path) -> Option<PathBuf> {
     let mut chips: Vec<_> = fs::read_dir(root).ok()?.flatten().map(|entry| entry.path()).collect();
     chips.sort();
@@ -116,7 +116,8 @@ fn chip(root: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Waits for the channel's files, and starts it, dark.
+/// Waits until the channel's files can be written, and enables the channel with
+/// a duty cycle of 0.
 fn enable(folder: &Path, mut sleep: impl FnMut(Duration)) -> io::Result<File> {
     let mut waits = 0;
     let duty = loop {
@@ -131,9 +132,10 @@ fn enable(folder: &Path, mut sleep: impl FnMut(Duration)) -> io::Result<File> {
         }
         waits += 1;
     };
-    // The kernel refuses a duty cycle above the period and any duty cycle
-    // without one: a channel left behind is made dark before its period
-    // changes, and a fresh one refuses that.
+    // The kernel refuses a duty cycle above the period, and any duty cycle
+    // while there is no period. So the duty cycle of a channel that a killed
+    // program left is set to 0 before its period; on a new channel this write
+    // fails and is ignored.
     let _ = duty.write_all_at(b"0\n", 0);
     fs::write(folder.join("period"), PERIOD_NS.to_string())?;
     duty.write_all_at(b"0\n", 0)?;
@@ -151,11 +153,11 @@ pub(crate) mod tests {
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;
 
-    /// A folder that plays /sys/class/pwm on a board.
+    /// A folder that simulates /sys/class/pwm of a board.
     pub(crate) struct Sysfs(pub(crate) TempDir);
 
     impl Sysfs {
-        /// A chip that is not the header's comes first, as a fan's may.
+        /// The first chip is not that of the 40-pin header, as a fan's may be.
         pub(crate) fn with_overlay() -> Self {
             let sysfs = Self::without_overlay();
             for (chip, device) in [("pwmchip0", "1f000a0000.fan"), ("pwmchip1", "3f20c000.pwm")] {
@@ -179,13 +181,14 @@ pub(crate) mod tests {
             self.0.path().join(name)
         }
 
-        /// What a file of the header's chip says: its first line.
+        /// The first line of a file of the 40-pin header's chip.
         pub(crate) fn says(&self, file: &str) -> String {
             let text = fs::read_to_string(self.path("pwmchip1").join(file)).expect("a file");
             text.lines().next().unwrap_or_default().to_owned()
         }
 
-        /// What the kernel and udev do after an export.
+        /// Creates the channel's files, as the kernel and udev do after an
+        /// export.
         pub(crate) fn make_channel(&self, channel: u32) {
             let folder = self.path("pwmchip1").join(format!("pwm{channel}"));
             fs::create_dir_all(&folder).expect("a channel");

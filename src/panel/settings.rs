@@ -1,6 +1,6 @@
 //! Which pins the button and the light are on.
 
-/// A GPIO pin by its BCM number that is free for a button or a light.
+/// A GPIO pin, by its BCM number, that may be used for the button or the light.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pin(u8);
 
@@ -12,11 +12,11 @@ impl Pin {
     ///
     /// # Errors
     ///
-    /// Where the header has no such pin, or the serial port has it.
+    /// When the header has no such pin, or the serial port uses it.
     pub fn new(number: u8) -> Result<Self, String> {
         let port = match number {
             14 | 15 => "TXD and RXD, the wires to the printer, are GPIO 14 and 15",
-            // rppal's flow control takes them whether or not they are wired.
+            // rppal's RTS/CTS flow control would claim both, wired or not.
             16 | 17 => "CTS and RTS, its flow control, are GPIO 16 and 17",
             0..=LAST_PIN => return Ok(Self(number)),
             _ => return Err(format!("not a BCM number from 0 to {LAST_PIN}")),
@@ -38,12 +38,12 @@ impl Pin {
     ///
     /// As [`Pin::new`].
     pub fn parse(text: &str) -> Result<Self, String> {
-        // What is no u8 is no pin either.
+        // Text that is no u8 is no pin either: 255 is refused.
         Self::new(text.parse().unwrap_or(u8::MAX))
     }
 }
 
-/// The pins a visitor meets. Each is optional.
+/// The pins of the button and the light. Each is optional.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// The button's pin.
@@ -53,11 +53,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The pins, if they are two.
+    /// The two pins, which must differ.
     ///
     /// # Errors
     ///
-    /// When one pin is to be both.
+    /// When both are the same pin.
     pub(crate) fn new(button: Option<Pin>, light: Option<Pin>) -> Result<Self, String> {
         match button {
             Some(pin) if light == button => Err(format!(

@@ -1,4 +1,5 @@
-//! The panel on fake pins: its thread on a virtual clock, and its handle.
+//! Tests of the panel on fake pins: of its thread, on a virtual clock, and of
+//! its handle.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
@@ -26,16 +27,17 @@ use crate::life::interrupt::Interrupt;
 #[derive(Clone)]
 struct Board {
     down: Arc<AtomicBool>,
-    /// The luminances that the light was told, in and out.
+    /// A channel with the luminances that were set: `told` is the light's end,
+    /// `shown` the test's.
     told: Sender<f64>,
     shown: Receiver<f64>,
     reset: Arc<AtomicBool>,
 }
 
-/// What a light that has gone says last.
+/// What the fake light sends when it is dropped.
 const GONE: f64 = -1.0;
 
-/// Turns a hang into a failure.
+/// The longest that a test waits: turns a hang into a failure.
 const LIMIT: Duration = Duration::from_secs(240);
 
 impl Default for Board {
@@ -90,12 +92,12 @@ impl Board {
         self.reset.load(Ordering::SeqCst)
     }
 
-    /// What it has shown since the last question.
+    /// What the light has shown since the last call.
     fn shown(&self) -> Vec<f64> {
         self.shown.try_iter().collect()
     }
 
-    /// Waits until it is full on; not if it goes without that.
+    /// Waits until the light is fully on; false if it is dropped before that.
     fn is_full_before_it_goes(&self) -> bool {
         std::iter::from_fn(|| self.shown.recv_timeout(LIMIT).ok())
             .find(|&luminance| luminance == 1.0 || luminance == GONE)
@@ -103,7 +105,7 @@ impl Board {
     }
 }
 
-/// The thread's work on a virtual clock.
+/// The thread's work, on a virtual clock.
 struct Simulated {
     attendant: Attendant,
     asked: Receiver<Asked>,
@@ -118,8 +120,8 @@ impl Simulated {
         Self { attendant, asked, now: Duration::ZERO, wakes: 0 }
     }
 
-    /// Lets `time` pass, waking as the thread would; `sleep` is what it
-    /// does between.
+    /// Lets `time` pass and wakes as often as the thread would; `sleep` is
+    /// called in place of the thread's sleep.
     fn pass(&mut self, time: Duration, sleep: impl Fn()) -> &mut Self {
         let end = self.now + time;
         while self.now < end {
@@ -228,9 +230,9 @@ fn the_thread_wakes_only_for_the_button_and_for_a_light_that_moves() {
     assert_eq!(wakes(Phase::Loading, 0.0), 0);
     assert_eq!(wakes(Phase::Dying, 0.95), 0);
     assert!(wakes(Phase::Fault, 0.0) <= 3);
-    // 100 polls, 25 frames of breath.
+    // 100 polls and 25 frames of the breath each second.
     assert!(wakes(Phase::Armed, 0.0) <= 126, "{}", wakes(Phase::Armed, 0.0));
-    // 50 polls, which most frames share.
+    // 50 polls each second; most frames are due at the same time as a poll.
     assert!(wakes(ALIVE, 0.05) <= 55, "{}", wakes(ALIVE, 0.05));
     assert!(wakes(ALIVE, 0.95) <= 60, "{}", wakes(ALIVE, 0.95));
 }
@@ -251,7 +253,7 @@ fn the_thread_costs_less_than_a_hundredth_of_a_core() {
         let light: Box<dyn Lamp> = Box::new(sysfs.open(18).expect("PWM"));
         let mut simulated = Simulated::with(Pins { light: Some(light), ..Board::default().pins() });
         let before = cpu();
-        // Falling asleep and waking up belong to the cost.
+        // Real sleeps, because going to sleep and waking are part of the cost.
         let sleep = || thread::park_timeout(Duration::from_nanos(1));
         simulated.enter(phase, fill).pass(time, sleep);
         let share = (cpu() - before).div_duration_f64(time);
@@ -293,7 +295,7 @@ fn a_fault_keeps_its_words_and_blinks_until_it_was_said() {
     assert_eq!((format!("{shown}").as_str(), board.is_reset()), ("no more", false));
     let end = thread::spawn(move || drop(shown));
     assert!(board.is_full_before_it_goes());
-    // A signal ends the blinks before their time.
+    // A signal ends the blinks early.
     drop(raise);
     end.join().expect("an end");
     assert!(board.is_reset());
@@ -350,7 +352,7 @@ fn a_press_is_waited_for_until_a_signal_comes() {
 
 #[test]
 fn a_press_on_the_real_thread_begins_a_life() {
-    /// Down from its 20th look on: after it was seen up.
+    /// Down only after 20 polls, so that it was seen up before.
     struct Late(u32);
     impl Contact for Late {
         fn is_down(&mut self) -> bool {

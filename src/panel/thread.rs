@@ -1,4 +1,4 @@
-//! The panel's thread: it polls the button and moves the light.
+//! The panel's thread: it polls the button and sets the light.
 //!
 //! One thread owns the pins and resets them when it ends, however the life
 //! ended. It sleeps until the light has to change or the button has to be
@@ -72,7 +72,8 @@ pub(crate) enum Asked {
     Slip,
 }
 
-/// Where the piece is, which decides what the light shows and the button means.
+/// The phase of the piece, which decides what the light shows and what the
+/// button means.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Phase {
     Loading,
@@ -102,7 +103,8 @@ impl Gauge {
     }
 }
 
-/// The thread: follows the phases, and sleeps as long as it can.
+/// The loop of the thread: enters each phase that arrives, does what is due,
+/// and sleeps in between. Returns once the sender of the phases is dropped.
 pub(super) fn attend(mut attendant: Attendant, phases: &Receiver<Phase>) {
     let start = Instant::now();
     loop {
@@ -131,7 +133,7 @@ pub(super) struct Attendant {
     phase: Phase,
     pub(super) gauge: Arc<Gauge>,
     asked: Sender<Asked>,
-    /// When the light was stepped last, and when it is due.
+    /// When the light was stepped last, and when its next step is due.
     stepped: Duration,
     step_due: Option<Duration>,
     poll_due: Duration,
@@ -165,8 +167,8 @@ impl Attendant {
         });
     }
 
-    /// Does what is due at the time `now`; returns how long there is nothing
-    /// to do, `None` until the next phase.
+    /// Does what is due at the time `now`. Returns the time until something is
+    /// due again; `None` if nothing is before the next phase.
     pub(super) fn tick(&mut self, now: Duration) -> Option<Duration> {
         let poll = self.attend_button(now);
         let step = self.attend_light(now);

@@ -21,8 +21,8 @@ pub(crate) const DOTS_PER_MM: u32 = 8;
 /// Dot rows of a character, font A.
 pub(crate) const CHARACTER_ROWS: u32 = 24;
 
-/// Dot rows of white below a line: with 28 rows, 3.5 mm, to a line the text is
-/// still upright and open, and 8 KB of English fit in 1.2 m.
+/// Blank dot rows below a line. With 28 rows (3.5 mm) for a line the text is
+/// still easy to read, and 8 KB of English fit on 1.2 m of paper.
 pub(crate) const SPACING_ROWS: u32 = 4;
 
 /// Time for a sleeping printer to wake.
@@ -40,11 +40,11 @@ const CP437_HIGH: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ
                           αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■";
 
 const LINE_FEED: u8 = b'\n';
-/// Wakes a sleeping printer; is a blank to one that is awake.
+/// Wakes a sleeping printer; one that is awake prints a blank.
 const WAKE: u8 = 0xFF;
-/// `ESC 8 n1 n2`: sleep after that many seconds; 0 is never.
+/// `ESC 8 n1 n2`: the seconds after which the printer sleeps; 0 is never.
 const NEVER_SLEEP: [u8; 4] = [0x1B, b'8', 0, 0];
-/// `ESC @`: reset, and empty the line that was begun.
+/// `ESC @`: reset, and discard the line that was begun.
 const RESET: [u8; 2] = [0x1B, b'@'];
 /// `FS .`: leave the Chinese mode that these printers wake in, where two bytes
 /// from 0x80 on are one character.
@@ -60,7 +60,7 @@ const BOLD: [u8; 2] = [0x1B, b'E'];
 /// `GS ! n`: width - 1 in the high four bits, height - 1 in the low ones.
 const SIZE: [u8; 2] = [0x1D, b'!'];
 const DOUBLE: u8 = 0x11;
-/// `ESC J n`: print what there is, and feed n dot rows.
+/// `ESC J n`: print the line that was begun, and feed n dot rows.
 const FEED: [u8; 2] = [0x1B, b'J'];
 /// `ESC 7 n1 n2 n3`: heating dots, time, interval.
 const HEAT: [u8; 2] = [0x1B, b'7'];
@@ -69,7 +69,7 @@ const HEAT: [u8; 2] = [0x1B, b'7'];
 /// for them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chunk {
-    /// What is sent.
+    /// The bytes to send.
     pub bytes: Vec<u8>,
     /// How many of the last bytes follow the line feed: the printer reads them
     /// only after the line is printed.
@@ -96,7 +96,7 @@ pub(crate) struct Style {
 /// The operands of `ESC 7`. Some firmware (2.16) prints them as text instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heat {
-    /// Dots heated at once, in eights less one.
+    /// Dots heated at once, in units of 8, minus 1.
     dots: u8,
     /// Heating time, in 10 µs.
     time: u8,
@@ -196,11 +196,11 @@ pub(crate) fn feed(rows: u8) -> Chunk {
 /// is answered depends on the firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Query {
-    /// `DLE EOT 4`, answered at once.
+    /// `DLE EOT 4`, answered as soon as it arrives.
     RealTime,
-    /// `ESC v 0`, answered in its turn.
+    /// `ESC v 0`, answered after everything that was sent before it.
     Sensor,
-    /// `GS r 1`, answered in its turn.
+    /// `GS r 1`, answered after everything that was sent before it.
     Status,
 }
 
@@ -208,7 +208,7 @@ impl Query {
     /// All of them, the best first.
     pub(crate) const ALL: [Self; 3] = [Self::RealTime, Self::Sensor, Self::Status];
 
-    /// The question.
+    /// The bytes of the query.
     #[must_use]
     pub(crate) fn bytes(self) -> [u8; 3] {
         match self {
@@ -218,12 +218,12 @@ impl Query {
         }
     }
 
-    /// Whether `reply` says that there is paper; `None` where it is no reply
-    /// to this question.
+    /// Whether `reply` says that there is paper; `None` if it is no reply to
+    /// this query.
     #[must_use]
     pub(crate) fn has_paper(self, reply: u8) -> Option<bool> {
-        // Bits that are fixed in a reply, their values, and those that say
-        // that the paper has ended.
+        // The bits that are fixed in a reply, their values, and the bits that
+        // report the end of the paper.
         let (fixed, values, end) = match self {
             Self::RealTime => (0b1001_0011, 0b0001_0010, 0b0110_0000),
             Self::Sensor | Self::Status => (0b1001_0000, 0, 0b0000_1100),
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn the_commands_are_those_of_python_escpos() {
-        // What `Dummy` of python-escpos 3.1 puts out: see
+        // The output of `Dummy` of python-escpos 3.1: see
         // tests/it/paper/python_escpos.py, which prints these lines.
         let has =
             |chunk: &Chunk, bytes: &[u8]| chunk.bytes.windows(bytes.len()).any(|window| window == bytes);
@@ -371,8 +371,8 @@ mod tests {
         assert_eq!(Query::Status.has_paper(0x90), None);
     }
 
-    /// The bytes of a line's text, its commands taken off; fails on any byte
-    /// that is neither a command of a line nor printable.
+    /// The bytes of a line's text without the commands; fails on any byte that
+    /// is neither a command of a line nor printable.
     fn text_of(mut bytes: &[u8]) -> Vec<u8> {
         let mut text = Vec::new();
         let mut ended = false;

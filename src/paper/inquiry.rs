@@ -1,4 +1,4 @@
-//! Asking the printer for paper, and what its replies mean.
+//! Asks the printer whether it has paper, and evaluates its replies.
 
 use std::time::Duration;
 

@@ -13,9 +13,9 @@
 //! | [`escpos`] | lines to the printer's bytes; knows its commands |
 //! | [`printer`] | the queue to the printer thread, and how a receipt begins and ends |
 //! | [`press`] | the printer thread's work: pace, deadlines, when the printer is lost |
-//! | [`pace`] | when the printer can take more |
-//! | [`inquiry`] | asking the printer for paper |
-//! | [`port`] | what the thread needs of a port and of a clock |
+//! | [`pace`] | when the printer can accept more bytes |
+//! | [`inquiry`] | asks the printer whether it has paper |
+//! | [`port`] | the traits of a port and a clock, as the printer thread uses them |
 //! | [`serial`] | the serial port |
 
 pub(crate) mod escpos;

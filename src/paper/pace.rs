@@ -27,7 +27,7 @@ pub(crate) const LINE_MILLIS: u64 = LINE_MICROS.div_ceil(1000);
 /// Bytes that a printer buffers while it prints a line. The manuals of these
 /// mechanisms give no figure; 40 is the smallest input buffer that Epson's
 /// receipt printers can be switched to (TM-U200, DIP switch 1-2). A line of 32
-/// ASCII characters fits; a longer one waits until the paper stands still.
+/// ASCII characters fits; a longer one is sent only when the printer is idle.
 pub(crate) const INPUT_BUFFER: usize = 40;
 
 /// Bits on the wire for a byte, 8N1.

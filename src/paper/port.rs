@@ -41,7 +41,7 @@ pub(super) trait Clock {
     fn sleep(&self, time: Duration);
 }
 
-/// The system's monotonic clock, from its making on.
+/// The system's monotonic clock, counted from the given moment.
 pub(super) struct SystemClock(pub(super) Instant);
 
 impl Clock for SystemClock {

@@ -17,8 +17,8 @@ use super::port::{Clock, Port};
 /// A printer that accepts no byte for this long is lost.
 const NO_PROGRESS: Duration = Duration::from_secs(10);
 
-/// When the last bytes of an interrupted receipt must have left, of the 3 s that
-/// it has: the rest is for the paper.
+/// An interrupted receipt has 3 s. Its last bytes must be sent within this
+/// time; the rest is left for printing them.
 const LAST_BYTES: Duration = Duration::from_millis(2800);
 
 /// Pause before a port that accepts nothing is tried again. That is rare:
@@ -45,12 +45,13 @@ pub(super) enum Message {
     End(Vec<Chunk>),
 }
 
-/// Asks the thread to come to an end soon.
+/// Asks the thread to end the receipt early.
 #[derive(Debug)]
 pub(super) struct BreakOff {
-    /// When it was given: the thread may be in the middle of a line then.
+    /// When the request was made: the thread may be busy with a line and see it
+    /// later.
     pub(super) asked: Instant,
-    /// Lines behind those in the queue; printed as far as there is time.
+    /// Lines that follow those in the queue; printed as far as there is time.
     pub(super) rest: Vec<Chunk>,
     /// Printed in any case.
     pub(super) closing: Vec<Chunk>,
@@ -65,7 +66,8 @@ pub(super) enum Printed {
     CutOff,
 }
 
-/// The printer's side of the queue: lines to a port, no faster than the paper.
+/// The printer thread's side of the queue: sends lines to the port, no faster
+/// than the printer prints them.
 pub(super) struct Press<P, C> {
     pub(super) port: P,
     pub(super) clock: C,
@@ -80,9 +82,9 @@ pub(super) struct Press<P, C> {
 }
 
 impl<P: Port, C: Clock> Press<P, C> {
-    /// Prints `header` and what is queued, until the end is. An error says why
-    /// the printer is lost; unsent bytes are discarded, so that nothing stale
-    /// is printed when it comes back.
+    /// Prints `header` and then the queued lines, until [`Message::End`]. An
+    /// error says why the printer is lost; unsent bytes are discarded, so that
+    /// nothing stale is printed when it comes back.
     pub(super) fn print(
         &mut self,
         header: Vec<Chunk>,

@@ -58,7 +58,7 @@ pub struct Settings {
     pub baud: u32,
     /// Characters in a line.
     pub columns: usize,
-    /// Time the paper needs for a line of text; zero trusts the port's own
+    /// Time the printer needs for a line of text; zero relies on the port's own
     /// flow control.
     pub line: Duration,
     /// Sent only if given.
@@ -68,8 +68,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Looks at the device before anything else is done; one that is absent
-    /// is warned about.
+    /// Checks the device before anything else is done, and warns if it is
+    /// absent.
     ///
     /// # Errors
     ///
@@ -84,17 +84,17 @@ impl Settings {
 
 /// How a receipt begins.
 enum Heading {
-    /// With the header of a life, which is counted.
+    /// With the header of a life; the life is counted.
     Life,
     /// With these lines.
     Slip(Vec<Line>),
 }
 
-/// A receipt that is being printed. Dropped without an end it stays cut off,
-/// and the next one begins with a gap.
+/// A receipt that is being printed. If it is dropped before its end, it stays
+/// cut off, and the next one begins with a gap.
 #[derive(Debug)]
 pub struct Printer {
-    /// `None` once nobody takes lines any more.
+    /// `None` once the printer thread takes no more lines.
     queue: Option<Sender<Message>>,
     break_off: Sender<BreakOff>,
     /// Closes when the thread is done.
@@ -112,8 +112,8 @@ pub struct Printer {
 
 impl Printer {
     /// Begins the receipt of a life on a thread of its own: takes the life's
-    /// number from `lives` and prints the header. A printer that is not there
-    /// is lost, and `lost` says so.
+    /// number from `lives` and prints the header. A printer that is absent
+    /// counts as lost, and `lost` is set.
     #[must_use]
     pub fn begin(settings: &Settings, lives: Option<Lives>, lost: &Lost, interrupt: &Interrupt) -> Self {
         Self::start(settings, lives, lost, interrupt, Heading::Life)
@@ -202,14 +202,15 @@ impl Printer {
         }
     }
 
-    /// Time that the generator waited for the paper.
+    /// Time that the generator waited for the printer.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// Prints the death and waits until it is on paper and fed, at most 30 s;
-    /// a signal leaves it 3 s.
+    /// Prints the death and waits until it is printed and the paper is fed, at
+    /// most 30 s; after a signal, at most 3 s each to queue the end and to
+    /// print it.
     pub fn finish(mut self, summary: &Summary) {
         let mut lines = std::mem::take(&mut self.rest);
         self.thought.finish(&mut lines);
@@ -236,8 +237,8 @@ impl Printer {
         self.leave();
     }
 
-    /// Ends the receipt of a life that was broken off: as much of the thought
-    /// as the time allows, a rule, and `why`; within 3 s.
+    /// Ends the receipt of a life that did not reach the death, within 3 s:
+    /// prints as much of the text as the time allows, a rule, and `why`.
     pub fn break_off(mut self, why: &str) {
         let mut rest = std::mem::take(&mut self.rest);
         self.thought.finish(&mut rest);
@@ -256,8 +257,9 @@ impl Printer {
 }
 
 impl Listener for Printer {
-    /// Paper is no reason to end a life: see [`Printer::text`]. The last line
-    /// waits for what follows it on the receipt.
+    /// Never fails, since a lost printer does not end the life; see
+    /// [`Printer::text`]. The last, unfinished line is printed by
+    /// [`Printer::finish`] or [`Printer::break_off`].
     fn token(&mut self, text: &str, _: Fill) -> Result<(), Ending> {
         self.text(text);
         Ok(())
@@ -302,8 +304,8 @@ impl Job {
         }
     }
 
-    /// The first bytes. Keeps in the record of lives that a receipt is open,
-    /// if there is a printer for it.
+    /// The bytes before the text. Counts the life in the record of lives and,
+    /// if the printer is `there`, notes that its receipt is open.
     fn header(&self, there: bool) -> Vec<Chunk> {
         let is_life = matches!(self.heading, Heading::Life);
         // If it is not known whether the last receipt was cut off, a gap is

@@ -16,10 +16,11 @@ use crate::state::folder::StateFolder;
 use crate::state::lives::{Lives, Record};
 use crate::text::stderr::{say, warn};
 
-/// Columns of a slip where there is no printer.
+/// Columns of a slip that is written to stderr, without a printer.
 const TERMINAL_COLUMNS: usize = 80;
 
-/// The printer that was asked for, if any, and where its lives are counted.
+/// The printer, if one was asked for, and the record in which lives are
+/// counted.
 #[derive(Debug)]
 pub(crate) struct Paper {
     settings: Option<Settings>,
@@ -30,7 +31,7 @@ pub(crate) struct Paper {
 
 impl Paper {
     /// Checks the device and the state folder before anything else is done. A
-    /// device that is merely absent is warned about.
+    /// device that is merely absent causes only a warning.
     ///
     /// # Errors
     ///
@@ -43,7 +44,8 @@ impl Paper {
         if let Some(settings) = &settings {
             settings.check()?;
         }
-        // A life on a terminal is not counted: nobody would be shown the number.
+        // Without printer and button, lives are not counted: the number would
+        // never be shown.
         let counts = settings.is_some() || has_button;
         let lives = if counts { Lives::open(folder) } else { None };
         Ok(Self { settings, lives })
@@ -104,13 +106,14 @@ impl Receipt {
         self.printer.is_some()
     }
 
-    /// Time that the generator waited for the paper.
+    /// Time that the generator waited for the printer.
     #[must_use]
     pub(crate) fn waited(&self) -> Duration {
         self.printer.as_ref().map_or(Duration::ZERO, Printer::waited)
     }
 
-    /// Ends the receipt with the death, on paper and fed.
+    /// Ends the receipt with the death, waits until it is printed, and keeps
+    /// the life's rate in the record.
     pub(crate) fn finish(self, summary: &Summary) {
         if let Some(printer) = self.printer {
             printer.finish(summary);
@@ -121,7 +124,7 @@ impl Receipt {
         }
     }
 
-    /// Ends the receipt of a life that was broken off.
+    /// Ends the receipt of a life that did not reach the death.
     pub(crate) fn break_off(self, why: &str) {
         if let Some(printer) = self.printer {
             printer.break_off(why);

@@ -1,4 +1,5 @@
-//! What a receipt says: header, thought, death. Text in, lines out.
+//! The content of a receipt: header, thought (the generated text), death. Text
+//! in, lines out.
 
 use super::escpos::{Chunk, Style, feed, fold, line};
 use crate::life::ending;
@@ -32,7 +33,7 @@ pub enum Line {
     Bold(String),
     /// A name at the left and its value at the right.
     Row(String, String),
-    /// A share of 1 as a bar from edge to edge.
+    /// A share, 0 to 1, as a bar from edge to edge.
     Bar(f64),
     /// A rule from edge to edge.
     Rule,
@@ -51,9 +52,9 @@ pub struct Summary {
     pub context_size: u32,
     /// Seconds from the birth to the last token.
     pub seconds: f64,
-    /// Tokens spoken a second, the waits for the paper left out.
+    /// Tokens generated a second, without the waits for the printer.
     pub rate: f64,
-    /// The seed, where dice were used.
+    /// The seed, if the sampling was random.
     pub seed: Option<u32>,
 }
 
@@ -85,13 +86,13 @@ pub fn death(summary: &Summary) -> Vec<Line> {
     lines
 }
 
-/// The lines after a thought that something else than the death ended.
+/// The lines after the thought of a life that did not end in the death.
 #[must_use]
 pub fn broken_off(why: &str) -> Vec<Line> {
     vec![Line::Rule, Line::Text(why.to_owned()), Line::Tear]
 }
 
-/// `lines` as a printer of `columns` columns prints them.
+/// The chunks that print `lines` on a printer of `columns` columns.
 #[must_use]
 pub fn typeset(lines: &[Line], columns: usize) -> Vec<Chunk> {
     let mut chunks = Vec::new();
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn eight_kilobytes_of_english_take_less_than_1200_mm() {
-        // Prose as ember read it, all of its corpus in turn.
+        // Prose from the corpus that ember was trained on.
         let english = concat!(
             include_str!("../../models/ember/corpus/boredom.txt"),
             include_str!("../../models/ember/corpus/box.txt"),

@@ -27,11 +27,12 @@ pub(crate) struct Serial(Uart);
 
 impl Serial {
     /// Opens the port. With `flow`, XON and XOFF from the printer are obeyed;
-    /// without, noise on a wire that leads nowhere cannot stop anything.
+    /// without it, noise on an RX line that is not connected cannot hold the
+    /// port.
     ///
     /// # Errors
     ///
-    /// When the device is missing, or is no serial port.
+    /// When the device is absent, or is no serial port.
     pub(crate) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Self> {
         let mut uart = Uart::with_path(path, baud, Parity::None, 8, 1).map_err(io_error)?;
         if flow {
@@ -55,7 +56,8 @@ impl Port for Serial {
     }
 
     fn discard(&mut self) {
-        // rppal's flush throws the queue away. A port that is gone has none.
+        // rppal's `flush` discards the output queue. It fails only on a device
+        // that is gone, and so has no queue.
         let _ = self.0.flush(Queue::Output);
     }
 }
@@ -67,13 +69,12 @@ fn io_error(error: uart::Error) -> io::Error {
     }
 }
 
-/// Whether there is a serial device at `path`; one that is merely absent is
-/// no error.
+/// Whether there is a serial device at `path`; an absent device is no error.
 ///
 /// # Errors
 ///
-/// When there is something else, when it may not be opened, and when the
-/// system's console is on it. The words say what to do.
+/// When `path` is something else, when it may not be opened, and when the
+/// system's console is on it. The message says what to do.
 pub(crate) fn check(path: &Path) -> Result<bool> {
     let file_type = match fs::metadata(path) {
         Ok(metadata) => metadata.file_type(),
@@ -104,7 +105,7 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)
 }
 
-/// Whether an error says that the device is not there, or not any more.
+/// Whether an error says that the device is absent, or was removed.
 fn is_absent(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     error.kind() == ErrorKind::NotFound || matches!(code, Some(libc::ENXIO | libc::ENODEV | libc::EIO))
@@ -121,7 +122,8 @@ fn refused(path: &Path, error: &io::Error) -> anyhow::Error {
     anyhow!("cannot open printer {path:?}: {error}; {next}")
 }
 
-/// What keeps the system's console on the device at `path`, as told by `proc`.
+/// What keeps the system's console on the device at `path`: a kernel option or
+/// a process, as read from `proc`, which is /proc. `None` if nothing does.
 fn console_on(path: &Path, proc: &Path) -> Option<String> {
     let device = fs::canonicalize(path).ok()?;
     let is_device =
@@ -148,7 +150,8 @@ fn is_getty_on(process: &Path, is_device: impl Fn(&str) -> bool) -> bool {
     let command = String::from_utf8_lossy(&command);
     let mut words = command.split('\0').filter(|word| !word.is_empty());
     let program = words.next().and_then(|program| program.rsplit('/').next()).unwrap_or_default();
-    // agetty shows itself as `/sbin/agetty …`, a login that waits as `-`.
+    // agetty's command line is `/sbin/agetty [options] TTY TERM`. If its TTY is
+    // `-`, standard input, it names no device.
     program.ends_with("getty") && words.any(|word| !word.starts_with('-') && is_device(word))
 }
 

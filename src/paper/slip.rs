@@ -1,24 +1,25 @@
-//! What the technician's slip says: the lives so far and the board's health.
+//! The content of the technician's slip: version, lives so far, model, prompt,
+//! and the board's health.
 
 use crate::board::health::Health;
 use crate::text::wrap::Wrapper;
 
-/// What the technician's slip says beside the board's health.
+/// The content of the technician's slip, without the board's health.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slip<'a> {
-    /// Lives so far, where they are counted.
+    /// Lives so far, if they are counted.
     pub lives: Option<u64>,
     /// The model's name.
     pub model: &'a str,
     /// The whole prompt; the slip shows its first words.
     pub prompt: &'a str,
-    /// Tokens a second of the last life, where it is known.
+    /// Tokens a second of the last life, if known.
     pub rate: Option<f64>,
 }
 
-/// Columns of a fact's name.
+/// The width of the column of names, in characters.
 const NAME: usize = 12;
-/// The most lines that a fact takes.
+/// The most lines for one value.
 const LINES: usize = 2;
 const NOT_KNOWN: &str = "not known";
 

@@ -1,4 +1,4 @@
-//! The printer thread on a printer in virtual time.
+//! Tests of the printer thread with a simulated printer, in virtual time.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -21,30 +21,32 @@ const BAUD: u32 = 9600;
 const LINE: Duration = Duration::from_micros(728_400);
 const FOREVER: Duration = Duration::MAX;
 
-/// A printer and its wire in virtual time: bytes leave at the baud rate,
-/// wait in a buffer while the paper moves, and are lost where it is full.
+/// A printer and its serial line in virtual time: bytes arrive at the baud rate
+/// and wait in the input buffer while the paper moves; those that arrive while
+/// it is full are counted as overruns.
 #[derive(Debug)]
 struct Fake {
     now: Duration,
-    /// In the kernel, not on the wire.
+    /// Written to the kernel, not yet sent.
     unsent: VecDeque<u8>,
     wire_free: Duration,
-    /// Arrived, not taken in.
+    /// The input buffer: arrived, not yet processed.
     buffer: VecDeque<u8>,
     paper_free: Duration,
     printed: Vec<u8>,
     overruns: usize,
-    /// Times of XOFF and of XON.
+    /// When XOFF and XON arrive.
     held: (Duration, Duration),
     gone_at: Duration,
-    /// Replies to `DLE EOT 4` from each time on.
+    /// The reply to `DLE EOT 4` from each time on.
     replies: Vec<(Duration, u8)>,
     answers: VecDeque<u8>,
     noise: bool,
 }
 
 impl Fake {
-    /// From event to event: a byte arrives, or the paper stands still.
+    /// Moves the time on to `to`, from event to event: a byte arrives, or the
+    /// paper stops.
     fn advance(&mut self, to: Duration) {
         let byte_time = Duration::from_nanos(10_000_000_000 / u64::from(BAUD));
         while self.now < to {
@@ -186,7 +188,7 @@ fn a_printer_without_flow_control_is_never_overrun() {
         let fake = fake();
         assert_eq!(print(&fake, LINE, replies, 300), Ok(Printed::Whole));
         assert_eq!((fake.0.borrow().overruns, printed_lines(&fake)), (0, 300));
-        // The paper hardly ever waits for the wire.
+        // The printer hardly ever waits for the next line.
         let time = fake.0.borrow().now;
         assert!(time < (LINE + Duration::from_millis(10)) * 302, "{time:?}");
     }
@@ -269,8 +271,9 @@ fn a_printer_that_never_answers_is_asked_in_three_ways_and_then_no_more() {
     }
 }
 
-/// Breaks a receipt off after `time` of a life that is `ahead` lines ahead
-/// of its paper; returns when the last byte had left, and what is printed.
+/// Breaks a receipt off while `ahead` lines are in the queue and `rest` more
+/// follow them. Returns the time until the last byte was sent, and what is
+/// printed.
 fn broken_off(ahead: usize, rest: usize) -> (Duration, String) {
     let fake = fake();
     let mut press = press(&fake, Duration::from_millis(LINE_MILLIS), false);

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 pub(crate) struct StateFolder(PathBuf);
 
 impl StateFolder {
-    /// The directory that was named, else `$STATE_DIRECTORY` (systemd's),
-    /// else `$XDG_STATE_HOME/torment-nexus`, else
-    /// `~/.local/state/torment-nexus`. `None` where there is no home either.
+    /// The directory that was named, else `$STATE_DIRECTORY` (systemd's), else
+    /// `$XDG_STATE_HOME/torment-nexus`, else `~/.local/state/torment-nexus`.
+    /// `None` if `$HOME` is unset too.
     #[must_use]
     pub(crate) fn locate(named: Option<&Path>) -> Option<Self> {
         Self::locate_in(named, |variable| env::var_os(variable).filter(|value| !value.is_empty()))
@@ -22,7 +22,7 @@ impl StateFolder {
             return Some(Self(named.to_owned()));
         }
         if let Some(given) = variable("STATE_DIRECTORY") {
-            // systemd lists several with colons between them.
+            // systemd separates several folders with colons; the first is used.
             let first = env::split_paths(&given).next()?;
             return Some(Self(first));
         }
@@ -32,7 +32,7 @@ impl StateFolder {
         state.or_else(home).map(|state| Self(state.join("torment-nexus")))
     }
 
-    /// Where it is.
+    /// The path of the folder.
     #[must_use]
     pub(crate) fn path(&self) -> &Path {
         &self.0

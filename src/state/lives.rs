@@ -14,23 +14,25 @@ use super::folder::StateFolder;
 use super::replace::replace;
 use crate::text::stderr::warn;
 
-/// The file, and the one whose lock keeps two processes apart.
+/// The record, and the file that a process locks while it changes the record.
 const FILE: &str = "lives";
 const LOCK: &str = "lives.lock";
 
-/// The most that is read of the file, in bytes: it has three short lines.
+/// At most so many bytes of the file are parsed: a record has three short
+/// lines.
 const MAX_LENGTH: usize = 4096;
 
-/// A change takes the lock for as long as an SD card takes to write a page.
+/// How often, and after what pause, the lock is tried. A process holds it only
+/// for the time that an SD card takes to write a page.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// What is kept.
+/// The content of the record.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {
     /// Lives begun so far; the number of the last one.
     pub lives: u64,
-    /// Whether a receipt was begun that has no end.
+    /// Whether a receipt was begun that was not printed to its end.
     pub receipt_open: bool,
     /// Tokens a second of the last life that ended in the death.
     pub rate: Option<f64>,
@@ -46,8 +48,8 @@ impl Record {
         text
     }
 
-    /// `None` if the text is no such record. Unknown lines, of later versions,
-    /// are ignored.
+    /// `None` if the text is no such record. Lines with an unknown name, which
+    /// a later version may write, are ignored.
     fn from_text(text: &str) -> Option<Self> {
         let mut record = Self::default();
         let mut lives = None;
@@ -75,8 +77,8 @@ impl Lives {
         Self(folder.to_owned())
     }
 
-    /// The record in `folder`, if there is one and the record can be kept
-    /// there; warns where not.
+    /// The record in `folder`; `None`, with a warning, if there is no folder or
+    /// the record cannot be kept there.
     #[must_use]
     pub(crate) fn open(folder: Option<&StateFolder>) -> Option<Self> {
         let Some(folder) = folder else {
@@ -91,12 +93,13 @@ impl Lives {
         Some(lives)
     }
 
-    /// Makes the directory where it is missing, and sees whether the record
-    /// can be kept there.
+    /// Creates the directory if it is missing, and checks that the record can
+    /// be kept there.
     ///
     /// # Errors
     ///
-    /// When it cannot; the words name the directory and the next step.
+    /// When it cannot be kept there; the message names the directory and the
+    /// next step.
     pub fn check(&self) -> Result<()> {
         self.lock().map(drop)
     }
@@ -106,7 +109,7 @@ impl Lives {
     ///
     /// # Errors
     ///
-    /// When the file is there and cannot be read.
+    /// When the file exists and cannot be read.
     pub fn read(&self) -> Result<Record> {
         let path = self.0.join(FILE);
         let bytes = match fs::read(&path) {
@@ -123,8 +126,8 @@ impl Lives {
         }))
     }
 
-    /// Changes the record and returns the new one. Two processes change it one
-    /// after the other.
+    /// Changes the record and returns the new one. The lock makes two processes
+    /// change it one after the other.
     ///
     /// # Errors
     ///

@@ -1,23 +1,24 @@
-//! A file's new content, whole or not at all: a power cut leaves the old file or
-//! the new one.
+//! Replaces a file atomically: a power cut leaves either the old file or the
+//! new one.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Replaces the file at `path` with `parts`, one after the other: written to
-/// `path` + `.new`, fsynced and renamed.
+/// Replaces the file at `path`: writes `parts`, one after the other, to a file
+/// with `.new` added to its name, fsyncs that file and renames it to `path`.
 ///
 /// # Errors
 ///
-/// When it cannot be written; the old file is still there then, and nothing
-/// beside it.
+/// When it cannot be written, or the rename or an fsync fails. The `.new` file
+/// is then removed, and the old file is still there, unless it was the fsync
+/// after the rename that failed.
 pub(crate) fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let aside = beside(path);
     let replaced = write(&aside, parts).and_then(|()| put_in_place(&aside, path));
     if replaced.is_err() {
-        // Half a file is of no use, and may be what filled the disk.
+        // A partly written file is useless, and may be what filled the disk.
         let _ = fs::remove_file(&aside);
     }
     replaced
@@ -28,7 +29,7 @@ pub(crate) fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// When the system does not let it.
+/// When the rename or the fsync fails.
 pub(crate) fn put_in_place(aside: &Path, path: &Path) -> io::Result<()> {
     fs::rename(aside, path)?;
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -73,7 +74,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("file");
         replace(&path, &[b"old"]).expect("written");
-        // A folder in the way of the file that is written aside.
+        // A folder at the path of the `.new` file, so that it cannot be
+        // written.
         fs::create_dir_all(beside(&path).join("x")).expect("a folder");
         assert!(replace(&path, &[b"new"]).is_err());
         assert_eq!(fs::read_to_string(&path).expect("the old one"), "old");

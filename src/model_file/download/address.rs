@@ -1,17 +1,19 @@
-//! Web addresses: what is one, what of it may be shown, and where a redirect leads.
+//! Web addresses: parses them, cuts off what must not be logged, and resolves
+//! redirects.
 
 use anyhow::{Result, anyhow, bail, ensure};
 use ureq::http::Uri;
 
-/// An http or https address without a password in it, which would end up in
-/// logs.
+/// Parses an http or https address. One with a user name or a password is
+/// refused, because it would end up in logs.
 ///
 /// # Errors
 ///
-/// When it is none.
+/// When `text` is no such address.
 pub fn web_address(text: &str) -> Result<Uri> {
     let shown = shown(text);
-    // The parser's own words may quote the text.
+    // The parser's own message is left out: it may quote the text, and so a
+    // secret.
     let address: Uri = text
         .parse()
         .map_err(|_| anyhow!("{shown:?} is not an address; give one that begins with https://"))?;
@@ -36,11 +38,12 @@ pub fn shown(address: &str) -> &str {
     if address.contains('@') { "the address" } else { address }
 }
 
-/// Refuses addresses whose last part is no file, and returns that part.
+/// Returns the last part of the address's path, which must be the name of a
+/// GGUF file.
 ///
 /// # Errors
 ///
-/// When the path does not end in the name of a GGUF file.
+/// When it is not.
 pub fn file_name(address: &Uri) -> Result<&str> {
     match address.path().rsplit('/').next() {
         Some(name) if name.len() > ".gguf".len() && name.ends_with(".gguf") => Ok(name),
@@ -51,8 +54,8 @@ pub fn file_name(address: &Uri) -> Result<&str> {
     }
 }
 
-/// Scheme, host and port are the same: what a token given to one may be shown
-/// to.
+/// Whether scheme, host and port are the same: only then may the token for one
+/// be sent to the other.
 pub(super) fn same_origin(one: &Uri, other: &Uri) -> bool {
     let port = |uri: &Uri| uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
     one.scheme() == other.scheme() && host(one).eq_ignore_ascii_case(host(other)) && port(one) == port(other)
@@ -64,7 +67,8 @@ pub fn host(address: &Uri) -> &str {
     address.host().unwrap_or_default()
 }
 
-/// Where `location`, absolute or not, leads from `base`.
+/// Resolves the `location` of a redirect, absolute or relative, against the
+/// address `base` that was requested.
 pub(super) fn join(base: &Uri, location: &str) -> Result<Uri> {
     let scheme = base.scheme_str().unwrap_or("https");
     let authority = base.authority().map_or("", |authority| authority.as_str());

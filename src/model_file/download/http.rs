@@ -1,5 +1,5 @@
-//! One HTTP GET: token, redirects, time limits. With `address.rs` the only user
-//! of ureq.
+//! One HTTP GET: token, redirects, time limits. The only file that sends
+//! requests with ureq; others use its `Uri`.
 //!
 //! Redirects are followed here and not by ureq, because Hugging Face sends a
 //! file's sha256 with the redirect and not with the final answer, and because
@@ -28,23 +28,25 @@ const HUB: &str = "https://huggingface.co";
 /// browsers' order of magnitude; Hugging Face takes one or two.
 const MAX_REDIRECTS: usize = 10;
 
-/// The sha256 of a file that Hugging Face keeps elsewhere, in quotes.
+/// The header that holds, in quotes, the sha256 of a file that Hugging Face
+/// stores on another server.
 const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 
 /// Time limits for the network. A working connection stays within all of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// For the name lookup, the connection, and each single read.
+    /// For the name lookup, for connecting, for the response's header, and for
+    /// each read and write.
     pub silence: Duration,
-    /// The time over which a body's speed is judged.
+    /// The time over which a body's speed is measured.
     pub window: Duration,
-    /// The fewest bytes a body must bring in each window.
+    /// The fewest bytes of a body that must arrive in each window.
     pub least: u64,
     /// The pause before the second try; it doubles before each further one.
     pub pause: Duration,
-    /// The longest that a server may ask to be left alone.
+    /// The longest pause that a server may ask for with `Retry-After`.
     pub longest_pause: Duration,
-    /// How often a body that breaks off is asked for again.
+    /// The number of tries in all, the first one included.
     pub tries: u32,
 }
 
@@ -64,12 +66,12 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// The pause before a file is asked for again, for which `asked` is asked,
-    /// after `tries` tries of which the last ended because of `why`.
+    /// The pause before the file is requested again, which is `asked`, after
+    /// `tries` tries, the last of which failed because of `why`.
     ///
     /// # Errors
     ///
-    /// When there were enough tries, or the pause is too long.
+    /// When there were as many tries as are allowed, or the pause is too long.
     pub(super) fn may_ask_again(&self, why: &str, tries: u32, asked: Duration) -> Result<Duration> {
         ensure!(tries < self.tries, "{why} at each of {tries} tries");
         ensure!(
@@ -84,14 +86,16 @@ impl Patience {
 /// What the environment says about the hub and how to reach it.
 #[derive(Debug, Clone)]
 pub struct Environment {
-    /// `HF_ENDPOINT`: a mirror that stands for <https://huggingface.co>.
+    /// `HF_ENDPOINT`: the mirror that is used in place of
+    /// <https://huggingface.co>.
     pub endpoint: Uri,
-    /// `HF_TOKEN`, as a header's value.
+    /// `HF_TOKEN`, as the value of the `Authorization` header.
     pub token: Option<HeaderValue>,
-    /// `HF_HUB_OFFLINE`: no network, whatever is missing.
+    /// `HF_HUB_OFFLINE`: the network must not be used, even if the model is
+    /// missing.
     pub offline: bool,
     /// `SSL_CERT_FILE`: the certificates to trust instead of Mozilla's, for
-    /// networks that inspect what passes.
+    /// networks whose proxy decrypts TLS.
     pub roots: Option<Vec<u8>>,
 }
 
@@ -100,7 +104,8 @@ impl Environment {
     ///
     /// # Errors
     ///
-    /// When one of them has a value that cannot be meant.
+    /// When one of them has an invalid value, or names a file that cannot be
+    /// read.
     pub fn read() -> Result<Self> {
         let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned());
@@ -124,33 +129,34 @@ impl Environment {
     }
 }
 
-/// Whether a variable of Hugging Face's says yes.
+/// Whether a variable of Hugging Face has one of the values that mean "true".
 fn is_true(value: &str) -> bool {
     ["1", "on", "yes", "true"].contains(&value.trim().to_lowercase().as_str())
 }
 
-/// The rest of a file, as one attempt had left it.
+/// The missing rest of a partly downloaded file.
 #[derive(Debug, Clone, Copy)]
 pub struct Rest<'a> {
     /// The first byte that is missing.
     pub from: u64,
-    /// The ETag or date of the version that the bytes before it are of.
+    /// The ETag or modification date of the version that the bytes before it
+    /// belong to.
     pub validator: &'a str,
 }
 
-/// What a server answered.
+/// A server's answer.
 pub struct Answer {
-    /// The whole file from its beginning, its rest, or that there is no rest.
+    /// Which bytes of the file the body holds.
     pub part: Part,
-    /// Size of the whole file in bytes, where the server says it.
+    /// Size of the whole file in bytes, if the server states it.
     pub size: Option<u64>,
-    /// The file's sha256 in lower-case hexadecimal, where the server says it.
+    /// The file's sha256 in lower-case hexadecimal, if the server states it.
     pub sha256: Option<String>,
-    /// What tells this version of the file from others.
+    /// The ETag or modification date of this version of the file.
     pub validator: Option<String>,
-    /// Whether the server calls it a web page.
+    /// Whether the `Content-Type` is HTML.
     pub is_page: bool,
-    /// The bytes.
+    /// The body.
     pub body: Box<dyn Read>,
 }
 
@@ -161,16 +167,17 @@ pub enum Part {
     Whole,
     /// Status 206: those from this one on.
     From(u64),
-    /// Status 416: none, since there are none so far back.
+    /// Status 416: none, since the range begins at or behind the end of the
+    /// file.
     Beyond,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum Fault {
-    /// Asking again may help, after a pause where the server names one.
+    /// Another request may succeed, after a pause if the server asks for one.
     Passing(String, Option<Duration>),
-    /// Asking again the same way will not help.
+    /// The same request would fail again.
     Lasting(Error),
 }
 
@@ -180,7 +187,7 @@ impl From<Error> for Fault {
     }
 }
 
-/// Asks servers for files.
+/// The HTTP client that requests files.
 #[derive(Debug, Clone)]
 pub struct Client {
     agent: Agent,
@@ -189,7 +196,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has not connected to anything yet.
+    /// Creates a client, which does not connect to anything yet.
     ///
     /// # Errors
     ///
@@ -211,7 +218,7 @@ impl Client {
         Ok(Self { agent: config.build().into(), environment, patience })
     }
 
-    /// How long this client waits.
+    /// The time limits of this client.
     #[must_use]
     pub fn patience(&self) -> &Patience {
         &self.patience
@@ -223,8 +230,8 @@ impl Client {
         self.environment.offline
     }
 
-    /// The address that is asked for a file at `address`: the mirror's, where
-    /// the file is the hub's.
+    /// The address to request for the file at `address`: the mirror's, if the
+    /// file is on the hub.
     fn at_endpoint(&self, address: &Uri) -> Result<Uri> {
         match address.to_string().strip_prefix(HUB) {
             Some(path) if path.starts_with('/') => {
@@ -235,11 +242,12 @@ impl Client {
         }
     }
 
-    /// Asks for the file at `address`, or for its `rest`.
+    /// Requests the file at `address`, or only its `rest`.
     ///
     /// # Errors
     ///
-    /// When no answer comes, or one that holds no part of the file.
+    /// When there is no answer, when its status is none of 200, 206 and 416,
+    /// when it does not say which part it holds, or when a redirect is refused.
     pub fn get(&self, address: &Uri, rest: Option<Rest<'_>>) -> Result<Answer, Fault> {
         let mut address = self.at_endpoint(address)?;
         let mut sha256 = None;
@@ -295,7 +303,7 @@ fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// The sha256 in an ETag, which may hold anything else.
+/// The sha256 in an ETag; `None` if the ETag is something else.
 fn as_sha256(etag: &str) -> Option<String> {
     let hash = etag.trim_start_matches("W/").trim_matches('"').to_lowercase();
     (hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(hash)
@@ -318,7 +326,7 @@ fn answer(address: &Uri, response: Response<Body>, sha256: Option<String>) -> Re
         StatusCode::RANGE_NOT_SATISFIABLE => (Part::Beyond, content_range(&range).and_then(|(_, size)| size)),
         status => return Err(refused(host(address), status, header(headers, &RETRY_AFTER).as_deref())),
     };
-    // Only a strong validator may stand in If-Range (RFC 9110, 13.1.5).
+    // Only a strong ETag may be sent in If-Range (RFC 9110, 13.1.5).
     let strong = header(headers, &ETAG).filter(|etag| etag.starts_with('"'));
     Ok(Answer {
         part,
@@ -330,14 +338,15 @@ fn answer(address: &Uri, response: Response<Body>, sha256: Option<String>) -> Re
     })
 }
 
-/// The first byte and the whole size in `bytes 10-19/20` or `bytes */20`.
+/// Parses a Content-Range, `bytes 10-19/20` or `bytes */20`: the first byte's
+/// position and the size of the whole file.
 fn content_range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let from = range.split_once('-').and_then(|(from, _)| from.trim().parse().ok());
     Some((from, size.trim().parse().ok()))
 }
 
-/// What a status other than success means for someone who wants the file.
+/// The fault for a status other than success, with the next step for the user.
 fn refused(host: &str, status: StatusCode, retry_after: Option<&str>) -> Fault {
     let lasting = |words: &str| Fault::Lasting(anyhow!("{host} answers {}: {words}", status.as_u16()));
     match status.as_u16() {
@@ -355,7 +364,7 @@ fn refused(host: &str, status: StatusCode, retry_after: Option<&str>) -> Fault {
     }
 }
 
-/// Why `address` could not be asked.
+/// The fault when a request to `address` got no response.
 fn unreachable(address: &Uri, error: ureq::Error) -> Fault {
     let host = host(address);
     match error {
@@ -371,16 +380,17 @@ fn unreachable(address: &Uri, error: ureq::Error) -> Fault {
     }
 }
 
-/// Whether the other side went away in the middle, as opposed to never having
-/// been there.
+/// Whether an established connection broke off, as opposed to one that was
+/// never established.
 fn breaks_off(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof)
 }
 
-/// What is wrong with the certificate of `HOST`, if that is the matter.
+/// What is wrong with the server's certificate, if that is the cause. The
+/// caller puts the host's name in the place of `HOST`.
 fn certificate_fault(error: &io::Error) -> Option<String> {
-    // ureq hands rustls's error on as itself or inside its own.
+    // ureq passes on rustls's error directly or wrapped in its own.
     let inner = error.get_ref()?;
     let tls = match inner.downcast_ref::<ureq::Error>() {
         Some(ureq::Error::Rustls(tls)) => tls,
@@ -405,7 +415,7 @@ fn certificate_fault(error: &io::Error) -> Option<String> {
     })
 }
 
-/// What ended a body before its end, in words.
+/// Why a body ended too early, in words.
 #[must_use]
 pub fn broke_off(error: &io::Error) -> String {
     let timeout = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());

@@ -1,11 +1,11 @@
-//! Where a file comes from: the record that is written beside it.
+//! The record that is written beside a file: where it comes from.
 
 use std::path::Path;
 use std::{fs, io};
 
 use crate::state::replace::replace;
 
-/// Where a file comes from, as it is written beside it.
+/// Where a file comes from, as its record says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Origin {
     pub(super) url: String,
@@ -15,7 +15,8 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Reads a record; one that is torn says less, and then less is known.
+    /// Reads a record. A last line that was cut off is ignored; its value is
+    /// then unknown.
     pub(super) fn read(path: &Path) -> Option<Self> {
         Some(Self::parse(&fs::read_to_string(path).ok()?)).filter(|origin| !origin.url.is_empty())
     }

@@ -1,5 +1,5 @@
-//! How far a download is, on stderr: a bar on a terminal, a line at every
-//! tenth elsewhere. The only user of indicatif.
+//! The progress of a download on stderr: a bar on a terminal, elsewhere a line
+//! at every 10 %. The only user of indicatif.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::text::stderr::say;
 
-/// Bytes between two lines where the whole is not known: a sixth of the
-/// default model.
+/// Bytes between two lines if the size of the file is unknown: about a sixth of
+/// the default model.
 const STEP: u64 = 16_000_000;
 
-/// A number of bytes as people say it.
+/// A number of bytes in decimal units, as `3.77 MB`.
 #[must_use]
 pub(super) fn bytes(count: u64) -> String {
     DecimalBytes(count).to_string()
@@ -29,7 +29,7 @@ pub(super) enum Progress {
 
 impl Progress {
     /// The progress of `name`, of which `from` bytes of `size` were there
-    /// before. Drawn from the first [`Progress::at`] on.
+    /// before. A bar is drawn at once, a line only by [`Progress::at`].
     #[must_use]
     pub(super) fn new(name: &str, from: u64, size: Option<u64>) -> Self {
         if !io::stderr().is_terminal() {
@@ -51,7 +51,8 @@ impl Progress {
         Self::Bar(bar)
     }
 
-    /// `received` bytes are there.
+    /// Reports that `received` bytes of the file are there, those from before
+    /// included.
     pub(super) fn at(&mut self, received: u64) {
         match self {
             Self::Bar(bar) => bar.set_position(received),
@@ -65,7 +66,8 @@ impl Progress {
 }
 
 impl Drop for Progress {
-    /// Whatever is said next begins on a line of its own.
+    /// Leaves the bar on the screen and moves to a new line for the next
+    /// message.
     fn drop(&mut self) {
         if let Self::Bar(bar) = self {
             bar.abandon();
@@ -73,14 +75,15 @@ impl Drop for Progress {
     }
 }
 
-/// Which lines are due.
+/// Decides when a line is due.
 #[derive(Debug)]
 pub(super) struct Lines {
     name: String,
     begun: Instant,
     from: u64,
     size: Option<u64>,
-    /// Tenths, or steps where the size is unknown, that were reached before.
+    /// Tenths of the file that were reached before, or steps of [`STEP`] bytes
+    /// if the size is unknown.
     reached: u64,
 }
 
@@ -98,8 +101,8 @@ impl Lines {
         }
     }
 
-    /// The line for `received` bytes after `elapsed`, when another tenth of
-    /// the whole has come.
+    /// The line for `received` bytes after `elapsed`, if another tenth of the
+    /// file, or another step, has arrived.
     fn due(&mut self, received: u64, elapsed: Duration) -> Option<String> {
         let tenths = self.tenths(received);
         if tenths <= self.reached {

@@ -1,4 +1,4 @@
-//! Where a download goes to, and what is there already.
+//! The files of a download, and which of them exist already.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::origin::Origin;
 use super::progress::bytes;
 use crate::life::ending::Ending;
 
-/// Where a model comes from and goes to.
+/// The URL of a model, and the path that it is downloaded to.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     /// The URL without its query, which may hold a secret.
@@ -28,8 +28,8 @@ impl Target {
         Ok(Self { url, path: dir.join(&name), name, dir: dir.to_path_buf() })
     }
 
-    /// Whether the model is there, and from this URL as far as is known: a file
-    /// that was copied there by hand has no `.origin`.
+    /// Whether the model is there. If it has an `.origin`, URL and size must
+    /// match it; a file that was copied there by hand has none.
     pub(super) fn is_there(&self) -> Result<bool> {
         let Ok(metadata) = fs::metadata(&self.path) else { return Ok(false) };
         let Some(origin) = Origin::read(&self.beside("origin")) else { return Ok(true) };
@@ -58,7 +58,7 @@ impl Target {
         self.beside("part")
     }
 
-    /// The bytes of an unfinished download, 0 where there is none.
+    /// The bytes of an unfinished download, 0 if there is none.
     pub(super) fn part_len(&self) -> u64 {
         fs::metadata(self.part()).map_or(0, |metadata| metadata.len())
     }
@@ -97,7 +97,7 @@ impl Target {
         format!("fetch {} by hand to {:?}, or give --model ember", self.url, self.path)
     }
 
-    /// `error`, with the way to get the file without the program.
+    /// `error`, with what is kept and how to get the file without the program.
     pub(super) fn with_way_out(&self, error: &Error) -> Error {
         let kept = match self.kept() {
             Some(kept) => format!("{} are kept and the next start goes on from there; ", bytes(kept.len)),

@@ -1,5 +1,5 @@
-//! One download: tries, goes on where an earlier one broke off, verifies, and puts
-//! the file in its place.
+//! One download: requests the file, resumes a part that an earlier try left,
+//! verifies the checksum, and renames the file to the model.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -25,22 +25,23 @@ use crate::text::stderr::say;
 /// Bytes read at once: a tenth of a second's worth on the board's Wi-Fi.
 const CHUNK: usize = 1 << 16;
 
-/// How often a process that waits for another one's download looks again.
+/// How often a process that waits for another one's download tries the lock.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// The next step where the model folder is of no use.
+/// The next step in messages about a model folder that cannot be used.
 const WRITABLE: &str = "give --model-dir a folder that can be written";
 
 /// Left free on the disk, for the system's own needs, in bytes.
 const ROOM_TO_LEAVE: u64 = 8 << 20;
 
-/// How a try went on.
+/// The result of one try.
 enum Tried {
-    /// The model is in its place.
+    /// The model is downloaded and verified.
     Done,
-    /// What was kept is of no use and gone; the words say why.
+    /// The part could not be used and was removed; the text says why.
     Anew(String),
-    /// It broke off; asking again may help, after a pause where one is asked.
+    /// It broke off; another try may succeed, after a pause if the server asks
+    /// for one.
     BrokeOff(String, Option<Duration>),
 }
 
@@ -57,7 +58,8 @@ impl Download {
         Self { address, target, client, interrupt }
     }
 
-    /// Downloads, verifies and puts in place, unless another process has.
+    /// Downloads, verifies and renames the file, unless another process already
+    /// did.
     pub(super) fn run(&self) -> Result<(), Ending> {
         let dir = &self.target.dir;
         fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {dir:?}; {WRITABLE}"))?;
@@ -131,8 +133,8 @@ impl Download {
                 _ => {}
             }
         }
-        // Without a validator nobody can tell whether the rest is of the same
-        // version: then it is asked for whole.
+        // Without an ETag or date the server cannot tell whether the rest is of
+        // the same version: then the whole file is requested.
         let kept = kept.filter(|kept| kept.origin.validator.is_some());
         let rest = kept
             .as_ref()
@@ -188,7 +190,8 @@ impl Download {
             return Ok(tried);
         }
         if let Some(size) = answer.size {
-            // A part that is begun anew makes room for itself.
+            // The bytes of the part are already on the disk: either they are
+            // kept, or the part is removed first.
             self.ensure_room(size.saturating_sub(self.target.part_len()))?;
         }
         if from == 0 {
@@ -223,8 +226,9 @@ impl Download {
         }
     }
 
-    /// Reads the first bytes of a body, and says what is wrong if they are
-    /// not a GGUF file's. Nothing is on disk by then.
+    /// Reads the first bytes of a body. If they are not those of a GGUF file,
+    /// the error says what arrived instead; nothing has been written to disk
+    /// yet.
     fn no_gguf(&self, answer: &mut Answer, first: &mut [u8]) -> Result<Option<Tried>> {
         let host = address::host(&self.address);
         let read = answer.body.read_exact(first);
@@ -252,8 +256,8 @@ impl Download {
         Ok(None)
     }
 
-    /// Appends what comes to `file`. Returns why it broke off, or `None` when
-    /// the file is whole as far as its size is known.
+    /// Appends the body to `file`. Returns why the body broke off, or `None` if
+    /// it is complete as far as its size is known.
     fn copy(
         &self,
         answer: &mut Answer,
@@ -286,7 +290,7 @@ impl Download {
                 return Err(self.cannot_write(error, &self.target.part()).into());
             }
             if answer.size.is_some_and(|size| body.len > size) {
-                // `finish` finds it too long.
+                // `finish` reports that the file is too long.
                 return Ok(None);
             }
             progress.at(body.len);
@@ -300,8 +304,9 @@ impl Download {
         }
     }
 
-    /// Verifies the part and gives it its name. `resumed` parts that turn out
-    /// damaged are worth a second try.
+    /// Verifies the part and renames it to the model. A damaged part is
+    /// removed; if it was `resumed`, the download is begun anew, otherwise this
+    /// is an error.
     fn finish(&self, origin: &Origin, body: Option<BodyFile>, resumed: bool) -> Result<Tried> {
         let part = self.target.part();
         let body = match body {
@@ -339,7 +344,8 @@ impl Download {
         let path = &self.target.path;
         let placed = put_in_place(&part, path);
         placed.with_context(|| format!("cannot name the file {path:?}; look at the folder's permissions"))?;
-        // What is left of the part is its origin; it harms nobody.
+        // Only the part's record is left. If it cannot be removed, it does no
+        // harm.
         let _ = self.target.remove_part();
         say(format_args!("downloaded {} to {path:?}\n", bytes(len)));
         Ok(Tried::Done)
@@ -374,7 +380,7 @@ impl Download {
     }
 }
 
-/// The bytes of a part: how many, and their hash.
+/// The length and the checksum of the bytes of a part.
 struct BodyFile {
     hash: Sha256,
     len: u64,
@@ -392,7 +398,7 @@ impl BodyFile {
         self.len += bytes.len() as u64;
     }
 
-    /// Takes in what an earlier attempt had written.
+    /// Adds the bytes that an earlier try had written.
     fn read_back(&mut self, file: &mut File) -> io::Result<()> {
         file.seek(SeekFrom::Start(0))?;
         let mut buffer = vec![0; CHUNK];

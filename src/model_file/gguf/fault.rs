@@ -1,21 +1,22 @@
-//! Why a file is refused, and how the message says it.
+//! Why a file is refused, in words for the message.
 
 use std::fmt::{self, Display};
 use std::io;
 
 use super::tables::MAX_NAME;
 
-/// Why a file is refused, as said of *it*.
+/// Why a file is refused. The text is a clause about the file, as in "it is not
+/// a GGUF file".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// It contradicts itself, or is not all there: another copy may be sound.
+    /// It contradicts itself or is incomplete: another copy may be sound.
     Damaged(String),
-    /// It is whole, and of no use here.
+    /// It is complete and sound, but cannot be used here.
     Unfit(String),
 }
 
 impl Fault {
-    /// The fault of a file that the system does not let read.
+    /// The fault of a file that the system cannot read.
     #[must_use]
     pub(crate) fn unreadable(error: io::Error) -> Self {
         damaged(format_args!("it cannot be read ({error})"))
@@ -56,7 +57,8 @@ pub(super) fn unfit(what: impl Display) -> Fault {
     Fault::Unfit(what.to_string())
 }
 
-/// A name or text of the file as a message shows it: escaped, and not long.
+/// A name or text of the file as a message shows it: escaped, and cut off after
+/// 64 characters.
 pub(super) fn quoted(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let shown: String = text.chars().take(MAX_NAME as usize).collect();

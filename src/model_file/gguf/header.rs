@@ -1,4 +1,4 @@
-//! What a header says, as far as a rule asks for it.
+//! Reads the header of a GGUF file: the values that the rules need.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek};
@@ -10,8 +10,8 @@ use super::tables::{
     MAX_NAME, MAX_TENSORS, STRING, TENSOR_F32, U8, U16, U32, U64, VERSIONS, WEIGHT_TYPES,
 };
 
-/// A value, as far as a rule asks for it. llama.cpp reports any other type
-/// than the one it expects.
+/// A value of a type that some rule needs; `Other` stands for all the rest. If
+/// a key has another type than llama.cpp expects, llama.cpp reports it.
 #[derive(Debug)]
 pub(super) enum Value {
     U16(u16),
@@ -19,23 +19,24 @@ pub(super) enum Value {
     F32(f32),
     Bool(bool),
     Text(String),
-    /// A number for each layer.
+    /// An array with a number or flag for each layer.
     Numbers(Vec<u32>),
     Other,
 }
 
-/// What a header says, as far as a rule asks for it.
+/// The values of a header that the rules need.
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) values: HashMap<String, Value>,
     pub(super) vocabulary: Vocabulary,
     pub(super) tensors: u64,
-    /// Strings of the header, and their bytes.
+    /// The number of string values, and the bytes of strings and long arrays:
+    /// both for the estimate of memory.
     pub(super) strings: u64,
     pub(super) string_bytes: u64,
 }
 
-/// The tokens' texts, one after the other.
+/// The texts of all tokens, one after the other, and where each ends.
 #[derive(Debug, Default)]
 pub(super) struct Vocabulary {
     texts: Vec<u8>,
@@ -44,7 +45,8 @@ pub(super) struct Vocabulary {
 
 impl Vocabulary {
     pub(super) fn push(&mut self, text: &[u8]) {
-        // llama.cpp takes each text as a C string, and names an empty one.
+        // llama.cpp reads each text as a C string, and gives an empty one a
+        // name.
         let text = c_string(text);
         match text {
             [] => self.texts.extend_from_slice(format!("[EMPTY_{}]", self.ends.len()).as_bytes()),
@@ -63,7 +65,7 @@ impl Vocabulary {
     }
 }
 
-/// What C sees of a string: all before its first NUL.
+/// The part of a string that C sees: the bytes before its first NUL.
 pub(super) fn c_string(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
@@ -100,7 +102,7 @@ impl Header {
     pub(super) fn read_key<R: Read + Seek>(&mut self, reader: &mut Reader<R>) -> Result<()> {
         let key = reader.text()?;
         let key = match String::from_utf8(key) {
-            // llama.cpp finds a key up to its first NUL.
+            // llama.cpp compares keys as C strings, only up to the first NUL.
             Ok(key) if !key.is_empty() && !key.contains('\0') => key,
             Ok(key) => {
                 return Err(damaged(format_args!(
@@ -175,8 +177,8 @@ impl Header {
         self.string_bytes += text.len() as u64;
     }
 
-    /// Reads where the tensors are: one after the other, aligned, all within
-    /// the file, as llama.cpp expects them.
+    /// Reads the descriptions of the tensors and checks what llama.cpp expects
+    /// of their data: one after the other, aligned, all within the file.
     pub(super) fn read_tensors<R: Read + Seek>(&self, reader: &mut Reader<R>) -> Result<()> {
         let alignment = match self.values.get("general.alignment") {
             None => ALIGNMENT,
@@ -236,7 +238,7 @@ impl Header {
         }
     }
 
-    /// A number under the architecture's name.
+    /// The number of `key`, prefixed with the architecture's name.
     pub(super) fn number(&self, key: &str) -> Option<u32> {
         match self.get(key)? {
             &Value::U32(number) => Some(number),
@@ -244,8 +246,8 @@ impl Header {
         }
     }
 
-    /// The numbers of all layers under the architecture's name; one for all
-    /// stands for itself.
+    /// The numbers of all layers of `key`, prefixed with the architecture's
+    /// name. One number for all layers gives a slice of one.
     pub(super) fn numbers(&self, key: &str) -> Option<&[u32]> {
         match self.get(key)? {
             Value::U32(number) => Some(std::slice::from_ref(number)),
@@ -255,7 +257,7 @@ impl Header {
     }
 }
 
-/// Bytes of a number's type, in arrays and alone.
+/// Size of a number type in bytes; `None` if `kind` is no number.
 pub(super) fn size_of_number(kind: u32) -> Option<u64> {
     match kind {
         U8 | I8 | BOOL => Some(1),

@@ -1,11 +1,11 @@
-//! The file's bytes: nothing is allocated or read that the file does not have.
+//! Reads the file: never reads or allocates more bytes than the file has.
 
 use std::io::{BufReader, Read, Seek};
 
 use super::fault::{Fault, Result, damaged};
 use super::tables::MAX_HEADER;
 
-/// The file, with what is left of it.
+/// The file, the position in it, and its length.
 pub(super) struct Reader<R> {
     inner: BufReader<R>,
     pub(super) position: u64,
@@ -17,8 +17,10 @@ impl<R: Read + Seek> Reader<R> {
         Self { inner: BufReader::with_capacity(1 << 16, inner), position: 0, length }
     }
 
-    /// Claims the next `count` things of `size` bytes: nothing is allocated
-    /// or read that the file does not have.
+    /// Moves the position past the next `count` elements of `size` bytes, and
+    /// returns how many bytes these are. It fails if the file has fewer bytes
+    /// left or the header is larger than [`MAX_HEADER`], so that nothing is
+    /// allocated for a count that the file does not hold.
     pub(super) fn claim(&mut self, count: u64, size: u64) -> Result<u64> {
         let end = count.checked_mul(size).and_then(|bytes| bytes.checked_add(self.position));
         let Some(end) = end.filter(|&end| end <= self.length) else {

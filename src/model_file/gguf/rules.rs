@@ -43,7 +43,7 @@ pub fn check(mut file: &File) -> Result<()> {
     header.check_memory(memory::available())
 }
 
-/// Whether `name` is one of `names`.
+/// Whether `name` is one of `names`, which are separated by spaces.
 fn has(names: &str, name: &str) -> bool {
     names.split(' ').any(|one| one == name)
 }
@@ -105,11 +105,13 @@ impl Header {
         self.check_outer_tokens(tokenizer)
     }
 
-    /// The tokens that a tokenizer puts around a text are in the vocabulary.
+    /// Checks that the vocabulary has the tokens which the tokenizer puts
+    /// around a text.
     fn check_outer_tokens(&self, tokenizer: &str) -> Result<()> {
         let pre = self.text("tokenizer.ggml.pre").unwrap_or_default();
         let gemma4 = tokenizer == "gemma4";
-        // llama.cpp's defaults, which also stand in for an id out of range.
+        // llama.cpp's default ids, which it also uses if the header's id is out
+        // of range.
         let (bos, eos) = match tokenizer {
             "llama" | "plamo2" => (Some(1), Some(2)),
             "rwkv" => return Ok(()),
@@ -142,12 +144,13 @@ impl Header {
 
     fn check_layers(&self) -> Result<()> {
         if let Some(layers) = self.number("block_count") {
-            // Nanbeige runs its layers several times over, and counts each.
+            // Nanbeige runs its layers several times, and llama.cpp counts each
+            // run.
             let loops = self.number("num_loops").unwrap_or(1);
             if !(1..=MAX_LAYERS).contains(&layers.saturating_mul(loops)) {
                 return Err(damaged(format_args!("its header counts {layers} layers, each {loops} times")));
             }
-            // With none left, the graph has no layer at all.
+            // If all layers are for prediction, the graph has none left.
             if self.number("nextn_predict_layers").is_some_and(|ahead| ahead >= layers) {
                 return Err(damaged("its header leaves no layer for the text itself"));
             }
@@ -170,7 +173,7 @@ impl Header {
         let used = self.numbers("expert_used_count").and_then(|used| used.iter().max().copied()).unwrap_or(0);
         let groups = self.number("expert_group_count").unwrap_or(0);
         let groups_used = self.number("expert_group_used_count").unwrap_or(0);
-        // These two count a dense layer as one expert.
+        // These two architectures count a dense layer as one expert.
         let architecture = self.text("general.architecture").unwrap_or_default();
         let dense = matches!(architecture, "hunyuan-dense" | "hunyuan_vl");
         let sound = match experts {
@@ -202,7 +205,7 @@ impl Header {
             return Ok(());
         };
         let shared = self.numbers("attention.head_count_kv").unwrap_or(heads);
-        // A number for all layers is repeated for each.
+        // A single number holds for all layers.
         for layer in 0..heads.len().max(shared.len()) {
             let (Some(&heads), Some(&shared)) =
                 (heads.get(layer).or(heads.first()), shared.get(layer).or(shared.first()))
@@ -219,9 +222,9 @@ impl Header {
         }
     }
 
-    /// Rope turns pairs of numbers within a head, whose length is `head`
-    /// unless the header says otherwise, for all layers or for those with a
-    /// sliding window.
+    /// Checks rope, which rotates pairs of numbers within a head. The length of
+    /// a head is `head` unless the header gives another, for all layers or,
+    /// with the suffix `_swa`, for those with a sliding window.
     fn check_rope(&self, head: u32) -> Result<()> {
         let architecture = self.text("general.architecture").unwrap_or_default();
         let whole = has(WHOLE_ROPE, architecture);
@@ -234,7 +237,7 @@ impl Header {
             let all = turned.unwrap_or(key);
             let sound = (!same || key == value)
                 && (!whole || all == key)
-                // Some architectures have no rope, and do not speak of it.
+                // Architectures without rope have no key for it.
                 && (turned.is_none() && !whole || all > 0 && all.is_multiple_of(2) && all <= key);
             if !sound {
                 return Err(damaged(format_args!(
@@ -255,8 +258,9 @@ impl Header {
         Ok(())
     }
 
-    /// llama.cpp's own memory for vocabulary and tensors fits: it is taken
-    /// before the context's is.
+    /// Checks that the available memory suffices for what llama.cpp allocates
+    /// for the vocabulary and the tensors' descriptions, before it allocates
+    /// the context.
     pub(super) fn check_memory(&self, available: Option<u64>) -> Result<()> {
         let needed = self.memory();
         match available {
@@ -269,7 +273,7 @@ impl Header {
         }
     }
 
-    /// An upper estimate, in bytes.
+    /// An upper estimate of that memory, in bytes.
     pub(super) fn memory(&self) -> u64 {
         self.strings * MEMORY_PER_STRING
             + self.string_bytes * MEMORY_PER_BYTE
@@ -277,8 +281,8 @@ impl Header {
     }
 }
 
-/// The first byte of a text that a tokenizer, which falls back to single
-/// bytes, would not find a token for. A prompt has no NUL.
+/// The first byte value that has no token in the vocabulary, if the tokenizer
+/// falls back to one token for each byte. NUL needs none: a prompt has no NUL.
 pub(super) fn missing_byte(tokenizer: &str, tokens: &HashSet<&[u8]>) -> Option<u8> {
     match tokenizer {
         "llama" => (1..=u8::MAX).find(|&byte| {
@@ -297,8 +301,8 @@ pub(super) fn missing_byte(tokenizer: &str, tokens: &HashSet<&[u8]>) -> Option<u
     }
 }
 
-/// The bytes of an `rwkv` token: `\xHH`, `\t`, `\n`, `\r`, or `\` before a
-/// character that stands for itself.
+/// The bytes of an `rwkv` token, whose escapes are `\xHH`, `\t`, `\n`, `\r`,
+/// and `\` before any other character, which stands for that character.
 pub(super) fn unescaped(token: &[u8]) -> Cow<'_, [u8]> {
     if !token.contains(&b'\\') {
         return Cow::Borrowed(token);

@@ -1,17 +1,17 @@
-//! Limits, types and lists of names that the rules go by, with where each comes
-//! from.
+//! Limits, types and lists of names for the rules, with their sources.
 
 /// The first four bytes of every GGUF file.
 pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
 
-/// Versions that llama.cpp reads: 1 counted in 32 bits, 4 is not written yet.
+/// GGUF versions that llama.cpp reads. Version 1 had counts of 32 bits; there
+/// is no version 4 yet.
 pub(super) const VERSIONS: std::ops::RangeInclusive<u32> = 2..=3;
 
-/// Bytes of a header at most. The largest vocabularies, of 262,144 tokens with
-/// 514,906 merges, take some 20 MB.
+/// The largest header, in bytes. The largest vocabularies, of 262,144 tokens
+/// with 514,906 merges, take some 20 MB.
 pub(super) const MAX_HEADER: u64 = 64 << 20;
 
-/// Keys and tensors at most: what is in use has some 60 and some 10,000.
+/// The most keys and tensors: models in use have some 60 and some 10,000.
 pub(super) const MAX_KEYS: u64 = 4096;
 pub(super) const MAX_TENSORS: u64 = 65_536;
 
@@ -23,16 +23,17 @@ pub(super) const MAX_DIMENSIONS: u32 = 4;
 pub(super) const MAX_LAYERS: u32 = 512;
 pub(super) const MAX_EXPERTS: u32 = 1024;
 
-/// Attention heads at most; llama-cpp-2 panics above an i32, the largest
-/// models have 128.
+/// The most attention heads: llama-cpp-2 panics on a number above an i32, and
+/// the largest models have 128.
 pub(super) const MAX_HEADS: u32 = 65_536;
 
-/// Tokens of a sliding window at most: llama.cpp reserves 4 bytes for each.
+/// The longest sliding window, in tokens: llama.cpp reserves 4 bytes for each.
 /// The longest contexts have some 10 million.
 pub(super) const MAX_WINDOW: u32 = 1 << 24;
 
-/// Bytes at which data is aligned unless `general.alignment` says otherwise,
-/// and the least that ggml's buffers accept (`TENSOR_ALIGNMENT`).
+/// The alignment of the tensors' data in bytes, unless `general.alignment`
+/// gives another, and the least that ggml's buffers accept
+/// (`TENSOR_ALIGNMENT`).
 pub(super) const ALIGNMENT: u32 = 32;
 
 /// Bytes of memory that llama.cpp needs while it loads, for each string of the
@@ -43,13 +44,14 @@ pub(super) const MEMORY_PER_STRING: u64 = 160;
 pub(super) const MEMORY_PER_BYTE: u64 = 4;
 pub(super) const MEMORY_PER_TENSOR: u64 = 1536;
 
-/// Bytes of a token at most, and the sum of all tokens' squares: llama.cpp
-/// recurses for each byte of one, and repeats it for each of its characters
-/// that GPT-2's alphabet does not have. The longest in use are 512 spaces, of
-/// two bytes each.
+/// The longest token in bytes, and the greatest sum of all tokens' squared
+/// lengths: llama.cpp recurses for each byte of a token, and repeats the whole
+/// token for each of its characters that GPT-2's alphabet lacks. The longest
+/// tokens in use are 512 spaces, of two bytes each.
 pub(super) const MAX_TOKEN: usize = 2048;
 pub(super) const MAX_TOKEN_SQUARES: u64 = 1 << 27;
-/// The `plamo2` tokenizer takes time and memory by the cube of a token.
+/// The longest token of the `plamo2` tokenizer, whose time and memory grow with
+/// the cube of a token's length.
 pub(super) const MAX_PLAMO2_TOKEN: usize = 256;
 
 /// Value types, `enum gguf_type` of gguf.h.
@@ -121,7 +123,7 @@ pub(super) const OTHER_PURPOSES: [(&str, &str); 9] = [
     ("a control vector", "controlvector"),
 ];
 
-/// `general.type` where the file is no model by itself.
+/// The values of `general.type` for files that are no model by themselves.
 pub(super) const OTHER_TYPES: [(&str, &str); 3] = [
     ("adapter", "an adapter"),
     ("mmproj", "the vision part of a model"),
@@ -138,7 +140,7 @@ pub(super) const VALUE_AS_KEY: &str = "\
     nemotron_h nemotron_h_moe openelm phi2 phi3 phimoe qwen qwen35 qwen35moe qwen3next qwen4exp \
     refact spark2_5 stablelm starcoder";
 
-/// Architectures whose graph also asserts that rope turns all of a head.
+/// Architectures whose graph also asserts that rope rotates the whole head.
 pub(super) const WHOLE_ROPE: &str = "\
     apertus arcee arctic baichuan chameleon codeshell cogvlm cohere2moe dbrx deci deepseek dots1 \
     ernie4_5 ernie4_5-moe exaone exaone-moe exaone4 falcon granite granite_swa granitemoe \
@@ -147,10 +149,10 @@ pub(super) const WHOLE_ROPE: &str = "\
     qwen2 qwen2moe qwen2vl qwen3 qwen3moe qwen3vl qwen3vlmoe seed_oss smallthinker smollm3 \
     starcoder2 talkie xverse";
 
-/// Architectures that turn parts of a head by different positions.
+/// Architectures whose rope rotates sections of a head by different positions.
 pub(super) const ROPE_SECTIONS: &str = "paddleocr qwen2vl qwen35 qwen35moe qwen3vl qwen3vlmoe qwen4exp";
 
-/// Architectures that assert that they have experts.
+/// Architectures whose loader asserts that they have experts.
 pub(super) const ONLY_EXPERTS: &str = "bailingmoe2 glm4moe grovemoe lfm2moe smallthinker";
 
 /// The kinds of rope scaling that llama.cpp knows.

@@ -10,7 +10,7 @@ fn without_printer(fill: f32) -> Pattern {
     Pattern::Alive(Life { birth: 0.05, fill, printer_lost: true })
 }
 
-/// Lightness over time, a sample a [`STEP`].
+/// Lightness over time, one sample for each [`STEP`].
 struct Seen {
     pulse: Pulse,
     samples: Vec<f64>,
@@ -50,12 +50,14 @@ impl Dice {
     }
 }
 
-/// The most opposing pairs of changes of 10 % of full luminance, the
-/// darker below 80 %, that begin and end within any second: counted from
-/// the turning points of the whole record, without the limiter's state.
+/// The most rises, or falls, within any second that are half of a flash:
+/// changes of 10 % of full luminance where the darker luminance is below 80 %.
+/// They are counted from the turning points of the whole record, without the
+/// limiter's state.
 fn most_flashes_in_a_second(samples: &[f64]) -> usize {
     let mut turns: Vec<(usize, f64)> = vec![(0, 0.0)];
-    // Changes that count: (when it first was one, whether it was a rise).
+    // Changes that count: the sample at which each first did, and whether it is
+    // a rise.
     let mut changes: Vec<(usize, bool)> = Vec::new();
     for (at, luminance) in samples.iter().map(|&lightness| luminance(lightness)).enumerate() {
         let (_, last) = turns[turns.len() - 1];
@@ -80,8 +82,8 @@ fn most_flashes_in_a_second(samples: &[f64]) -> usize {
         .unwrap_or(0)
 }
 
-/// Times between the moments at which it becomes brighter than half way
-/// between its extremes.
+/// The times between the moments at which the light rises above the middle of
+/// its extremes.
 fn beats(samples: &[f64]) -> Vec<Duration> {
     let (low, high) = extremes(samples);
     let middle = (low + high) / 2.0;
@@ -135,7 +137,7 @@ fn the_beat_never_jumps_when_its_rate_changes() {
     for _ in 0..100_000 {
         let fill = dice.below(1000) as f32 / 1000.0;
         let lightness = pulse.step(millisecond, alive(fill)).lightness;
-        // A half cosine over 100 units in 80 ms is nowhere steeper.
+        // The steepest slope of a half cosine over 100 units in 80 ms.
         assert!((lightness - last).abs() <= PI / 2.0 * 100.0 / 80.0, "from {last} to {lightness}");
         last = lightness;
     }
@@ -364,7 +366,7 @@ fn a_step_that_waits_as_long_as_it_was_told_misses_nothing() {
                 }
                 differ += u32::from((now - lightness).abs() > 30.0);
             }
-            // A frame is late by at most 1 ms each time here.
+            // In this test each frame is late by at most 1 ms.
             assert!(differ < 4000, "{means:?} {pattern:?}: {differ} ms");
         }
     }

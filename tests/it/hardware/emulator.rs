@@ -1,9 +1,10 @@
 //! The shipped program on an emulated Raspberry Pi Zero 2 W: a kernel, real
 //! registers, a pressed button, a lit LED and a printed receipt.
 //!
-//! These tests boot a machine and take minutes: `script/pi-run` and
-//! `script/pi-emulate` prepare it and run them. Time in there is the
-//! emulator's, several times slower than the board's; nothing asserts it.
+//! These tests boot an emulated machine and take minutes: `script/pi-run`,
+//! `script/pi-emulate` and `script/pi-memory` prepare it and run them. The
+//! emulator is several times slower than the board; no test asserts how long
+//! anything takes.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -19,11 +20,12 @@ use tempfile::TempDir;
 
 use crate::support::receipt_reader::Paper;
 
-/// The longest that anything in there may take: a life of ember takes about a
-/// minute on a quiet machine.
+/// The longest wait for anything in the emulator: a life of ember takes about a
+/// minute on a machine that does nothing else.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// How long a life may wait for its press, and a receipt for its first line.
+/// How long the emulator may take to answer, and a life to begin after its
+/// press.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// The wiring, by BCM number.
@@ -35,38 +37,40 @@ const SET: u32 = 0x3f20_001c;
 const CLEAR: u32 = 0x3f20_0028;
 const LEVEL: u32 = 0x3f20_0034;
 
-/// The golden life: what plain greedy ember says on a Cortex-A53. Written anew
-/// where `BLESS` is set; a change of it is a change of the work.
+/// The golden life: the text that ember generates on a Cortex-A53 with greedy
+/// sampling. It is written anew if `BLESS` is set; a change of this text is a
+/// change of the piece.
 const GOLDEN: &str = "hardware/emulator/life-of-ember.txt";
 
 fn tree(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Where the printer's wire leads.
+/// What the printer's serial line is connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wire {
     Printer,
-    /// It takes every byte, and none arrives.
+    /// Every byte is sent, and none arrives.
     Nowhere,
 }
 
-/// A running machine.
+/// A running emulated board.
 struct Board {
     qemu: Child,
     folder: TempDir,
-    /// QEMU's test socket, to read and write registers from outside.
+    /// QEMU's qtest socket, through which registers are read and written from
+    /// outside.
     registers: Mutex<BufReader<UnixStream>>,
 }
 
 impl Board {
-    /// Boots, and runs `script` in a shell that finds the program in PATH, and
-    /// `extra` files beside it.
+    /// Boots, and runs `script` in a shell with the program and the `extra`
+    /// files in its PATH.
     fn boot(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)]) -> Self {
         Self::boot_with_card(script, wire, extra, None)
     }
 
-    /// The same with the image of an SD card.
+    /// The same, with the image of an SD card.
     fn boot_with_card(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)], card: Option<&Path>) -> Self {
         let folder = TempDir::new().expect("a folder");
         let at = |name: &str| folder.path().join(name);
@@ -97,8 +101,9 @@ impl Board {
         qemu.args(["-M", "raspi3ap", "-accel", "tcg,thread=single", "-display", "none", "-monitor", "none"]);
         qemu.arg("-no-reboot").arg("-kernel").arg(tree("target/emulator/kernel"));
         qemu.arg("-dtb").arg(tree("target/emulator/board.dtb")).arg("-initrd").arg(at("initramfs"));
-        // The clock of the power manager is not emulated; rppal maps registers
-        // that the kernel's own driver has claimed.
+        // `initcall_blacklist`: the power manager's clock is not emulated.
+        // `iomem=relaxed`: rppal maps registers that the kernel's own driver
+        // has claimed.
         qemu.args([
             "-append",
             "iomem=relaxed initcall_blacklist=bcm2835_pm_driver_init rdinit=/init console=ttyS0,115200 loglevel=1",
@@ -141,7 +146,7 @@ impl Board {
         level >> pin & 1 == 1
     }
 
-    /// What the program and its shell have said so far.
+    /// What the program and its shell have written so far.
     fn console(&self) -> String {
         let bytes = fs::read(self.folder.path().join("console")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).replace('\r', "")
@@ -151,7 +156,7 @@ impl Board {
         fs::read(self.folder.path().join("printer")).unwrap_or_default()
     }
 
-    /// Waits until the console says `words`, the `count`th time.
+    /// Waits until the console contains `words` `count` times.
     fn wait_for(&self, words: &str, count: usize, limit: Duration) -> Result<(), String> {
         let begun = Instant::now();
         while self.console().matches(words).count() < count {
@@ -186,11 +191,11 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-/// Visitors: `script/pi-emulate`.
+/// Lives that simulated visitors begin: `script/pi-emulate`.
 mod exhibition {
     use super::*;
 
-    /// The light's rises during a life.
+    /// The times at which the light went on during a life.
     struct Beats(Vec<Instant>);
 
     impl Beats {
@@ -203,12 +208,12 @@ mod exhibition {
         }
     }
 
-    /// Presses the button for the life of that number, watches the light, and
-    /// waits for the exit.
+    /// Presses the button for life number `life`, watches the light, and waits
+    /// for the program to exit.
     fn visit(board: &Board, life: usize) -> Result<Beats, String> {
         board.wait_for("armed after", life, LIMIT)?;
         let (said, printed) = (board.console().len(), board.printed().len());
-        // Two breaths of the light: time enough to begin without a press.
+        // Enough time to notice a life that begins without a press.
         thread::sleep(Duration::from_secs(3));
         if board.console().len() != said || board.printed().len() != printed {
             return Err(format!("it did not wait for the press: {}", board.console()));
@@ -239,11 +244,13 @@ mod exhibition {
         Ok(Beats(beats))
     }
 
-    /// That many lives as visitors meet them, supervised as the unit has systemd
-    /// do it: at once after a death, later after a fault, never after wrong usage.
+    /// Runs that many lives, each begun by a visitor, and restarts the program
+    /// as systemd does by the unit: soon after a death, later after a fault,
+    /// never after wrong usage.
     fn exhibition(pin: u8, wire: Wire, lives: usize) -> Result<(), String> {
         // A small context, so that the light goes through all its rates in less
-        // than a minute; a page of paper a life; paper that is not waited for.
+        // than a minute and each life prints about a page; and a line time that
+        // is meant not to hold up the generator.
         let life = format!(
             r#"lives=0
 while [ $lives -lt {lives} ]; do
@@ -256,7 +263,7 @@ done
 "#
         );
         let board = Board::boot(&life, wire, &[]);
-        // QEMU has no pull-ups.
+        // QEMU does not emulate pull-ups, so the pins are driven high.
         board.drive(pin, true);
         board.drive(BUTTON, true);
         for life in 1..=lives {
@@ -289,7 +296,7 @@ done
             if !is_whole {
                 return Err(format!("receipt {number} is not complete: {receipt:#?}"));
             }
-            // What was said is what was printed.
+            // The printed text is the text on the console.
             let thought = receipt.split(|line| line.starts_with('─')).nth(1).unwrap_or_default().join(" ");
             let words: Vec<_> = thought.split_whitespace().collect();
             let said = console.split("armed after").nth(index + 1).unwrap_or_default();
@@ -347,12 +354,12 @@ done
             &[("dot", fs::read(program).expect("a program"))],
         );
         board.wait_for("the end", 1, LIMIT).expect("it boots");
-        // 128 + SIGILL
+        // 128 + SIGILL (4).
         assert!(board.console().contains("exit 132\n"), "{}", board.console());
     }
 }
 
-/// The text, and the kernels that compute it: `script/pi-run`.
+/// The golden text, and the kernels that compute it: `script/pi-run`.
 mod golden {
     use super::*;
 
@@ -393,12 +400,13 @@ mod golden {
     }
 }
 
-/// What the default model takes: `script/pi-memory`.
+/// The memory that the default model takes: `script/pi-memory`.
 mod memory {
     use super::*;
 
-    /// Mounts the card and lives 64 tokens of the model on it (3.6 letters each),
-    /// after something else took all memory but `left` MB of what is available.
+    /// A script that mounts the card, takes memory until only `left` MB are
+    /// available, and runs a life of the model on the card until it has
+    /// generated 64 tokens (232 bytes at 3.6 each).
     fn memory_script(left: u32) -> String {
         format!(
             r#"mkdir -p /sd /balloon
@@ -431,7 +439,8 @@ dmesg | grep -i 'out of memory'"#
         )
     }
 
-    /// Measures, and asserts only that it lives: the figures are for the README.
+    /// Prints measurements for the README; asserts only that the model runs and
+    /// the memory suffices.
     #[test]
     #[ignore = "boots an emulated Zero 2 W with the default model's shape: script/pi-memory"]
     fn the_default_models_shape_lives_beside_the_system_in_512_mb() {
@@ -440,9 +449,9 @@ dmesg | grep -i 'out of memory'"#
         fs::create_dir(&files).expect("a folder");
         run(Command::new("python3").arg(tree("models/shape.py")).arg(files.join("shape.gguf")));
         let card = folder.path().join("card");
-        // QEMU wants a card's size to be a power of two.
+        // QEMU requires the size of a card to be a power of two.
         run(Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4", "-d"]).args([&files, &card]).arg("256M"));
-        // The whole board; and beside what else a system may run.
+        // All memory of the board, and what is left beside other programs.
         for left in [1000, 240, 188] {
             let board = Board::boot_with_card(&memory_script(left), Wire::Nowhere, &[], Some(&card));
             board.wait_for("the end", 1, LIMIT).expect("it lives");

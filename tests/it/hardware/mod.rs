@@ -1,4 +1,4 @@
-//! The service under its rules, and the emulated Zero 2 W.
+//! Tests of the systemd service, and of the program on an emulated Zero 2 W.
 
 mod emulator;
 mod supervision;

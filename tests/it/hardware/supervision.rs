@@ -1,5 +1,5 @@
-//! The service: systemd finds nothing wrong with its unit, and what the unit
-//! asks for leads from one life to the next.
+//! The systemd service: `systemd-analyze` accepts its unit, and restarting the
+//! program as the unit says leads from one life to the next.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -22,8 +22,8 @@ fn setting(name: &str) -> &'static str {
     line.unwrap_or_else(|| panic!("{name} is not set"))
 }
 
-/// What `systemd-analyze verify` says of `unit` in a root that holds the
-/// program; `None` where this machine has no systemd.
+/// The result of `systemd-analyze verify` for `unit`, in a root folder that
+/// holds the program; `None` if this machine has no systemd.
 fn verify(unit: &str) -> Option<Ended> {
     let root = tempfile::tempdir().expect("a root");
     let at = |path: &str| root.path().join(path);
@@ -50,7 +50,7 @@ fn copy_units(from: &Path, to: &Path) {
     fs::create_dir(to).expect("a folder");
     for entry in fs::read_dir(from).expect("the units").map_while(Result::ok) {
         if entry.path().is_file() {
-            // A link to nowhere is of no use in the root either.
+            // A dangling link cannot be copied, and is not needed.
             let _ = fs::copy(entry.path(), to.join(entry.file_name()));
         }
     }
@@ -68,7 +68,8 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
 #[test]
 fn the_exhibitions_options_are_options_of_the_program() {
     let nexus = Nexus::new();
-    // Wrong ones would be refused before the version is said.
+    // A wrong option ends with exit status 2. A right one gets as far as the
+    // context of one token, which ends with 1.
     let options =
         OPTIONS.lines().map(|line| line.trim_start_matches('#')).filter(|line| line.starts_with("TORMENT_"));
     let names: Vec<_> = options.clone().filter_map(|line| line.split('=').next()).collect();
@@ -110,8 +111,8 @@ fn the_next_start_waits_after_a_fault_and_not_after_a_death() {
     assert!(pause <= 1 && pause + 4 >= 5);
 }
 
-/// Lives as the unit has systemd do: again and again, as long as each ending
-/// counts as a success. Time between two lives is left out.
+/// Starts the program again and again, as systemd does by the unit, as long as
+/// each exit status counts as a success. The pauses between lives are left out.
 #[test]
 fn supervised_the_piece_lives_and_dies_three_times_on_three_receipts() {
     let successes: Vec<i32> =

@@ -1,4 +1,4 @@
-//! A model from a URL: what a user reads and what is left on disk, for each
+//! Downloads of a model: what the user reads and what is left on disk, for each
 //! way in which a network, a server and a disk can fail.
 
 use std::fs;
@@ -27,7 +27,7 @@ use crate::support::server::{Request, Server, file, head, send, status, wait_for
 const NAME: &str = "mind.gguf";
 const PATH: &str = "/some/repo/resolve/main/mind.gguf";
 
-/// Long enough that nothing but a fault uses it up; no pauses.
+/// Time limits that only a hang reaches; no pauses.
 const PATIENT: Patience = Patience {
     silence: LIMIT,
     window: LIMIT,
@@ -41,13 +41,13 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A small file that passes for a model: ember without what it has learnt.
+/// The model that the tests download: ember's file.
 fn model() -> Vec<u8> {
     ember_gguf()
 }
 
-/// One user's downloads into one folder, in this process: with patience that
-/// a test can wait for.
+/// One user's downloads into one folder, in this process, with time limits that
+/// suit a test.
 struct Downloads {
     nexus: Nexus,
     environment: Environment,
@@ -72,7 +72,8 @@ impl Downloads {
             .map_err(|error| format!("{error:#}"))
     }
 
-    /// The download fails with one line that holds `parts` and the way out.
+    /// Asserts that the download fails with one line that contains `parts` and
+    /// says how to fetch the file by hand.
     #[track_caller]
     fn fails(&self, server: &Server, parts: &[&str]) -> String {
         let error = self.model_from(server).expect_err("it fails");
@@ -86,14 +87,15 @@ impl Downloads {
         error
     }
 
-    /// Half of `content`, as a download that broke off left it.
+    /// Leaves half of `content`, as a download that broke off does; returns how
+    /// many bytes that is.
     fn broke_off(&self, server: &Server, content: &[u8]) -> usize {
         let half = content.len() / 2;
         self.left(server, &content[..half], content.len());
         half
     }
 
-    /// `part` of a file of `size` bytes and version `"1"`.
+    /// Leaves `part` of a file of `size` bytes and with the ETag `"1"`.
     fn left(&self, server: &Server, part: &[u8], size: usize) {
         let folder = self.nexus.path("models");
         fs::create_dir_all(&folder).expect("a folder");
@@ -106,7 +108,8 @@ impl Downloads {
         files(&self.nexus)
     }
 
-    /// The model is there, whole, and nothing else but where it came from.
+    /// Asserts that the model is complete, and that only its `.origin` is
+    /// beside it.
     #[track_caller]
     fn succeeded(&self, server: &Server, content: &[u8]) {
         assert_eq!(self.model_from(server).as_deref(), Ok(self.nexus.path("models").join(NAME).as_path()));
@@ -132,7 +135,7 @@ fn spawn(command: &mut StdCommand) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts")
 }
 
-/// The lines of a child's stderr, as they come.
+/// The lines of a child's stderr, as they arrive.
 fn log_of(child: &mut Child) -> Receiver<String> {
     let (sender, receiver) = channel();
     let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -180,7 +183,7 @@ fn on_a_terminal_a_bar_shows_size_speed_and_time_left() {
     let mut child =
         nexus.command(short_life(&url)).stdout(Stdio::null()).stderr(pty.slave).spawn().expect("it starts");
     let mut screen = Vec::new();
-    // The terminal's other end reads as an error once the program is gone.
+    // Once the program has ended, a read from the master of its terminal fails.
     let _ = fs::File::from(pty.master).read_to_end(&mut screen);
     assert_eq!(child.wait().expect("it ends").code(), Some(101));
     let screen = String::from_utf8_lossy(&screen);
@@ -211,7 +214,7 @@ fn a_model_that_is_there_does_not_ask_what_the_network_would_need() {
 fn a_model_fetched_by_hand_after_a_download_that_broke_off_is_taken_as_it_is() {
     let server = Server::of(model());
     let downloads = Downloads::new();
-    // The server was wrong about the size, and is not the one asked now.
+    // The part is from another server, which declared a wrong size.
     downloads.left(&Server::of(Vec::new()), &model()[..1000], 2000);
     downloads.nexus.file("models/mind.gguf", model());
     downloads.model_from(&server).expect("the model is there");
@@ -302,8 +305,9 @@ fn a_certificate_of_an_unknown_authority_is_not_trusted() {
     nexus.run(short_life(&url)).failed(1, &["certificate of localhost is not trusted", "SSL_CERT_FILE"]);
 }
 
-/// A server for TLS at `localhost` that serves the model, with a certificate
-/// valid from `from` on; and the file with the authority that signed it.
+/// A TLS server at `localhost` that serves the model, with a certificate that
+/// is valid from `from` on. Returns its URL, and the file with the certificate
+/// of the authority that signed it.
 fn tls_server(from: (i32, u8, u8)) -> (String, PathBuf, Nexus) {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
     use rustls::pki_types::PrivateKeyDer;
@@ -323,7 +327,7 @@ fn tls_server(from: (i32, u8, u8)) -> (String, PathBuf, Nexus) {
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
     let port = listener.local_addr().expect("an address").port();
-    // One connection: the thread ends with the test.
+    // The thread serves one connection.
     thread::spawn(move || {
         let Ok((stream, _)) = listener.accept() else { return };
         let connection = rustls::ServerConnection::new(config).expect("a connection");
@@ -687,7 +691,8 @@ fn a_416_on_a_whole_part_is_success() {
     let server = Server::of(model());
     let downloads = Downloads::new();
     downloads.left(&server, &model(), model().len());
-    // A record that does not know the size, or nothing would be asked.
+    // A record without the size: with it, the program would see that the part
+    // is complete and send no request.
     let record = format!("url: {}\nvalidator: \"1\"\n", server.url(PATH));
     downloads.nexus.file("models/mind.gguf.part.origin", record);
     downloads.succeeded(&server, &model());
@@ -764,9 +769,8 @@ fn a_body_longer_than_it_said_is_not_kept() {
     assert!(!downloads.files().contains(&"mind.gguf.part".to_owned()));
 }
 
-/// Runs the program in a mount namespace of its own in which `models` is a
-/// file system mounted with `options`; `None` where this machine has no such
-/// namespaces.
+/// Runs the program in a mount namespace of its own in which `models` is a file
+/// system mounted with `options`; `None` if this machine does not permit that.
 fn on_a_file_system(nexus: &Nexus, options: &str, url: &str) -> Option<(Ended, Vec<String>)> {
     fs::create_dir(nexus.path("models")).expect("a folder");
     let script = format!(
@@ -833,7 +837,8 @@ fn a_model_folder_that_cannot_be_made_is_named() {
     assert!(server.requests().is_empty());
 }
 
-/// A server that holds the second half of the model back until it is let go.
+/// A server that holds back the second half of the first answer until the
+/// returned sender is used or dropped.
 fn holding_back() -> (Server, std::sync::mpsc::Sender<()>) {
     let (let_go, held) = channel();
     let held = Mutex::new(held);

@@ -1,5 +1,5 @@
-//! Model files that are damaged, or for another purpose, end in one line that
-//! says why; files as converters write them are let through.
+//! A model file that is damaged, or for another purpose, is refused in one line
+//! that says why; files as converters write them are accepted.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,7 +9,7 @@ use torment_nexus::model_file::gguf;
 use crate::support::gguf_file::{BOOL, Gguf, STRING, Tensor, U8, U32, Value};
 use crate::support::nexus::{Ended, Nexus, ember_gguf};
 
-/// Lives on a file, or does not.
+/// Runs the program with this model file.
 fn run(bytes: impl AsRef<[u8]>) -> Ended {
     let nexus = Nexus::new();
     nexus.file("mind.gguf", bytes);
@@ -23,7 +23,7 @@ fn refused(bytes: impl AsRef<[u8]>, parts: &[&str]) {
     ended.failed(1, parts);
 }
 
-/// Ember, changed.
+/// Ember's file after `change`.
 fn ember(change: impl FnOnce(&mut Gguf)) -> Vec<u8> {
     let mut gguf = Gguf::ember();
     change(&mut gguf);
@@ -57,7 +57,8 @@ fn a_file_that_is_cut_short_anywhere() {
 #[test]
 fn a_header_with_a_flipped_bit() {
     let whole = ember_gguf();
-    // Magic, version, counts and the first key: each of their bits matters.
+    // The first 32 bytes are magic, version, counts and the length of the first
+    // key: every bit of them matters.
     for bit in (0..8 * 32).step_by(3) {
         let mut flipped = whole.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
@@ -137,7 +138,7 @@ fn weights_that_are_no_numbers() {
     for (byte, reason) in [(0xFF, "no finite numbers"), (0, "the same number for every token")] {
         refused_weights(ember(|gguf| gguf.data.fill(byte)), reason);
     }
-    // One infinite scale of one matrix.
+    // One infinite weight of the output norm.
     let one = ember(|gguf| {
         let tensor =
             gguf.tensors.iter().find(|tensor| tensor.name == b"output_norm.weight").expect("it is there");
@@ -162,7 +163,7 @@ fn refused_weights(bytes: Vec<u8>, reason: &str) {
     }
 }
 
-/// What llama.cpp would abort at, a file each.
+/// Headers at which llama.cpp would abort, each in a file of its own.
 #[test]
 fn a_header_that_llama_cpp_would_abort_at() {
     let key = |key: &str, value: u32| with(&format!("llama.{key}"), Value::u32(value));
@@ -195,7 +196,7 @@ fn a_header_that_llama_cpp_would_abort_at() {
             "rope",
         ),
         (key("attention.sliding_window", 1 << 31), "slides over 2147483648 tokens"),
-        // ggml would turn no numbers for ever.
+        // With no numbers to rotate, ggml's loop would not end.
         (key("rope.dimension_count_swa", 0), "rope turns 0"),
         (key("rope.dimension_count", 66), "rope turns 66"),
         (with("llama.rope.dimension_sections", Value::i32s(&[32, 32, 32, 0])), "sections [32, 32, 32, 0]"),
@@ -218,7 +219,7 @@ fn a_header_that_llama_cpp_would_abort_at() {
     refused(misaligned, &["alignment"]);
 }
 
-/// Ember's vocabulary, changed.
+/// Ember's file after `change` of its vocabulary.
 fn with_tokens(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Gguf {
     let mut gguf = Gguf::ember();
     let mut tokens = gguf.get("tokenizer.ggml.tokens").to_texts();
@@ -231,7 +232,7 @@ fn with_tokens(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Gguf {
 fn a_vocabulary_that_llama_cpp_would_abort_at() {
     for (file, reason) in [
         (with_tokens(|tokens| tokens[5] = tokens[6].clone()), "twice"),
-        // llama.cpp sees C strings, and names empty ones.
+        // llama.cpp reads C strings, and gives empty ones a name.
         (with_tokens(|tokens| tokens[5] = [&tokens[6][..], b"\0x"].concat()), "twice"),
         (with_tokens(|tokens| (tokens[5], tokens[6]) = (Vec::new(), b"[EMPTY_5]".to_vec())), "twice"),
         (with_tokens(|tokens| tokens[5] = vec![b'a'; 10_000]), "too long"),
@@ -246,8 +247,9 @@ fn a_vocabulary_that_llama_cpp_would_abort_at() {
     }
 }
 
-/// The last net, for what no rule foresees: here, heads whose values are
-/// shorter than their keys, in an architecture that does not say so.
+/// For what no rule foresees, the program turns llama.cpp's abort into a fault:
+/// here, values that are shorter than keys, in an architecture that no rule
+/// names.
 #[test]
 fn an_assertion_inside_llama_cpp_is_a_fault_and_no_abort() {
     let short = ember(|gguf| {
@@ -270,8 +272,8 @@ fn a_name_out_of_the_file_cannot_command_the_terminal() {
     assert!(!ended.stderr.contains('\x1b'), "{:?}", ended.stderr);
 }
 
-/// A header of some model's shape, with the file that it tells of: sparse,
-/// since no weight is read.
+/// A header with the shape of a known model, in a sparse file of the length
+/// that it declares: no weight is read.
 struct Shape(Gguf);
 
 impl Shape {
@@ -301,7 +303,7 @@ impl Shape {
     fn spm(mut self, tokens: usize) -> Self {
         let mut texts: Vec<_> = ["<unk>", "<s>", "</s>"].map(|text| text.as_bytes().to_vec()).into();
         texts.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>").into_bytes()));
-        // Converters keep odd bytes, and pad with unused tokens.
+        // Converters keep invalid UTF-8, and pad with unused tokens.
         texts.extend([b"\xff\xfe".to_vec(), b"\xe2\x96\x81".to_vec(), b"a\xcc\x81".to_vec(), Vec::new()]);
         texts.extend((texts.len()..tokens).map(|id| format!("\u{2581}w{id}").into_bytes()));
         self.0
@@ -332,7 +334,7 @@ impl Shape {
         file.write_all(&header).expect("room for a header");
         file.set_len(header.len() as u64 + end).expect("room for nothing");
         check(&file);
-        // And not a byte less.
+        // One byte less is refused.
         file.set_len(header.len() as u64 + end - 1).expect("room for nothing");
         gguf::check(&file).expect_err("it is cut short");
     }
@@ -376,7 +378,7 @@ fn files_as_converters_write_them_pass() {
         .tensor("token_embd.weight", &[576, 49152], Q8_0)
         .tensor("output_norm.weight", &[576], F32)
         .passes();
-    // Qwen2.5-0.5B: biases, no rope dimensions, one part of one.
+    // Qwen2.5-0.5B: biases, no key for rope dimensions, a split count of 1.
     let qwen = [
         ("embedding_length", 896),
         ("block_count", 24),
@@ -404,7 +406,8 @@ fn files_as_converters_write_them_pass() {
         .bpe(1000, "llama-bpe")
         .tensor("rope_freqs.weight", &[32], F32)
         .passes();
-    // Gemma 3: heads longer than the width, two kinds of layers.
+    // Gemma 3: heads that are longer than embedding length / head count, layers
+    // with and without a sliding window.
     let gemma = [
         ("embedding_length", 640),
         ("block_count", 18),
@@ -415,7 +418,7 @@ fn files_as_converters_write_them_pass() {
         ("attention.sliding_window", 512),
     ];
     Shape::new("gemma3", &gemma).spm(262_144).tensor("token_embd.weight", &[640, 262_144], Q8_0).passes();
-    // Phi 3: part of a head is turned, by factors in tensors.
+    // Phi 3: rope with factors in tensors.
     Shape::new(
         "phi3",
         &[("embedding_length", 3072), ("attention.head_count", 32), ("rope.dimension_count", 96)],
@@ -432,7 +435,7 @@ fn files_as_converters_write_them_pass() {
     .bpe(51_200, "gpt-2")
     .tensor("output.bias", &[51_200], F32)
     .passes();
-    // OpenELM and Deci: a number of heads for each layer, none in some.
+    // Deci, and likewise OpenELM: a head count for each layer, 0 in some.
     Shape::new("deci", &[("embedding_length", 4096), ("block_count", 4)])
         .bpe(1000, "llama-bpe")
         .set("deci.attention.head_count", Value::i32s(&[32, 0, 32, 32]))
@@ -458,7 +461,7 @@ fn files_as_converters_write_them_pass() {
         .set("deepseek2.rope.scaling.type", Value::text("yarn"))
         .tensor("blk.1.ffn_up_exps.weight", &[2048, 1408, 64], 12)
         .passes();
-    // GLM 4: no first token at all.
+    // GLM 4: no token at the beginning of a text.
     Shape::new("glm4", &[]).bpe(1000, "glm4").tensor("token_embd.weight", &[32, 1000], Q8_0).passes();
 }
 

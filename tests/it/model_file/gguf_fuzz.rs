@@ -1,9 +1,10 @@
-//! Mutated headers of ember, each given to a process of its own: it refuses
-//! the file in one line and with 1, or lives and dies; nothing else.
+//! Fuzzing with mutated headers of ember. Each file is given to a process of
+//! its own, which must either refuse it in one line and with exit status 1, or
+//! live a whole life.
 //!
-//! `GGUF_FUZZ=FROM..TO cargo test --release gguf_fuzz` runs other cases than
-//! the first ones: a failure names its case. `GGUF_FUZZ_KEEP=FOLDER` keeps the
-//! files of those that fail.
+//! `GGUF_FUZZ=FROM..TO cargo test --release gguf_fuzz` runs those cases instead
+//! of the first 3,000: a failure names its case. `GGUF_FUZZ_KEEP=FOLDER` keeps
+//! the files of those that fail.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +31,8 @@ const ADDRESS_SPACE: u64 = 416 << 10;
 /// A case takes some 30 ms; this only turns a hang into a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// splitmix64: the same cases everywhere.
+/// Pseudo-random numbers (SplitMix64), so that the cases are the same on every
+/// machine.
 struct Dice(u64);
 
 impl Dice {
@@ -49,13 +51,13 @@ impl Dice {
         self.below(times) == 0
     }
 
-    /// One of the words of a list.
+    /// A random word of a list.
     fn word(&mut self, list: &'static str) -> &'static str {
         let words: Vec<_> = list.split(' ').collect();
         words[self.below(words.len())]
     }
 
-    /// A key out of lists by type, and its type.
+    /// A random key of `lists`, and its type.
     fn key(&mut self, lists: &[(u32, &'static str)]) -> (u32, &'static str) {
         let keys: Vec<_> =
             lists.iter().flat_map(|&(kind, keys)| keys.split(' ').map(move |key| (kind, key))).collect();
@@ -130,7 +132,7 @@ const FLOATS: [f32; 14] = [
 const TOKENIZERS: &str =
     "llama gpt2 bert t5 rwkv plamo2 none no_vocab test gemma4 hybriddna whitespace mango";
 
-/// `tokenizer.ggml.pre`, one for each branch of llama.cpp.
+/// Values of `tokenizer.ggml.pre`, one for each branch in llama.cpp.
 const PRE_TOKENIZERS: &str = "default minicpm5 llama-bpe deepseek-llm deepseek-coder deepseek-v3 spark2_5 youtu falcon mpt \
     starcoder gpt-2 jais-2 gemma4 mmbert sarvam-moe jina-v1-en whitespace refact command-r qwen2 qwen35 \
     stablelm2 olmo dbrx smaug-bpe poro-chat chatglm-bpe glm4 viking jais tekken smollm codeshell bloom \
@@ -138,7 +140,8 @@ const PRE_TOKENIZERS: &str = "default minicpm5 llama-bpe deepseek-llm deepseek-c
     tiny_aya superbpe trillion granite-docling bailingmoe seed-coder hunyuan hunyuan-dense hy_v4 \
     joyai-llm kimi-k2 ufakzeka grok-2 afmoe laguna minimax-m2 solar-open mellum2";
 
-/// Architectures that take ember's tensors, by what they want beside them.
+/// Architectures that can load ember's tensors, with the further tensors that
+/// each needs.
 const KIN: [(&str, &[&str]); 5] = [
     ("llama llama qwen2 gemma minicpm exaone ernie4_5 smollm3 mistral3 nanbeige deci refact", &[]),
     ("internlm2 xverse baichuan plamo olmoe", &["output"]),
@@ -147,7 +150,8 @@ const KIN: [(&str, &[&str]); 5] = [
     ("gemma2 glm4 seed_oss", &["post_attention_norm", "post_ffw_norm"]),
 ];
 
-/// All the names that llama.cpp knows, and some that it does not.
+/// The names of all architectures that llama.cpp knows, and some that it does
+/// not.
 const ARCHITECTURES: &str = "afmoe apertus arcee arctic arwkv7 baichuan bailingmoe bailingmoe2 bailingmoe3 bert bitnet bloom \
     chameleon chatglm clef clip codeshell cogvlm cohere2 cohere2moe command-r dbrx deci deepseek \
     deepseek2 deepseek2-ocr deepseek32 deepseek4 dflash dots1 dots3note dream eagle3 ernie4_5 \
@@ -163,7 +167,8 @@ const ARCHITECTURES: &str = "afmoe apertus arcee arctic arwkv7 baichuan bailingm
     qwen3vlmoe qwen4exp refact rnd1 rwkv6 rwkv6qwen2 rwkv7 seed_oss smallthinker smollm3 spark2_5 \
     stablelm starcoder starcoder2 step35 t5 t5encoder talkie wavtokenizer-dec xverse (unknown) mango";
 
-/// Keys that ember does not have, under its architecture, and their types.
+/// Keys that ember does not have, to be prefixed with its architecture, and
+/// their types.
 const MORE_KEYS: [(u32, &str); 5] = [
     (
         U32,
@@ -291,8 +296,8 @@ fn case(number: u64) -> Vec<u8> {
 fn scratched(dice: &mut Dice) -> Vec<u8> {
     let mut bytes = ember_gguf();
     let header = Gguf::ember().header().len();
-    // Most of the header are tokens and merges: half of the damage goes to
-    // its first and last parts.
+    // Most of the header is tokens and merges, so half of the damage goes to
+    // its beginning and its end.
     let place = |dice: &mut Dice| match dice.below(4) {
         0 => dice.below(1100),
         1 => header - 1 - dice.below(3400),
@@ -324,7 +329,7 @@ fn scratched(dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-/// Makes ember a file of another family.
+/// Changes ember to a file of another model family.
 fn base(gguf: &mut Gguf, dice: &mut Dice) {
     match dice.below(10) {
         0 | 1 => {
@@ -375,7 +380,7 @@ fn base(gguf: &mut Gguf, dice: &mut Dice) {
     }
 }
 
-/// Adds the tensors of a name: one for the model, or one for each layer.
+/// Adds the tensors named `part`: one for the model, or one for each layer.
 fn want(gguf: &mut Gguf, part: &str) {
     let head = part.starts_with("attn_");
     let like = |gguf: &Gguf, name: &[u8]| gguf.tensors.iter().find(|tensor| tensor.name == name).cloned();
@@ -393,7 +398,8 @@ fn want(gguf: &mut Gguf, part: &str) {
         }
     }
     gguf.lay_out();
-    // Norms of zero would leave nothing to see: ones instead.
+    // Norm weights of zero would make every result zero, so they are set to
+    // one.
     for tensor in &gguf.tensors {
         if tensor.kind == 0 {
             let at = tensor.offset as usize;
@@ -481,7 +487,7 @@ fn mutate_key(gguf: &mut Gguf, dice: &mut Dice) {
             *value = value_of(dice, kind);
         }
         6 if matches!(value.kind, ARRAY | STRING) && value.bytes.len() > 12 => {
-            // A count or a length that lies.
+            // A wrong count or length.
             let place = if value.kind == ARRAY { 4..12 } else { 0..8 };
             let truth = u64::from_le_bytes(value.bytes[place.clone()].try_into().expect("eight bytes"));
             let lie = number_near(dice, truth as usize);
@@ -500,7 +506,7 @@ fn mutate_key(gguf: &mut Gguf, dice: &mut Dice) {
     }
 }
 
-/// The name that the file's keys go by.
+/// The architecture that the file's keys are prefixed with.
 fn architecture(gguf: &Gguf) -> String {
     let name =
         gguf.keys.iter().find_map(|(key, _)| std::str::from_utf8(key).ok()?.strip_suffix(".block_count"));
@@ -598,14 +604,15 @@ fn resize(tensor: &mut Tensor, axis: usize, size: u32) {
     }
 }
 
-/// Changes that keep the file in step with itself, so that they reach deep.
+/// Changes that keep the file consistent, so that more of the later checks are
+/// reached.
 fn mutate_shape(gguf: &mut Gguf, dice: &mut Dice) {
     let architecture = architecture(gguf);
     let mut set = |key: &str, value: u32| {
         gguf.set(&format!("{architecture}.{key}"), Value::u32(value));
     };
     match dice.below(8) {
-        // 256 wide: heads of any length that divides it.
+        // Ember is 256 wide: heads of any length that divides 256.
         0 => {
             let heads = *dice.pick(&[1, 2, 4, 8, 16, 32, 64, 128, 256]);
             set("attention.head_count", heads);
@@ -676,7 +683,7 @@ fn mutate_shape(gguf: &mut Gguf, dice: &mut Dice) {
             gguf.lay_out();
         }
         6 => {
-            // Weights that say nothing, or too much.
+            // Weights that are zero, NaN or very large.
             let fill = *dice.pick(&[0, 0xFF, 0x7F, 0x7C]);
             let (from, to) = (dice.below(gguf.data.len().max(1)), gguf.data.len());
             let from = if dice.one_in(2) { 0 } else { from };
@@ -712,8 +719,8 @@ fn mutate_shape(gguf: &mut Gguf, dice: &mut Dice) {
     }
 }
 
-/// The options of a case: each way of choosing tokens has its own objects in
-/// llama.cpp that the vocabulary reaches.
+/// The options of a case: with each, llama.cpp creates other samplers, some of
+/// which use the vocabulary.
 fn options(number: u64) -> &'static [&'static str] {
     match number % 4 {
         0 => &["--dry-multiplier", "0.8", "--repeat-penalty", "1.1"],
@@ -722,14 +729,15 @@ fn options(number: u64) -> &'static [&'static str] {
     }
 }
 
-/// One `error:` line, after warnings at most.
+/// Whether stderr is one `error:` line, with nothing but warnings before it.
 fn is_one_fault(stderr: &str) -> bool {
     let mut lines = stderr.lines().rev();
     lines.next().is_some_and(|last| last.starts_with("error: "))
         && lines.all(|line| line.starts_with("warning: "))
 }
 
-/// Runs a file; returns what happened in a few words, or what should not have.
+/// Runs the program with a file. Returns how it ended, in a few words; `Err` if
+/// it must not end that way.
 fn run(nexus: &Nexus, file: &Path, number: u64) -> Result<String, String> {
     let mut command = nexus.command::<&str>([]);
     let program = cargo_bin!("torment-nexus");
@@ -750,7 +758,8 @@ fn run(nexus: &Nexus, file: &Path, number: u64) -> Result<String, String> {
         Some(101) if stderr.ends_with(DEATH) => "died",
         Some(1) if is_one_fault(&stderr) => {
             if stderr.contains("llama.cpp cannot go on") {
-                // The last net: llama.cpp asserted.
+                // No rule refused the file, and the program turned llama.cpp's
+                // abort into a fault.
                 return Ok(format!("net: {}", stderr.trim()));
             } else if stderr.contains("llama.cpp") {
                 "refused by llama.cpp"
@@ -765,7 +774,7 @@ fn run(nexus: &Nexus, file: &Path, number: u64) -> Result<String, String> {
     Ok(ended.to_owned())
 }
 
-/// Runs cases on all cores; returns how often each ending came, and the
+/// Runs cases on all cores; returns how often each ending occurred, and the
 /// failures.
 fn campaign(cases: Range<u64>) -> (BTreeMap<String, usize>, Vec<String>) {
     let next = AtomicU64::new(cases.start);

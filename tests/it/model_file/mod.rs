@@ -1,4 +1,4 @@
-//! Model files: on disk, broken, and from servers that misbehave.
+//! Tests of model files: valid, damaged, and from servers with faults.
 
 mod download;
 mod gguf;

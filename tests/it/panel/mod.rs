@@ -1,3 +1,3 @@
-//! Button and light where there are none.
+//! Tests of the button and the light on a machine without GPIO pins.
 
 mod pins;

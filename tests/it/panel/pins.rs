@@ -1,8 +1,8 @@
-//! The button and the light where there are none: on a machine without pins.
+//! The button and the light on a machine without GPIO pins.
 
 use crate::support::nexus::Nexus;
 
-/// No test may meet a board's real pins.
+/// Whether this is a real board: no test may use its pins.
 fn is_a_board() -> bool {
     std::path::Path::new("/dev/gpiomem").exists()
 }

@@ -1,3 +1,3 @@
-//! Lives on a printer that is played on a pseudo-terminal.
+//! Tests of lives with a simulated printer on a pseudo-terminal.
 
 mod printing;

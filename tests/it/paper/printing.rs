@@ -1,4 +1,5 @@
-//! A life on paper: the receipt, and everything a printer can do to it.
+//! A life with a printer: the receipt, and each way in which a printer can
+//! fail.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,13 +22,15 @@ use crate::support::fake_printer::{Behaviour, FakePrinter, Received};
 use crate::support::nexus::{DEATH, Ended, Nexus};
 use crate::support::receipt_reader::Paper;
 
-/// A printer that is much faster than any: tests wait for no paper.
+/// A printer that is much faster than any real one, so that tests do not wait
+/// for it.
 const FAST: [&str; 4] = ["--printer-baud", "4000000", "--printer-line-ms", "1"];
 
-/// Bytes: a receipt of ember has 8,000, and a fault comes after 1,000.
+/// More bytes than are printed before a fault, 1,000, and fewer than a whole
+/// receipt of ember has, 8,000.
 const LESS_THAN_A_LIFE: usize = 6000;
 
-/// The three lines of the death as 32 columns take them.
+/// The three lines of the death, wrapped to 32 columns.
 const DEATH_ON_PAPER: [&str; 7] = [
     "WARNING: Context window",
     "exhausted!",
@@ -49,15 +52,15 @@ fn rule() -> String {
     "─".repeat(32)
 }
 
-/// Lives a life of ember with `args` on a fast printer that does `behaviour`.
+/// Runs a life of ember with `args` on a fast printer with this `behaviour`.
 fn print(nexus: &Nexus, behaviour: Behaviour, args: &[&str]) -> (Ended, Received) {
     let printer = FakePrinter::at(&nexus.path("printer"), behaviour);
     let ended = nexus.ember(&[&["--printer", "printer"], &FAST[..], args].concat());
     (ended, printer.stop())
 }
 
-/// The same on a printer so slow, at 5 s a life, that a fault in the middle
-/// comes in the middle, however late the scheduler lets it come.
+/// The same on a slower printer, so that a life takes 5 s: a fault in the
+/// middle then still falls into the life, even if the scheduler delays it.
 fn print_slowly(nexus: &Nexus, behaviour: Behaviour, args: &[&str]) -> (Ended, Received) {
     let printer = FakePrinter::at(&nexus.path("printer"), behaviour);
     let slow = ["--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "20"];
@@ -69,7 +72,7 @@ fn read(received: &Received) -> Paper {
     Paper::read(&received.bytes()).expect("the printer knows every byte")
 }
 
-/// The thought of a receipt: what stands between its first two rules.
+/// The thought of a receipt: the text between its first two rules.
 fn thought(lines: &[String]) -> String {
     lines.split(|line| *line == rule()).nth(1).expect("two rules").join("\n")
 }
@@ -78,8 +81,8 @@ fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// The life was lived to its end, and stdout has all of it: what the same life
-/// says without a printer.
+/// Asserts that the life reached its death, and that stdout has all of its
+/// text: that of the same life without a printer.
 #[track_caller]
 fn assert_lived(nexus: &Nexus, ended: &Ended, args: &[&str]) {
     ended.died();
@@ -150,8 +153,8 @@ fn the_life_number_counts_on_and_an_unwritable_state_costs_only_the_number() {
 fn at_9600_baud_nothing_is_overrun_by_a_life_on_a_slow_printer() {
     let nexus = Nexus::new();
     let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-    // Short, since every line takes 0.73 s: ember is far ahead of its paper
-    // all the same.
+    // A short life, since every line takes 0.73 s. Ember still generates far
+    // faster than the printer prints.
     let args = ["-c", "210"];
     let ended = nexus.ember(&[&["--printer", "printer", "-v"], &args[..]].concat());
     assert_lived(&nexus, &ended, &args);
@@ -159,14 +162,17 @@ fn at_9600_baud_nothing_is_overrun_by_a_life_on_a_slow_printer() {
     let received = printer.stop();
     let lines = read(&received).lines();
     assert_eq!(words(&thought(&lines)), words(&ended.stdout));
-    // 46 tokens in that many seconds, most of them waits: the rate is ember's.
+    // 46 tokens were generated in `seconds`, which are mostly waits for the
+    // printer. The rate leaves the waits out, so it is much higher than 46 /
+    // `seconds`.
     let value = |name: &str| {
         let value = lines.iter().find_map(|line| line.strip_prefix(name)).expect("it is on the receipt");
         value.trim().parse::<f64>().expect("a number")
     };
     assert!(value("tokens/s ") > 2.0 * 46.0 / value("seconds "), "{lines:#?}");
-    // The program counts on 40 bytes. The clock of this test is as fine as the
-    // scheduler makes it: 256 bytes allow it seven lines.
+    // The program assumes an input buffer of 40 bytes. The times in this test
+    // are only as exact as the scheduler, so it assumes 256 bytes, some seven
+    // lines.
     let line = Duration::from_micros(728_400);
     assert_eq!(received.overruns(9600, line, 256), 0);
     assert!(received.overruns(9600, 2 * line, 256) > 0, "the fake printer counts nothing");
@@ -195,7 +201,7 @@ fn a_printer_plugged_in_again_is_used_by_the_next_life_with_a_gap_before_it() {
     assert!(paper.lines().contains(&"life 2".to_owned()));
     assert!(paper.gap_before("TORMENT") >= 15.0, "{} mm", paper.gap_before("TORMENT"));
     assert_eq!(words(&thought(&paper.lines())), words(&ended.stdout), "nothing of the life before");
-    // A whole receipt needs no gap after it.
+    // A receipt that was printed to its end needs no gap after it.
     let (_, received) = print(&nexus, Behaviour::Silent, &["-c", "400"]);
     assert!(read(&received).gap_before("TORMENT") < 1.0);
 }
@@ -325,8 +331,8 @@ fn an_xoff_on_a_wire_that_leads_nowhere_stops_nothing() {
     assert_eq!(words(&thought(&read(&received).lines())), words(&ended.stdout));
 }
 
-/// Starts a life on a printer that takes 50 ms for a line, and interrupts it
-/// once it is heard by that much.
+/// Starts a life on a printer that takes 50 ms for a line, and interrupts the
+/// life once the printer has received `after` bytes.
 fn interrupt(nexus: &Nexus, behaviour: Behaviour, after: usize, args: &[&str]) -> (Ended, Received) {
     let printer = FakePrinter::at(&nexus.path("printer"), behaviour);
     let slow = ["--model", "ember", "--printer", "printer", "--printer-line-ms", "50"];
@@ -351,7 +357,7 @@ fn an_interrupted_receipt_says_so_and_can_be_torn_off() {
     let all = words(&ended.stdout);
     let printed = thought(&lines);
     assert!(all.starts_with(&words(&printed)), "{printed} is not the beginning of {all:?}");
-    // It is whole: the next one needs no gap.
+    // The receipt has its end, so the next one needs no gap.
     let (_, received) = print(&nexus, Behaviour::Silent, &["-c", "400"]);
     assert!(read(&received).gap_before("TORMENT") < 1.0);
 }
@@ -363,7 +369,7 @@ fn an_interrupt_does_not_wait_until_a_held_printer_is_lost() {
     assert!(!ended.stderr.contains("lost"), "{}", ended.stderr);
 }
 
-/// Says a script once, a few bytes at a time.
+/// A mind that generates a given text once, three bytes at a time.
 struct Scripted(&'static [u8]);
 
 impl Mind for Scripted {
@@ -439,8 +445,8 @@ fn a_slip_is_printed_whole_and_counts_no_life() {
     assert!(!lost.is_lost());
 }
 
-/// Time on a processor, in nanoseconds, of each of a process's threads, by
-/// name: the kernel's own accounting.
+/// The CPU time of each thread of a process, by name, in nanoseconds, from the
+/// kernel's own accounting.
 fn thread_times(id: u32) -> Vec<(String, u64)> {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().filter_map(Result::ok);
     tasks
@@ -498,7 +504,7 @@ fn a_path_that_is_no_serial_device_is_an_error_before_anything_is_loaded() {
     let nexus = Nexus::new();
     nexus.file("file", "");
     for path in ["file", ".", "/dev/null"] {
-        // No model either: the printer is looked at first.
+        // The model does not exist either: the printer is checked first.
         let ended = nexus.run(["--model", "none.gguf", "--printer", path]);
         ended.failed(1, &[path, "no serial device", "--printer"]);
     }

@@ -1,5 +1,5 @@
-//! A printer played on a pseudo-terminal: it takes bytes, answers, and fails
-//! in every way a printer does.
+//! A simulated printer on a pseudo-terminal: it receives bytes, answers
+//! queries, and fails in the ways a printer does.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -15,49 +15,52 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 
-/// What the printer does beside printing. Places are bytes received so far.
+/// What the printer does besides printing. `at`, `from` and the like are
+/// numbers of bytes received so far.
 #[derive(Debug, Clone, Copy)]
 pub enum Behaviour {
-    /// It prints and says nothing.
+    /// It prints and sends nothing.
     Silent,
-    /// It answers every question: there is paper.
+    /// It answers every query: there is paper.
     Answers,
-    /// It answers, and is out of paper from one place until that many
-    /// questions were asked there.
+    /// It answers; from `from` on it reports the end of the paper until it was
+    /// asked `questions` times, then paper again.
     OutOfPaper { from: usize, questions: usize },
     /// It is unplugged.
     Unplugged { at: usize },
-    /// It is switched on then; what came before is lost.
+    /// It is switched on after so many bytes, which are lost.
     PoweredAt(usize),
-    /// It says XOFF, and nothing more.
+    /// It sends one XOFF, and never XON.
     Xoff { at: usize },
-    /// It says all bytes there are, over and over.
+    /// It sends every byte value but XOFF, over and over.
     Babbles,
 }
 
 const XOFF: u8 = 0x13;
 
-/// The longest that a test waits for it.
+/// The longest that a test waits for the printer.
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// Replies to `DLE EOT 4`.
 const PAPER: u8 = 0x12;
 const NO_PAPER: u8 = 0x72;
 
-/// A running fake. Its device is a link, as /dev/serial0 is.
+/// A running simulated printer. Its device is a symbolic link, as /dev/serial0
+/// is.
 pub struct FakePrinter {
     stop: Arc<AtomicBool>,
     count: Arc<AtomicUsize>,
     thread: JoinHandle<Vec<(Instant, Vec<u8>)>>,
-    /// Held so that the terminal does not hang up between two lives.
+    /// Kept open so that the pseudo-terminal does not hang up between two
+    /// lives.
     _slave: File,
 }
 
-/// What came in, and when.
+/// The bytes that were received, and when.
 pub struct Received(Vec<(Instant, Vec<u8>)>);
 
 impl FakePrinter {
-    /// A printer that is found at `link`.
+    /// Starts a printer whose device is at `link`.
     pub fn at(link: &Path, behaviour: Behaviour) -> Self {
         let master =
             posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudo-terminal");
@@ -67,11 +70,11 @@ impl FakePrinter {
         let _ = fs::remove_file(link);
         std::os::unix::fs::symlink(&device, link).expect("a link");
         let slave = File::options().read(true).write(true).open(&device).expect("the device");
-        // As a serial port that nobody has opened: it echoes nothing.
+        // Raw mode, so that the terminal does not echo what it receives.
         let mut termios = tcgetattr(&slave).expect("a terminal");
         cfmakeraw(&mut termios);
         tcsetattr(&slave, SetArg::TCSANOW, &termios).expect("a terminal");
-        // The master is a file like another.
+        // From here on the master is used as a file.
         let master = File::from(master.as_fd().try_clone_to_owned().expect("a descriptor"));
         let flags = OFlag::O_NONBLOCK | OFlag::O_RDWR;
         fcntl(&master, FcntlArg::F_SETFL(flags)).expect("a descriptor");
@@ -84,7 +87,7 @@ impl FakePrinter {
         Self { stop, count, thread, _slave: slave }
     }
 
-    /// Waits until that many bytes have come.
+    /// Waits until that many bytes have arrived.
     pub fn wait_for(&self, bytes: usize) {
         let start = Instant::now();
         while self.count.load(Ordering::Relaxed) < bytes {
@@ -98,7 +101,7 @@ impl FakePrinter {
         Received(self.thread.join().expect("the fake printer does not fail"))
     }
 
-    /// Takes in what is left, and stops.
+    /// Receives what is left, and stops.
     pub fn stop(self) -> Received {
         self.stop.store(true, Ordering::Relaxed);
         Received(self.thread.join().expect("the fake printer does not fail"))
@@ -130,7 +133,7 @@ fn run(
         }
         count += came.len();
         total.store(count, Ordering::Relaxed);
-        // Questions, also those that two reads cut in two.
+        // Counts the queries, also those that are split between two reads.
         tail.extend(&came);
         let questions = tail.windows(3).filter(|bytes| bytes == b"\x10\x04\x04").count();
         let keep = if tail.ends_with(b"\x10\x04\x04") { 0 } else { tail.len().min(2) };
@@ -181,15 +184,15 @@ impl Received {
         self.0.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
     }
 
-    /// Bytes that a printer would have lost that has a buffer of `buffer`
-    /// bytes, a wire of `baud` and paper that needs `line` for a line. Time
-    /// runs from the first byte.
+    /// The number of bytes that would have overflowed the input buffer of a
+    /// printer with `buffer` bytes, a serial line of `baud`, and a time of
+    /// `line` for each line. Time runs from the first byte.
     pub fn overruns(&self, baud: u32, line: Duration, buffer: usize) -> usize {
         let Some((start, _)) = self.0.first() else { return 0 };
         let byte_time = Duration::from_secs_f64(10.0 / f64::from(baud));
         let mut wire = Duration::ZERO;
         let mut paper = Duration::ZERO;
-        // When each byte that waits is taken out of the buffer.
+        // When each byte in the input buffer will be taken out of it.
         let mut waiting: Vec<Duration> = Vec::new();
         let (mut overruns, mut operands, mut text) = (0, 0, false);
         let mut command = Vec::new();
@@ -202,7 +205,8 @@ impl Received {
                 }
                 let taken = wire.max(paper);
                 waiting.push(taken);
-                // What the byte is, and how long it keeps the paper.
+                // Finds out what the byte is, and until when it keeps the
+                // printer busy.
                 if operands > 0 {
                     operands -= 1;
                     command.push(byte);

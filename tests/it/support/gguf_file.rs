@@ -1,4 +1,4 @@
-//! GGUF files taken apart and put together again, truthfully or not.
+//! Parses GGUF files and writes them again, consistent or not.
 
 use crate::support::nexus::ember_gguf;
 
@@ -13,8 +13,8 @@ pub const STRING: u32 = 8;
 pub const ARRAY: u32 = 9;
 pub const U64: u32 = 10;
 
-/// A value: its type and its bytes as they stand in a file, with whatever
-/// lengths and counts they declare.
+/// A value: its type and its bytes as in a file, with whatever lengths and
+/// counts they declare.
 #[derive(Debug, Clone)]
 pub struct Value {
     pub kind: u32,
@@ -42,7 +42,7 @@ impl Value {
         Self { kind: STRING, bytes: string(text.as_ref()) }
     }
 
-    /// An array that says it has `count` elements of type `kind`.
+    /// An array that declares `count` elements of type `kind`.
     pub fn array(kind: u32, count: u64, elements: &[u8]) -> Self {
         Self { kind: ARRAY, bytes: [&kind.to_le_bytes()[..], &count.to_le_bytes(), elements].concat() }
     }
@@ -76,7 +76,7 @@ impl Value {
     }
 }
 
-/// A tensor's line in the header.
+/// A tensor's entry in the header.
 #[derive(Debug, Clone)]
 pub struct Tensor {
     pub name: Vec<u8>,
@@ -85,11 +85,11 @@ pub struct Tensor {
     pub offset: u64,
 }
 
-/// A file in parts. Nothing has to be true.
+/// The parts of a file. They need not be consistent.
 #[derive(Debug, Clone)]
 pub struct Gguf {
     pub version: u32,
-    /// What the header says instead of the numbers there are.
+    /// Counts that the header declares instead of the true ones.
     pub tensor_count: Option<u64>,
     pub key_count: Option<u64>,
     pub keys: Vec<(Vec<u8>, Value)>,
@@ -135,7 +135,7 @@ impl Gguf {
         &self.keys.iter().find(|(name, _)| name == key.as_bytes()).expect("the key is there").1
     }
 
-    /// Sets a key, new or not.
+    /// Sets the value of a key, which is added if it is missing.
     pub fn set(&mut self, key: &str, value: Value) -> &mut Self {
         match self.keys.iter_mut().find(|(name, _)| name == key.as_bytes()) {
             Some((_, old)) => *old = value,
@@ -149,7 +149,7 @@ impl Gguf {
         self
     }
 
-    /// Gives the file another architecture, and its keys with it.
+    /// Gives the file another architecture, and renames the keys to match.
     pub fn rename_architecture(&mut self, name: &str) -> &mut Self {
         for (key, _) in &mut self.keys {
             if let Some(rest) = key.strip_prefix(b"llama.") {
@@ -166,7 +166,8 @@ impl Gguf {
         self.lay_out()
     }
 
-    /// Puts the tensors one after the other, in as much data as they need.
+    /// Sets the offsets of the tensors one after the other, and resizes the
+    /// data to what they need, at most 16 MB.
     pub fn lay_out(&mut self) -> &mut Self {
         let mut end = 0u64;
         for tensor in &mut self.tensors {
@@ -216,7 +217,7 @@ fn string(text: &[u8]) -> Vec<u8> {
     [&(text.len() as u64).to_le_bytes()[..], text].concat()
 }
 
-/// Elements and bytes of a block, for the types that tests use.
+/// The size of a tensor's data in bytes, for the types that tests use.
 fn tensor_bytes(tensor: &Tensor) -> u64 {
     let (block, bytes) = match tensor.kind {
         0 | 26 => (1, 4),
@@ -235,7 +236,7 @@ fn tensor_bytes(tensor: &Tensor) -> u64 {
     (elements / block).saturating_mul(bytes)
 }
 
-/// The rest of a file that is known to be sound.
+/// The unread rest of a file that is known to be valid.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {

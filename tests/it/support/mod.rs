@@ -1,5 +1,6 @@
-//! What the tests share: the program started in a folder of its own, a printer on a
-//! pseudo-terminal, a reader of receipts, an HTTP server, a writer of GGUF files.
+//! What the tests share: the program started in a folder of its own, a
+//! simulated printer on a pseudo-terminal, a reader of receipts, an HTTP
+//! server, a writer of GGUF files.
 
 pub mod fake_printer;
 pub mod gguf_file;

@@ -1,4 +1,5 @@
-//! Runs the program, bounded and on its own; and makes broken copies of ember.
+//! Runs the program with a time limit, in a folder of its own; and changes
+//! copies of ember's file.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -55,7 +56,7 @@ impl Nexus {
                 command.env_remove(variable);
             }
         }
-        // What outlives a life stays in this folder.
+        // What is kept between lives stays in this folder.
         command.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", self.folder.path());
         // llama.cpp's threads spin while they wait for each other: tests that
         // run side by side on few cores would wait most of the time.
@@ -81,7 +82,7 @@ impl Nexus {
     }
 }
 
-/// What a user sees of a run that is over.
+/// What a user sees of a finished run.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -99,7 +100,8 @@ impl Ended {
         }
     }
 
-    /// The run was a life: it ended with the three lines and 101.
+    /// Asserts that the run was a life: it ended with the three lines and exit
+    /// status 101.
     #[track_caller]
     pub fn died(&self) -> &Self {
         assert_eq!(self.code, Some(101), "{}", self.stderr);
@@ -107,8 +109,9 @@ impl Ended {
         self
     }
 
-    /// The run ended with `code` and without a word of thought, and said each
-    /// of `parts` in one line that begins with `error:`.
+    /// Asserts that the run ended with `code` and an empty stdout, and that
+    /// stderr begins with `error:` and contains each of `parts`; for `code` 1
+    /// it is one line.
     #[track_caller]
     pub fn failed(&self, code: i32, parts: &[&str]) {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{}", self.stderr);
@@ -128,7 +131,7 @@ pub fn ember_gguf() -> Vec<u8> {
 }
 
 /// `bytes` with the only occurrence of `old` replaced by `new`, which is as
-/// long: the offsets of a GGUF file stay right.
+/// long, so that the offsets of a GGUF file stay right.
 pub fn replace(mut bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
     assert_eq!(old.len(), new.len(), "a replacement keeps the length");
     let at: Vec<_> = (0..=bytes.len() - old.len()).filter(|&at| bytes[at..].starts_with(old)).collect();
@@ -137,7 +140,7 @@ pub fn replace(mut bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A GGUF key, the type tag of a u32 and its value, as they stand in a file.
+/// A GGUF key, the type tag of a u32 and its value, as in a file.
 pub fn key_u32(key: &str, value: u32) -> Vec<u8> {
     const TYPE_U32: u32 = 4;
     [key.as_bytes(), &TYPE_U32.to_le_bytes(), &value.to_le_bytes()].concat()

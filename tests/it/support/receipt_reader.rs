@@ -1,5 +1,6 @@
-//! A reader of ESC/POS that shares nothing with the program: bytes in, the
-//! paper out, as text and as a PNG. It fails on anything it does not know.
+//! A reader of ESC/POS that shares no code with the program: bytes in, the
+//! paper out, as text and as a PNG. It fails on any byte or command that it
+//! does not know.
 
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -7,13 +8,13 @@ use std::path::Path;
 
 use spleen_font::{FONT_12X24, PSF2Font};
 
-/// Dots from edge to edge of what can be printed, and of the paper (58 mm).
+/// The width of what can be printed, and of the paper (58 mm), in dots.
 const PRINTABLE: usize = 384;
 const PAPER: usize = 464;
 const GLYPH: (usize, usize) = (12, 24);
 const DOTS_PER_MM: f64 = 8.0;
 
-/// CP437 from 0x80 on, as Python's codec has it.
+/// CP437 from 0x80 on, as in Python's codec.
 const HIGH: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
 
 /// A character on paper.
@@ -34,8 +35,8 @@ struct Printed {
     centred: bool,
 }
 
-/// What the printer is set to. A printer wakes in Chinese mode and in a code
-/// page that nobody knows.
+/// The printer's settings. A printer wakes in Chinese mode and in an unknown
+/// code page.
 #[derive(Debug, Clone)]
 struct Mode {
     chinese: bool,
@@ -52,22 +53,22 @@ impl Default for Mode {
     }
 }
 
-/// The paper, as far as it was printed.
+/// The paper that was printed so far.
 #[derive(Debug, Default)]
 pub struct Paper {
     printed: Vec<Printed>,
-    /// Dots that it came out so far.
+    /// The length of the paper so far, in dots.
     y: usize,
     mode: Mode,
     cells: Vec<Cell>,
-    /// Operands of `ESC 7`, where it was sent.
+    /// Operands of `ESC 7`, if it was sent.
     pub heat: Option<[u8; 3]>,
-    /// Times that it was asked for paper.
+    /// The number of queries for paper.
     pub questions: usize,
 }
 
 impl Paper {
-    /// Reads bytes as a printer that was just switched on.
+    /// Reads the bytes as a printer does that was just switched on.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let mut paper = Self::default();
         let mut rest = bytes;
@@ -123,7 +124,8 @@ impl Paper {
             }
             (0x20..=0x7E, _) => self.cell(char::from(first)),
             (0x80.., _) => {
-                // 0xFF wakes, and is a blank to a printer that is awake.
+                // 0xFF wakes a sleeping printer; one that is awake prints a
+                // blank.
                 if first < 0xFF && (self.mode.chinese || !self.mode.cp437) {
                     return None;
                 }
@@ -171,7 +173,7 @@ impl Paper {
             .collect()
     }
 
-    /// White in millimetres before the line that begins with `words`.
+    /// Blank paper before the line that begins with `words`, in millimetres.
     pub fn gap_before(&self, words: &str) -> f64 {
         let text = |line: &Printed| line.cells.iter().map(|cell| cell.character).collect::<String>();
         let at =
@@ -181,7 +183,7 @@ impl Paper {
         (self.printed[at].y - bottom) as f64 / DOTS_PER_MM
     }
 
-    /// Draws the paper, torn at both ends, at one pixel a dot.
+    /// Draws the paper, torn at both ends, with one pixel for each dot.
     pub fn write_png(&self, path: &Path) -> io::Result<()> {
         const EDGE: usize = 24;
         let (width, height) = (PAPER + 2 * EDGE, self.y + 4 * EDGE);
@@ -201,8 +203,8 @@ impl Paper {
     }
 }
 
-/// The dots of a character that the font lacks: the two that the program draws
-/// with, and a frame for any other.
+/// The dots of a character that the font lacks: the two that the program uses
+/// for rules and bars, and a frame for any other.
 fn shape(character: char) -> Vec<(usize, usize)> {
     let is_on = |x: usize, y: usize| match character {
         '─' => (11..13).contains(&y),

@@ -1,5 +1,5 @@
-//! An HTTP server on loopback that answers as its test tells it to, well or
-//! badly, and remembers what it was asked.
+//! An HTTP server on loopback that answers as its test tells it to, correctly
+//! or not, and records the requests.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::support::nexus::LIMIT;
 
-/// What a client asked.
+/// A client's request.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub path: String,
@@ -77,7 +77,7 @@ impl Server {
         Self { address, requests, stop }
     }
 
-    /// Serves `content` as a well-behaved server does, ranges too.
+    /// Serves `content` as a correct server does, with support for Range.
     pub fn of(content: Vec<u8>) -> Self {
         Self::new(move |_, request, stream| file(request, stream, &content, "\"1\"", ""))
     }
@@ -98,7 +98,7 @@ impl Drop for Server {
     }
 }
 
-/// Writes to a client that may have gone.
+/// Writes to a client that may have closed the connection.
 pub fn send(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
     let _ = stream.write_all(bytes.as_ref()).and_then(|()| stream.flush());
 }
@@ -108,8 +108,9 @@ pub fn wait_for_close(stream: &mut TcpStream) {
     let _ = std::io::copy(stream, &mut std::io::sink());
 }
 
-/// Sends `content`, or the rest that is asked for if it is of version `etag`;
-/// with `headers`, each ended by a line break.
+/// Sends `content`, or, if the request asks for a range and its If-Range is
+/// `etag` or absent, the rest of it; with `headers`, each ended by a line
+/// break.
 pub fn file(request: &Request, stream: &mut TcpStream, content: &[u8], etag: &str, headers: &str) {
     let (head, body) = head(request, content, etag, headers);
     send(stream, head);
