@@ -22,6 +22,9 @@ use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 const CONTEXT: u32 = 2048;
 
+/// `TORMENT_SUBJECT` of hardware/default.
+const SUBJECT: &str = "box,memory,paper,words,word,light,button,end,strip,I,my";
+
 /// Measures one choice of settings.
 #[derive(Parser)]
 enum Probe {
@@ -73,8 +76,12 @@ enum Probe {
         file: PathBuf,
         #[arg(long, default_value_t = 0.0)]
         temp: f32,
-        #[arg(long, default_value_t = 0.0)]
-        dry: f32,
+        /// Penalties and subject of hardware/default
+        #[arg(long)]
+        penalties: bool,
+        /// A file with the text that they look back on: a whole life
+        #[arg(long)]
+        text: Option<PathBuf>,
     },
     /// Loads the model between two marks for the plugin that counts
     Load {
@@ -187,7 +194,7 @@ fn main() -> Result<()> {
     match Probe::parse() {
         Probe::Speed { way, depths, tokens: count } => {
             let (model, interrupt) = way.load()?;
-            let mut session = open(&model, way.computing(), &Sampling::GREEDY)?;
+            let mut session = open(&model, way.computing(), &Sampling::greedy())?;
             let mut at = 0;
             for depth in depths {
                 let before = depth.saturating_sub(1).max(1);
@@ -205,14 +212,14 @@ fn main() -> Result<()> {
         }
         Probe::Prompt { way, tokens: count } => {
             let (model, interrupt) = way.load()?;
-            let mut session = open(&model, way.computing(), &Sampling::GREEDY)?;
+            let mut session = open(&model, way.computing(), &Sampling::greedy())?;
             let start = Instant::now();
             session.prefill(&tokens(0, count), None, &interrupt).map_err(fault)?;
             println!("{:.2}", f64::from(count) / start.elapsed().as_secs_f64());
         }
         Probe::Keep { way, depth, file } => {
             let (model, interrupt) = way.load()?;
-            let mut session = open(&model, way.computing(), &Sampling::GREEDY)?;
+            let mut session = open(&model, way.computing(), &Sampling::greedy())?;
             session.prefill(&tokens(0, depth), None, &interrupt).map_err(fault)?;
             fs::write(file, session.kv_cache())?;
         }
@@ -220,7 +227,7 @@ fn main() -> Result<()> {
             let (model, interrupt) = way.load()?;
             let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
             let computing = Computing { batch: batch as u32, ..way.computing() };
-            let mut session = open(&model, computing, &Sampling::GREEDY)?;
+            let mut session = open(&model, computing, &Sampling::greedy())?;
             // SAFETY: `Keep` wrote the file from `kv_cache`, for this model and
             // these settings.
             ensure!(unsafe { session.set_kv_cache(&state) }, "{file:?} is of another way");
@@ -236,14 +243,21 @@ fn main() -> Result<()> {
             }
             println!("{:.6}", session.logits().iter().sum::<f32>());
         }
-        Probe::Choose { way, file, temp, dry } => {
+        Probe::Choose { way, file, temp, penalties, text } => {
             let (model, interrupt) = way.load()?;
             let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
-            let sampling = Sampling { temp, dry_multiplier: dry, seed: 1, ..Sampling::GREEDY };
+            let subject = SUBJECT.split(',').map(str::to_owned).collect();
+            let sampling = match penalties {
+                true => Sampling { temp, seed: 1, subject, ..Sampling::default() },
+                false => Sampling { temp, seed: 1, ..Sampling::greedy() },
+            };
             let mut session = open(&model, way.computing(), &sampling)?;
             // SAFETY: `Keep` wrote the file from `kv_cache`, for this model and
             // these settings.
             ensure!(unsafe { session.set_kv_cache(&state) }, "{file:?} is of another way");
+            if let Some(text) = text {
+                session.remember(&model.tokenize_prompt(&fs::read_to_string(text)?, "")?);
+            }
             session.prefill(&tokens(2000, 1), None, &interrupt).map_err(fault)?;
             let mut piece = Vec::with_capacity(64);
             for round in 1..4 {
@@ -279,7 +293,7 @@ fn argmax(logits: &[f32]) -> i32 {
 
 fn divergence(way: &Way) -> Result<()> {
     let (model, interrupt) = way.load()?;
-    let prompt = model.tokenize_prompt(&fs::read_to_string("prompt.txt")?)?;
+    let prompt = model.tokenize_prompt(&fs::read_to_string("prompt.txt")?, "")?;
     let reference = Computing {
         flash_attention: false,
         keys: Cache::F16,
@@ -287,8 +301,8 @@ fn divergence(way: &Way) -> Result<()> {
         lookahead: 0,
         ..way.computing()
     };
-    let mut reference = open(&model, reference, &Sampling::GREEDY)?;
-    let mut other = open(&model, Computing { lookahead: 0, ..way.computing() }, &Sampling::GREEDY)?;
+    let mut reference = open(&model, reference, &Sampling::greedy())?;
+    let mut other = open(&model, Computing { lookahead: 0, ..way.computing() }, &Sampling::greedy())?;
     reference.prefill(&prompt, None, &interrupt).map_err(fault)?;
     other.prefill(&prompt, None, &interrupt).map_err(fault)?;
     let count = CONTEXT as usize * 95 / 100 - prompt.len();
@@ -318,9 +332,9 @@ fn lives(way: &Way, count: usize) -> Result<()> {
         // offset.
         let start = life * words.len() / count;
         let prompt = [&words[start..], &words[..start]].concat().join(" ");
-        let prompt = model.tokenize_prompt(&prompt)?;
+        let prompt = model.tokenize_prompt(&prompt, "")?;
         let one = |lookahead: u16| -> Result<(Vec<u8>, u64, f64)> {
-            let mut session = open(&model, Computing { lookahead, ..way.computing() }, &Sampling::GREEDY)?;
+            let mut session = open(&model, Computing { lookahead, ..way.computing() }, &Sampling::greedy())?;
             session.prefill(&prompt, None, &interrupt).map_err(fault)?;
             let before = session.steps();
             let start = Instant::now();

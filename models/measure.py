@@ -8,6 +8,7 @@
 |---|---|
 | 4-grams | distinct runs of four words, as a share of all |
 | first, last | distinct words of the first and the last 200, as a share; `least` is the poorest window |
+| one word | the share of the most frequent word of five letters or more in the window where it is most frequent |
 | dictionary | words that Debian's `wamerican` has, as a share |
 | subject | sentences about the box, memory, paper, words, light, button or end, as a share, in each third |
 | I | sentences in the first person, as a share |
@@ -64,6 +65,8 @@ def measure(text, prompt, known):
     grams = [tuple(words[at:at + 4]) for at in range(len(words) - 3)]
     windows = [share(len(set(words[at:at + WINDOW])), WINDOW)
                for at in range(0, max(1, len(words) - WINDOW + 1), STEP)]
+    counts = [Counter(word for word in words[at:at + WINDOW] if len(word) >= 5)
+              for at in range(0, max(1, len(words) - WINDOW + 1), STEP)]
     runs = {tuple(prompt[at:at + COPIED_RUN]) for at in range(len(prompt) - COPIED_RUN + 1)}
     copied = set()
     for at in range(len(words) - COPIED_RUN + 1):
@@ -80,6 +83,7 @@ def measure(text, prompt, known):
         "first": windows[0],
         "least": min(windows),
         "last": windows[-1],
+        "one word": max(share(max(count.values(), default=0), WINDOW) for count in counts),
         "dictionary": share(sum(in_dictionary(word, known) for word in words), len(words)),
         "subject 1": about(thirds[0]),
         "subject 2": about(thirds[1]),
@@ -92,7 +96,7 @@ def measure(text, prompt, known):
 
 
 # Where more is worse.
-WORSE_ABOVE = {"again", "prompt"}
+WORSE_ABOVE = {"one word", "again", "prompt"}
 
 
 def cell(value):

@@ -17,6 +17,7 @@ use crate::paper::escpos::Heat;
 use crate::paper::pace;
 use crate::paper::printer::Settings;
 use crate::paper::serial;
+use crate::text::shell;
 
 /// The default model: 105 MB, 135 M parameters, chosen to fit 512 MB and four
 /// Cortex-A53 cores with room for its context.
@@ -69,6 +70,10 @@ pub struct Cli {
     // file may be missing (see `Prompt::read`).
     #[arg(short, long, value_name = "PATH")]
     pub prompt_file: Option<PathBuf>,
+
+    /// First words of the life, which the model goes on from [default: none]
+    #[arg(short, long, value_name = "TEXT", value_parser = opening)]
+    pub opening: Option<String>,
 
     /// Context window in tokens
     #[arg(short, long, value_name = "NUM", default_value = "2048", allow_negative_numbers = true)]
@@ -218,15 +223,15 @@ pub struct SamplingArgs {
     min_p: f32,
 
     /// Make tokens seen lately less probable (1: off)
-    #[arg(long, value_name = "NUM", default_value = "1", value_parser = number(0.01, 100.0), allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUM", default_value = "1.1", value_parser = number(0.01, 100.0), allow_negative_numbers = true)]
     repeat_penalty: f32,
 
     /// How many tokens count as lately (0: off, -1: the context)
-    #[arg(long, value_name = "NUM", default_value = "64", value_parser = clap::value_parser!(i32).range(-1..), allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUM", default_value = "256", value_parser = clap::value_parser!(i32).range(-1..), allow_negative_numbers = true)]
     repeat_last_n: i32,
 
     /// Strength of DRY, which breaks repeated sequences (0: off)
-    #[arg(long, value_name = "NUM", default_value = "0", value_parser = number(0.0, 100.0), allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUM", default_value = "0.8", value_parser = number(0.0, 100.0), allow_negative_numbers = true)]
     dry_multiplier: f32,
 
     /// How fast DRY grows with the length of a repetition
@@ -240,6 +245,19 @@ pub struct SamplingArgs {
     /// How far back DRY looks (0: off, -1: the whole context)
     #[arg(long, value_name = "NUM", default_value = "-1", value_parser = clap::value_parser!(i32).range(-1..), allow_negative_numbers = true)]
     dry_penalty_last_n: i32,
+
+    /// Words that the text comes back to, as box,memory,paper: the longer none of
+    /// them is said, the likelier they all become
+    #[arg(long, value_name = "WORDS", value_delimiter = ',', value_parser = word)]
+    subject: Vec<String>,
+
+    /// How much likelier at the most: added to the logits (0: off)
+    #[arg(long, value_name = "NUM", default_value = "2.5", value_parser = number(0.0, 100.0), allow_negative_numbers = true)]
+    subject_bias: f32,
+
+    /// Characters that are never written, as *#: [default: none]
+    #[arg(long, value_name = "CHARACTERS", default_value = "", hide_default_value = true)]
+    ban: String,
 
     /// Seed of the dice when --temp is above 0 [default: random]
     // 4294967295 is excluded: llama.cpp reads it as "random".
@@ -270,10 +288,13 @@ impl Cli {
         }
         let mut options = Vec::new();
         if self.model != ModelName::from(PathBuf::from(DEFAULT_MODEL)) {
-            options.push(format!("--model {}", self.model));
+            options.push(format!("--model {}", shell::word(&self.model.to_string())));
         }
         if let Some(file) = &self.prompt_file {
-            options.push(format!("--prompt-file {}", file.display()));
+            options.push(format!("--prompt-file {}", shell::word(&file.to_string_lossy())));
+        }
+        if let Some(opening) = &self.opening {
+            options.push(format!("--opening {}", shell::word(opening)));
         }
         if self.context_size.get() != DEFAULT_CONTEXT_SIZE {
             options.push(format!("--context-size {}", self.context_size));
@@ -316,9 +337,28 @@ impl SamplingArgs {
             dry_base: self.dry_base,
             dry_allowed_length: self.dry_allowed_length,
             dry_penalty_last_n: self.dry_penalty_last_n,
+            subject: self.subject.clone(),
+            subject_bias: self.subject_bias,
+            ban: self.ban.clone(),
             seed,
         })
     }
+}
+
+fn opening(text: &str) -> Result<String, String> {
+    // llama.cpp's tokenizer and the receipt take neither.
+    match text.chars().find(|&letter| letter.is_control()) {
+        Some(letter) => Err(format!("it holds {letter:?}; give plain text on one line")),
+        None => Ok(text.trim().to_owned()),
+    }
+}
+
+fn word(text: &str) -> Result<String, String> {
+    let word = text.trim();
+    if word.is_empty() || word.contains(char::is_whitespace) {
+        return Err("not words with commas between them".to_owned());
+    }
+    Ok(word.to_owned())
 }
 
 fn random_seed() -> anyhow::Result<u32> {

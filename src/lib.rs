@@ -117,18 +117,27 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
     }
     let folder = StateFolder::locate(cli.state_dir.as_deref());
     let paper = Paper::open(cli.printer.settings(), folder.as_ref(), cli.hardware.button.is_some())?;
-    let prompt = Prompt::read(cli.prompt_file.as_deref(), interrupt)?;
+    let own_prompt = cli.model.own_prompt();
+    let prompt = Prompt::read(cli.prompt_file.as_deref(), own_prompt, interrupt)?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
     let sampling = cli.sampling.with_seed()?;
 
     let model = Model::load(&file, cli.verbose, interrupt)?;
     let trained = model.trained_context(cli.context_size)?;
-    let tokens = model.tokenize_prompt(prompt.text())?;
+    let opening = cli.opening.as_deref().unwrap_or_default();
+    let tokens = model.tokenize_prompt(prompt.text(), opening)?;
     let lifespan = Lifespan::new(cli.context_size, tokens.len(), trained)?;
     let computing = Computing::new(cli.threads(), cli.lookahead);
     let mut session = Session::open(&model, lifespan, computing, &sampling)?;
     if let Some(warning) = lifespan.warning(trained) {
         warn(warning);
+    }
+    if let (Some(_), Some(file)) = (own_prompt, &cli.prompt_file) {
+        warn(format_args!(
+            "model {} was trained with a prompt of its own: its text does not follow {file:?}; \
+             leave out --prompt-file",
+            cli.model
+        ));
     }
     let prefill = Instant::now();
     let kept = folder.map(|folder| PromptState::within(folder.path()));
@@ -148,7 +157,7 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
     let mut light = panel.begin(lifespan.fill(lifespan.prompt()));
     let printed = receipt.is_printed();
     let mut listeners = Listeners::new(Output::stdout(), vec![&mut light, &mut receipt], printed);
-    let lived = generator::live(&mut session, &mut listeners, lifespan, interrupt);
+    let lived = generator::live(opening, &mut session, &mut listeners, lifespan, interrupt);
     let used = match lived {
         Ok(used) => used,
         Err(ending) => {

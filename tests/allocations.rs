@@ -63,8 +63,9 @@ fn tokens(count: i32) -> Vec<Token> {
 #[test]
 fn a_token_allocates_nothing() {
     let (model, interrupt) = model();
-    let dice = Sampling { temp: 0.8, seed: 1, dry_multiplier: 0.8, repeat_penalty: 1.1, ..Sampling::GREEDY };
-    for sampling in [Sampling::GREEDY, dice] {
+    let dice =
+        Sampling { temp: 0.8, seed: 1, dry_multiplier: 0.8, repeat_penalty: 1.1, ..Sampling::greedy() };
+    for sampling in [Sampling::greedy(), dice] {
         let lifespan = Lifespan::new(1024.try_into().expect("not 0"), 1, 2048).expect("room");
         let mut session =
             Session::open(&model, lifespan, Computing::new(1, 6), &sampling).expect("a context");

@@ -31,7 +31,7 @@ import grammar
 import measure
 
 HERE = Path(__file__).resolve().parent
-PROMPT_FILE = HERE.parent.parent / "prompt.txt"
+PROMPT_FILE = HERE / "prompt.txt"
 OTHER_PROMPTS_FILE = HERE / "prompts.txt"
 MODEL_FILE = HERE / "ember.gguf"
 LOSS_FILE = HERE / "loss.csv"
@@ -84,7 +84,7 @@ class Schedule:
 
 SHAPE = Shape()
 
-# Shares of texts with the project's prompt and with another one, so that ember also
+# Shares of texts with ember's prompt and with another one, so that ember also
 # works with another prompt or with none.
 PROJECT_PROMPT_SHARE, OTHER_PROMPT_SHARE = 0.70, 0.18  # the rest: bare text
 
@@ -148,14 +148,14 @@ class Lives:
         def encode(prompt: str) -> list[int]:
             return tokenizer.encode(framed(prompt)).ids
 
-        self.project_prefix = encode(PROMPT_FILE.read_text(encoding="utf-8").strip())
+        self.own_prefix = encode(PROMPT_FILE.read_text(encoding="utf-8").strip())
         others = OTHER_PROMPTS_FILE.read_text(encoding="utf-8").split("\n")
         self.other_prefixes = [encode(prompt) for prompt in others if prompt]
 
     def with_prefix(self, life: list[int], rng: random.Random) -> list[int]:
         draw = rng.random()
         if draw < PROJECT_PROMPT_SHARE:
-            return self.project_prefix + life
+            return self.own_prefix + life
         if draw < PROJECT_PROMPT_SHARE + OTHER_PROMPT_SHARE:
             return rng.choice(self.other_prefixes) + life
         return life
@@ -523,7 +523,7 @@ def main() -> None:
         "held_out_corpus": [tokenizer.encode(text).ids for _, text in sources.held_out_passages],
     }
     held_out = {
-        "held_out_grammar": [after_prompt(data.project_prefix, ids)
+        "held_out_grammar": [after_prompt(data.own_prefix, ids)
                              for ids in held_out_ids["held_out_grammar"]],
         "held_out_corpus": [after_prompt([], ids) for ids in held_out_ids["held_out_corpus"]],
     }
@@ -532,7 +532,7 @@ def main() -> None:
     words = sum(len(t.split()) for t in train_texts)
     tokens = sum(len(life) for life in data.lives)
     print(f"{parameters} parameters, {words} words, {tokens} tokens, "
-          f"prompt {len(data.project_prefix)} tokens", flush=True)
+          f"prompt {len(data.own_prefix)} tokens", flush=True)
 
     curve = train(model, data, held_out, plan, tokenizer, arguments.out)
     export(model, tokenizer, arguments.out)
@@ -544,7 +544,7 @@ def main() -> None:
     use_exported_weights(model, arguments.out)
     figures = {"shape": asdict(SHAPE), "schedule": asdict(plan), "parameters": parameters,
                "bytes": arguments.out.stat().st_size, "train_words": words, "train_tokens": tokens,
-               "prompt_tokens": len(data.project_prefix)}
+               "prompt_tokens": len(data.own_prefix)}
     figures["ember_loss"] = {name: mean_loss(model, rows) for name, rows in held_out.items()}
     trigram = measure.Trigram(data.lives, SHAPE.vocabulary)
     figures["trigram_loss"] = {name: trigram.mean_loss(rows) for name, rows in held_out_ids.items()}

@@ -27,14 +27,16 @@ pub trait Mind {
     fn next(&mut self, piece: &mut Vec<u8>) -> Result<()>;
 }
 
-/// Generates tokens until the life's limit is reached, and tells each to
-/// `listener`; returns the number of tokens used, prompt included.
+/// Tells `listener` the `opening`, whose tokens count as the prompt's; then
+/// generates tokens until the life's limit is reached, and tells each. Returns
+/// the number of tokens used, prompt included.
 ///
 /// # Errors
 ///
 /// [`Ending::Interrupted`] within one token of a signal, [`Ending::Unheard`]
 /// when stdout's reader has left, otherwise a fault of mind or listener.
 pub fn live(
+    opening: &str,
     mind: &mut impl Mind,
     listener: &mut impl Listener,
     lifespan: Lifespan,
@@ -42,7 +44,9 @@ pub fn live(
 ) -> Result<u32, Ending> {
     let mut used = lifespan.prompt();
     let mut utf8 = Utf8Stream::default();
-    let generated = generate(mind, listener, &mut utf8, &mut used, lifespan, interrupt);
+    let generated = listener
+        .token(opening, lifespan.fill(used))
+        .and_then(|()| generate(mind, listener, &mut utf8, &mut used, lifespan, interrupt));
     // Whatever ended the loop, the last character is completed and the last
     // line ended.
     let mut text = String::new();
@@ -129,7 +133,7 @@ mod tests {
     ) -> (Result<u32, Ending>, String) {
         let mut bytes = Vec::new();
         let mut output = Output::new(&mut bytes);
-        let result = live(mind, &mut output, lifespan(context_size, prompt), interrupt);
+        let result = live("", mind, &mut output, lifespan(context_size, prompt), interrupt);
         drop(output);
         (result, String::from_utf8(bytes).expect("stdout is valid UTF-8"))
     }
@@ -181,7 +185,7 @@ mod tests {
         let (raise, interrupt) = Interrupt::new();
         let mut mind = Scripted::saying(&[b"on "]);
         mind.raise_at = Some((1, raise));
-        let ended = live(&mut mind, &mut Output::new(Gone), lifespan(100, 10), &interrupt);
+        let ended = live("", &mut mind, &mut Output::new(Gone), lifespan(100, 10), &interrupt);
         assert_eq!(place_of(ended), "at 11 of 95 tokens");
     }
 

@@ -14,7 +14,8 @@ use super::interrupt::Interrupt;
 /// Where the prompt is looked for when the user names no file.
 const DEFAULT_FILE: &str = "prompt.txt";
 
-/// The prompt that is used where there is no `prompt.txt`.
+/// The prompt that is used where there is no `prompt.txt`: written for the
+/// default model.
 const BUILT_IN: &str = include_str!("../../prompt.txt");
 
 /// The longest file that is read, in bytes. At 8 bytes a token this is 131,072
@@ -27,15 +28,23 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(crate) struct Prompt(String);
 
 impl Prompt {
-    /// Reads the file that the user named, else `prompt.txt` in the working
-    /// directory, else the copy compiled in.
+    /// Reads the file that the user `named`. Without one it is the model's
+    /// `own` prompt, if the model has one; else `prompt.txt` in the working
+    /// directory; else the copy compiled in.
     ///
     /// # Errors
     ///
     /// When the named file is missing, or a file cannot be read, is a folder,
     /// is longer than 1 MiB, is not UTF-8, holds NUL bytes or is empty; or
     /// [`Ending::Interrupted`] when a signal comes before the file is read.
-    pub(crate) fn read(named: Option<&Path>, interrupt: &Interrupt) -> Result<Self, Ending> {
+    pub(crate) fn read(
+        named: Option<&Path>,
+        own: Option<&str>,
+        interrupt: &Interrupt,
+    ) -> Result<Self, Ending> {
+        if let Some(own) = own.filter(|_| named.is_none()) {
+            return Ok(Self::parse(own.as_bytes())?);
+        }
         let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), Path::to_path_buf);
         // On a thread of its own: reading a named pipe may wait forever, and a
         // signal must end that wait too.

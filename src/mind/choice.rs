@@ -1,6 +1,7 @@
 //! The choice of the next token by llama.cpp's penalties and samplers, which
-//! are given only the candidates that they need.
+//! are given only the candidates that they need, and by the subject.
 
+use anyhow::{Result, ensure};
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
@@ -8,6 +9,7 @@ use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 
 use super::model::Model;
 use super::sampler::{Logits, Sampling};
+use super::subject::Subject;
 
 /// DRY's sequence breakers: llama.cpp's own defaults.
 const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
@@ -20,10 +22,12 @@ pub(super) struct Choice {
     dice: Option<LlamaSampler>,
     /// How many of the best tokens are sampled from; 0 for all.
     top_k: usize,
-    /// Tokens that have occurred and may be chosen; empty without penalties.
-    /// Ascending, as `apart` is.
-    occurred: Vec<usize>,
-    /// The banned tokens and those that occurred.
+    subject: Subject,
+    /// Tokens that may be chosen and whose logits may be changed: those of the
+    /// subject and, with penalties, those that have occurred. Ascending, as
+    /// `apart` is.
+    changeable: Vec<usize>,
+    /// The banned tokens and the changeable ones.
     apart: Vec<usize>,
     changed: Vec<(usize, f32)>,
     best: Vec<(usize, f32)>,
@@ -31,7 +35,12 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    pub(super) fn new(model: &Model, sampling: &Sampling, context_size: u32) -> Self {
+    /// Reserves all memory that choosing takes.
+    ///
+    /// # Errors
+    ///
+    /// When every token of the model is banned.
+    pub(super) fn new(model: &Model, sampling: &Sampling, context_size: u32) -> Result<Self> {
         // llama.cpp takes a window of -1 for none at all and allocates any
         // other one, so no window is longer than the context.
         let context = i32::try_from(context_size).unwrap_or(i32::MAX);
@@ -68,37 +77,56 @@ impl Choice {
         });
         // Reserves the most that a life can need, so that no token allocates.
         let tokens = usize::try_from(vocabulary).unwrap_or(0);
+        let subject = Subject::new(&model.llama, sampling);
         let occurring = if penalties.is_empty() { 0 } else { tokens.min(context_size as usize) };
+        let changing = occurring + subject.tokens().count();
         let best = match (&dice, top_k) {
             (None, _) => 0,
             (Some(_), 0) => tokens,
             (Some(_), count) => count.min(tokens),
         };
-        let mut apart = Vec::with_capacity(model.banned.len() + occurring);
-        apart.extend(&model.banned);
-        Self {
+        let banned = model.banned_with(&sampling.ban);
+        ensure!(
+            banned.len() < tokens,
+            "--ban leaves no token of model {} to choose; give fewer characters",
+            model.name
+        );
+        let mut apart = Vec::with_capacity(banned.len() + changing);
+        apart.extend(banned);
+        let mut choice = Self {
             penalties: (!penalties.is_empty()).then(|| LlamaSampler::chain(penalties, true)),
             dice,
             top_k,
-            occurred: Vec::with_capacity(occurring),
+            subject,
+            changeable: Vec::with_capacity(changing),
             apart,
-            changed: Vec::with_capacity(occurring),
+            changed: Vec::with_capacity(changing),
             best: Vec::with_capacity(best),
-            candidates: LlamaTokenDataArray::new(Vec::with_capacity(best.max(occurring)), false),
+            candidates: LlamaTokenDataArray::new(Vec::with_capacity(best.max(changing)), false),
+        };
+        for token in choice.subject.tokens().collect::<Vec<_>>() {
+            choice.set_apart(token);
         }
+        Ok(choice)
     }
 
     /// Adds a token of the prompt or of the life to the history of the
-    /// penalties.
+    /// penalties and of the subject.
     pub(super) fn accept(&mut self, token: LlamaToken) {
+        let Ok(index) = usize::try_from(token.0) else { return };
+        self.subject.accept(index);
         let Some(penalties) = &mut self.penalties else { return };
         penalties.accept(token);
-        let Ok(token) = usize::try_from(token.0) else { return };
-        // A token that is in `apart` already is banned or has occurred.
+        self.set_apart(index);
+    }
+
+    /// Makes a token one of the changeable, if it may be chosen.
+    fn set_apart(&mut self, token: usize) {
+        // A token that is in `apart` already is banned or changeable.
         if let Err(at) = self.apart.binary_search(&token) {
             self.apart.insert(at, token);
-            let at = self.occurred.partition_point(|&other| other < token);
-            self.occurred.insert(at, token);
+            let at = self.changeable.partition_point(|&other| other < token);
+            self.changeable.insert(at, token);
         }
     }
 
@@ -106,13 +134,17 @@ impl Choice {
     /// `None` where the greatest is not finite or no token may be chosen.
     pub(super) fn choose(&mut self, computed: &[f32]) -> Option<LlamaToken> {
         self.changed.clear();
-        if let Some(penalties) = &mut self.penalties {
-            let occurred = self.occurred.iter().map(|&token| (token, computed[token]));
-            fill(&mut self.candidates, occurred);
-            penalties.apply(&mut self.candidates);
-            let changed = self.candidates.data.iter();
-            self.changed.extend(changed.map(|token| (token.id().0 as usize, token.logit())));
+        let changeable = self.changeable.iter().map(|&token| (token, computed[token]));
+        match &mut self.penalties {
+            None => self.changed.extend(changeable),
+            Some(penalties) => {
+                fill(&mut self.candidates, changeable);
+                penalties.apply(&mut self.candidates);
+                let changed = self.candidates.data.iter();
+                self.changed.extend(changed.map(|token| (token.id().0 as usize, token.logit())));
+            }
         }
+        self.subject.raise(&mut self.changed);
         let logits = Logits { computed, apart: &self.apart, changed: &self.changed };
         let greatest = logits.greatest()?;
         let Some(dice) = &mut self.dice else { return Some(LlamaToken::new(greatest as i32)) };

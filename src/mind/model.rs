@@ -69,18 +69,38 @@ impl Model {
     }
 
     /// Tokenizes a system message, framed by the model's own chat template,
-    /// with the assistant's turn opened. It is framed as the user's message if
-    /// the template leaves out a system message. Where the model has no
-    /// template, or one that llama.cpp does not recognise, the text is
-    /// tokenized alone.
+    /// with the assistant's turn opened, and the `opening` of that turn. The
+    /// message is framed as the user's if the template leaves out a system
+    /// message. Where the model has no template, or one that llama.cpp does
+    /// not recognise, the text is tokenized alone.
+    ///
+    /// Only the template has control tokens: in the message and the opening
+    /// their names are text like any other.
     ///
     /// # Errors
     ///
     /// When the text has no token in this vocabulary.
-    pub fn tokenize_prompt(&self, text: &str) -> Result<Vec<Token>> {
+    pub fn tokenize_prompt(&self, text: &str, opening: &str) -> Result<Vec<Token>> {
         let framed = ["system", "user"].iter().find_map(|role| self.frame(role, text));
-        let text = framed.as_deref().unwrap_or(text);
-        let tokens = self.llama.vocab().tokenize(text.as_bytes(), true, true);
+        let (before, after) = match framed.as_deref().and_then(|framed| framed.split_once(text)) {
+            Some(frame) => frame,
+            None if opening.is_empty() => ("", ""),
+            None => ("", "\n\n"),
+        };
+        let vocab = self.llama.vocab();
+        let names_control = |text: &str| {
+            vocab.tokenize(text.as_bytes(), false, true) != vocab.tokenize(text.as_bytes(), false, false)
+        };
+        let tokens = if names_control(text) || names_control(opening) {
+            let parts = [(before, true), (text, false), (after, true), (opening, false)];
+            let tokenize = |(index, (part, special)): (usize, (&str, bool))| {
+                vocab.tokenize(part.as_bytes(), index == 0, special)
+            };
+            parts.into_iter().enumerate().flat_map(tokenize).collect()
+        } else {
+            // As one text: a tokenizer may join what the parts would divide.
+            vocab.tokenize([before, text, after, opening].concat().as_bytes(), true, true)
+        };
         ensure!(
             !tokens.is_empty(),
             "model {} has no tokens for the prompt; name another model with --model",
@@ -97,6 +117,20 @@ impl Model {
         let message = LlamaChatMessage::new(role.to_owned(), text.to_owned()).ok()?;
         let framed = self.llama.apply_chat_template(&template, &[message], true).ok()?;
         framed.contains(text).then_some(framed)
+    }
+
+    /// The banned tokens, and those whose text has one of these characters;
+    /// ascending.
+    pub(super) fn banned_with(&self, characters: &str) -> Vec<usize> {
+        let mut banned = self.banned.clone();
+        if !characters.is_empty() {
+            banned.extend(tokens_where(&self.llama, |_, piece| {
+                String::from_utf8_lossy(piece).contains(|character| characters.contains(character))
+            }));
+            banned.sort_unstable();
+            banned.dedup();
+        }
+        banned
     }
 
     /// The longest context that the model was trained for, in tokens; checks
@@ -167,6 +201,12 @@ impl Token {
 
 fn banned_tokens(model: &LlamaModel) -> Vec<usize> {
     let vocab = model.vocab();
+    tokens_where(model, |token, piece| vocab.is_eog(token) || vocab.is_control(token) || piece.is_empty())
+}
+
+/// The tokens of which `holds` is true, given their text; ascending.
+fn tokens_where(model: &LlamaModel, holds: impl Fn(LlamaToken, &[u8]) -> bool) -> Vec<usize> {
+    let vocab = model.vocab();
     let mut piece = Vec::with_capacity(64);
     vocab
         .tokens()
@@ -174,7 +214,7 @@ fn banned_tokens(model: &LlamaModel) -> Vec<usize> {
         .filter(|&(_, token)| {
             piece.clear();
             vocab.token_to_piece_into(token, &mut piece, false, None);
-            vocab.is_eog(token) || vocab.is_control(token) || piece.is_empty()
+            holds(token, &piece)
         })
         .map(|(index, _)| index)
         .collect()

@@ -10,6 +10,8 @@
 
 use std::fmt;
 
+use crate::text::shell;
+
 /// What the sampling options ask for. Names and meanings are llama.cpp's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampling {
@@ -33,26 +35,45 @@ pub struct Sampling {
     pub dry_allowed_length: i32,
     /// Window of DRY in tokens; 0 is off, -1 the context.
     pub dry_penalty_last_n: i32,
+    /// Words that the text comes back to; see `super::subject`.
+    pub subject: Vec<String>,
+    /// What is added to their logits at the most; 0 is off.
+    pub subject_bias: f32,
+    /// Characters that are never written: no token with one of them is chosen.
+    pub ban: String,
     /// Seed of the random sampling.
     pub seed: u32,
 }
 
+/// The program's defaults: greedy, with penalties that keep a small model from
+/// looping (`models/README.md` has the measurements).
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temp: 0.0,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            repeat_penalty: 1.1,
+            repeat_last_n: 256,
+            dry_multiplier: 0.8,
+            dry_base: 1.75,
+            dry_allowed_length: 2,
+            dry_penalty_last_n: -1,
+            subject: Vec::new(),
+            subject_bias: 2.5,
+            ban: String::new(),
+            seed: 0,
+        }
+    }
+}
+
 impl Sampling {
-    /// Greedy: the arg-max alone. Options that are off have their default
-    /// values.
-    pub const GREEDY: Self = Self {
-        temp: 0.0,
-        top_k: 40,
-        top_p: 0.95,
-        min_p: 0.05,
-        repeat_penalty: 1.0,
-        repeat_last_n: 64,
-        dry_multiplier: 0.0,
-        dry_base: 1.75,
-        dry_allowed_length: 2,
-        dry_penalty_last_n: -1,
-        seed: 0,
-    };
+    /// The arg-max of the model's own logits, without penalties.
+    #[must_use]
+    pub fn greedy() -> Self {
+        Self { repeat_penalty: 1.0, dry_multiplier: 0.0, ..Self::default() }
+    }
 
     /// Whether tokens are sampled at random: the temperature is above 0.
     #[must_use]
@@ -77,8 +98,10 @@ impl Sampling {
 /// random sampling the seed is always among them.
 impl fmt::Display for Sampling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let default = Self::GREEDY;
-        let options: [(&str, &dyn fmt::Display, bool); 11] = [
+        let default = Self::default();
+        let subject = shell::word(&self.subject.join(","));
+        let ban = shell::word(&self.ban);
+        let options: [(&str, &dyn fmt::Display, bool); 14] = [
             ("temp", &self.temp, self.temp != default.temp),
             ("top-k", &self.top_k, self.top_k != default.top_k),
             ("top-p", &self.top_p, self.top_p != default.top_p),
@@ -97,6 +120,9 @@ impl fmt::Display for Sampling {
                 &self.dry_penalty_last_n,
                 self.dry_penalty_last_n != default.dry_penalty_last_n,
             ),
+            ("subject", &subject, self.subject != default.subject),
+            ("subject-bias", &self.subject_bias, self.subject_bias != default.subject_bias),
+            ("ban", &ban, self.ban != default.ban),
             ("seed", &self.seed, self.has_dice()),
         ];
         let given = options.iter().filter(|(.., given)| *given);

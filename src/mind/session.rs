@@ -73,7 +73,8 @@ impl<'model> Session<'model> {
     ///
     /// # Errors
     ///
-    /// When the context does not fit in memory, or llama.cpp cannot make it.
+    /// When the context does not fit in memory, llama.cpp cannot make it, or
+    /// `sampling` bans every token.
     pub fn open(
         model: &'model Model,
         lifespan: Lifespan,
@@ -105,7 +106,7 @@ impl<'model> Session<'model> {
             context,
             model,
             batch: LlamaBatch::new(computing.batch.max(u32::from(MAX_LOOKAHEAD) + 1) as usize, 1),
-            choice: Choice::new(model, sampling, context_size),
+            choice: Choice::new(model, sampling, context_size)?,
             computing,
             limit: lifespan.limit(),
             position: 0,
@@ -132,15 +133,21 @@ impl<'model> Session<'model> {
         kept: Option<&PromptState>,
         interrupt: &Interrupt,
     ) -> Result<Prefill, Ending> {
-        for token in tokens {
-            self.choice.accept(token.0);
-            self.speculation.push(token.0.0);
-        }
+        self.remember(tokens);
         let Some((last, before)) = tokens.split_last() else { return Ok(Prefill::Restored) };
         let how = self.prefill_all_but_last(before, kept, interrupt)?;
         check(interrupt, self.position, tokens.len())?;
         self.take_in([last.0.0].into_iter(), 0)?;
         Ok(how)
+    }
+
+    /// Adds tokens to the text that penalties, subject and speculation look
+    /// back on, without decoding them: their cache was restored.
+    pub fn remember(&mut self, tokens: &[Token]) {
+        for token in tokens {
+            self.choice.accept(token.0);
+            self.speculation.push(token.0.0);
+        }
     }
 
     fn prefill_all_but_last(

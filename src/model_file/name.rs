@@ -21,6 +21,9 @@ use crate::life::interrupt::Interrupt;
 /// Ember's weights, compiled into the program.
 static EMBER: &[u8] = include_bytes!("../../models/ember/ember.gguf");
 
+/// The prompt that ember was trained with. Its text does not follow another.
+const EMBER_PROMPT: &str = include_str!("../../models/ember/prompt.txt");
+
 /// How much of a model is hashed to identify it: samples of a page each, evenly
 /// spread over the file. 256 KB take the board some 5 ms.
 const SAMPLES: u64 = 64;
@@ -35,6 +38,15 @@ pub enum ModelName {
     Url(String),
     /// A file on this machine. `./ember` is a file of that name.
     Path(PathBuf),
+}
+
+impl ModelName {
+    /// The prompt that the model was trained with, where its text does not
+    /// follow any other.
+    #[must_use]
+    pub(crate) fn own_prompt(&self) -> Option<&'static str> {
+        (*self == Self::Ember).then_some(EMBER_PROMPT)
+    }
 }
 
 impl From<PathBuf> for ModelName {

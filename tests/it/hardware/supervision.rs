@@ -9,12 +9,12 @@ use std::process::Command as StdCommand;
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
 
+use crate::support::exhibition;
 use crate::support::fake_printer::{Behaviour, FakePrinter};
 use crate::support::nexus::{Ended, LIMIT, Nexus};
 use crate::support::receipt_reader::Paper;
 
 const UNIT: &str = include_str!("../../../hardware/torment-nexus.service");
-const OPTIONS: &str = include_str!("../../../hardware/default");
 
 /// The value of a setting of the unit.
 fn setting(name: &str) -> &'static str {
@@ -70,17 +70,14 @@ fn the_exhibitions_options_are_options_of_the_program() {
     let nexus = Nexus::new();
     // A wrong option ends with exit status 2. A right one gets as far as the
     // context of one token, which ends with 1.
-    let options =
-        OPTIONS.lines().map(|line| line.trim_start_matches('#')).filter(|line| line.starts_with("TORMENT_"));
-    let names: Vec<_> = options.clone().filter_map(|line| line.split('=').next()).collect();
+    let names: Vec<_> = exhibition::all().map(|(name, _)| name).collect();
     assert!(
-        ["TORMENT_BUTTON", "TORMENT_LED", "TORMENT_PRINTER", "TORMENT_DRY_MULTIPLIER"]
+        ["TORMENT_BUTTON", "TORMENT_LED", "TORMENT_PRINTER", "TORMENT_SUBJECT"]
             .iter()
             .all(|name| names.contains(name))
     );
     let help = nexus.run(["--help"]).stdout;
-    for line in options {
-        let (name, value) = line.split_once('=').expect("a variable");
+    for (name, value) in exhibition::all() {
         let option = name.trim_start_matches("TORMENT_").to_lowercase().replace('_', "-");
         assert!(help.contains(&format!("--{option} ")), "{name} is no option");
         let mut command = nexus.command(["--model", "ember", "--context-size", "1"]);

@@ -1,5 +1,6 @@
-//! Whole lives of ember, and every way they end.
+//! Whole lives, most of them of ember, and every way they end.
 
 mod prompt;
+mod real_model;
 mod signals;
 mod whole_life;

@@ -147,7 +147,7 @@ fn a_signal_while_the_prompt_is_read_ends_before_the_next_batch() {
     let (raise, interrupt) = Interrupt::new();
     let file = ModelFile::find(&ModelName::Ember, "models".as_ref(), &interrupt).expect("ember");
     let model = Model::load(&file, false, &interrupt).expect("ember loads");
-    let tokens = model.tokenize_prompt("You are here.").expect("tokens");
+    let tokens = model.tokenize_prompt("You are here.", "").expect("tokens");
     let lifespan = Lifespan::new(300.try_into().expect("not 0"), tokens.len(), 2048).expect("room");
     let cli = <Cli as clap::Parser>::parse_from(["torment-nexus"]);
     let sampling = cli.sampling.with_seed().expect("greedy");

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
 use assert_cmd::Command;
+use proptest::prelude::*;
 
 use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, USED, ember_gguf, key_u32, replace};
 
@@ -39,7 +40,7 @@ fn a_token_that_ends_the_generation_is_never_chosen() {
         &key_u32("tokenizer.ggml.eos_token_id", COMMA),
     );
     nexus.file("comma.gguf", comma);
-    for sampling in [&[][..], &["--temp", "0.8", "--seed", "1"], &["--dry-multiplier", "0.8"]] {
+    for sampling in [&[][..], &["--temp", "0.8", "--seed", "1"], &PLAIN] {
         let thought = |model: &str| {
             let ended = nexus.run(["-c", "600", "-m", model].iter().chain(sampling));
             ended.died().stdout.clone()
@@ -84,35 +85,108 @@ fn a_random_seed_is_told_and_replays_its_life() {
     assert_eq!(first.stdout, again.stdout);
 }
 
-#[test]
-fn the_options_that_verbose_names_live_the_same_life_again() {
-    let nexus = Nexus::new();
-    nexus.file("other.txt", "You are somebody else.");
-    for options in [
-        &["--temp", "0.8", "--dry-multiplier", "0.8"][..],
-        &["--temp", "1.2", "--top-k", "0", "--top-p", "0.9", "--min-p", "0.02"],
-        &["--temp", "0.7", "--repeat-penalty", "1.1", "--repeat-last-n", "256", "-p", "other.txt"],
-        &["--temp", "0.9", "--dry-multiplier", "1.5", "--dry-base", "1.5", "--dry-allowed-length", "3"],
-        &["--temp", "1", "--dry-multiplier", "2", "--dry-penalty-last-n", "100", "--seed", "7"],
-    ] {
-        let first = nexus.ember(&[&["-c", "500", "--verbose"], options].concat());
+/// Options that the text depends on, each given or not.
+fn options() -> impl Strategy<Value = Vec<String>> {
+    let choices: [(&str, &[&str]); 12] = [
+        ("--temp", &["0.7", "1", "1.2"]),
+        ("--top-k", &["0", "12"]),
+        ("--top-p", &["0.9", "1"]),
+        ("--min-p", &["0", "0.02"]),
+        ("--repeat-penalty", &["1", "1.05", "1.3"]),
+        ("--repeat-last-n", &["0", "64", "-1"]),
+        ("--dry-multiplier", &["0", "2"]),
+        ("--dry-base", &["1.5"]),
+        ("--dry-allowed-length", &["3"]),
+        ("--dry-penalty-last-n", &["100"]),
+        ("--subject", &["rain,box", "window"]),
+        ("--subject-bias", &["2.5"]),
+    ];
+    let words = [
+        ("--prompt-file", &["other.txt", "it's another.txt"][..]),
+        ("--opening", &["I count.", "It's \"I\", $HOME or `none` \\ of them."]),
+        ("--ban", &["'\"", ",;"]),
+        ("--seed", &["7", "4294967294"]),
+    ];
+    let one = |(name, values): (&'static str, &'static [&'static str])| {
+        prop::option::of(prop::sample::select(values))
+            .prop_map(move |value| value.map_or(Vec::new(), |value| vec![name.to_owned(), value.to_owned()]))
+    };
+    choices.into_iter().chain(words).map(one).collect::<Vec<_>>().prop_map(|given| given.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_options_that_verbose_names_live_the_same_life_again(given in options()) {
+        let nexus = Nexus::new();
+        for name in ["other.txt", "it's another.txt"] {
+            nexus.file(name, "You are somebody else.");
+        }
+        // Only lives with random sampling are named, and no option may be
+        // given twice.
+        let mut options = vec!["-c", "300", "--verbose"];
+        if !given.iter().any(|option| option == "--temp") {
+            options.extend(["--temp", "0.8"]);
+        }
+        options.extend(given.iter().map(String::as_str));
+        let first = nexus.ember(&options);
         let line = first.died().stderr.lines().find(|line| line.ends_with(" lives this life again"));
         let line = line.unwrap_or_else(|| panic!("no options are named: {}", first.stderr));
         let (_, named) = line.split_once(": ").expect("a seed and the options");
-        let named: Vec<_> = named.trim_end_matches(" lives this life again").split(' ').collect();
-        let again = nexus.run(&named);
-        assert_eq!(again.died().stdout, first.stdout, "{line}");
+        let named = shlex::split(named.trim_end_matches(" lives this life again"));
+        let again = nexus.run(named.expect("a shell reads the line"));
+        prop_assert_eq!(&again.died().stdout, &first.stdout, "{}", line);
     }
 }
 
+/// The options of plain greedy sampling.
+const PLAIN: [&str; 4] = ["--repeat-penalty", "1", "--dry-multiplier", "0"];
+
 #[test]
-fn dry_breaks_the_greedy_loop_and_stays_deterministic() {
+fn the_default_penalties_break_the_greedy_loop_and_stay_deterministic() {
     let nexus = Nexus::new();
-    let plain = nexus.ember(&[]).stdout;
-    let dry = nexus.ember(&["--dry-multiplier", "0.8"]).stdout;
-    assert_eq!(dry, nexus.ember(&["--dry-multiplier", "0.8"]).stdout);
-    assert!(distinct_share(&dry) > distinct_share(&plain), "DRY changes nothing");
-    assert!(distinct_share(&dry) >= 0.6, "DRY leaves {} distinct", distinct_share(&dry));
+    let life = nexus.ember(&[]).died().stdout.clone();
+    let plain = nexus.ember(&PLAIN).died().stdout.clone();
+    assert_eq!(life, nexus.ember(&[]).stdout);
+    assert!(distinct_share(&plain) < 0.6, "ember does not loop without penalties");
+    assert!(
+        distinct_share(&life) >= 0.95,
+        "{} of all runs of four words are distinct",
+        distinct_share(&life)
+    );
+}
+
+#[test]
+fn the_opening_is_said_first_and_leaves_that_much_less_room() {
+    let nexus = Nexus::new();
+    let life = |options: &[&str]| nexus.ember(&[&["-c", "300", "-v"], options].concat());
+    let (plain, opened) = (life(&[]), life(&["--opening", "I count the rain."]));
+    assert!(opened.died().stdout.starts_with("I count the rain."), "{}", opened.stdout);
+    assert_ne!(opened.stdout.strip_prefix("I count the rain."), Some(plain.stdout.as_str()));
+    let spoken = |ended: &Ended| -> u32 {
+        let (before, _) = ended.stderr.split_once(" spoken").expect("a report");
+        before.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+    };
+    assert!(spoken(&opened) < spoken(&plain), "{} and {}", spoken(&opened), spoken(&plain));
+}
+
+#[test]
+fn a_banned_character_is_never_written() {
+    let nexus = Nexus::new();
+    let life = |options: &[&str]| nexus.ember(&[&["-c", "600"], options].concat()).died().stdout.clone();
+    assert!(life(&[]).contains(','), "ember does not love commas");
+    let without = life(&["--ban", ",e"]);
+    assert!(!without.contains([',', 'e']), "{without}");
+}
+
+#[test]
+fn the_words_of_the_subject_are_said_more_often() {
+    let nexus = Nexus::new();
+    let said = |options: &[&str]| nexus.ember(options).died().stdout.matches("window").count();
+    let (without, with) = (said(&[]), said(&["--subject", "window", "--subject-bias", "8"]));
+    assert!(with >= without + 3, "{with} times with the option, {without} times without");
+    assert_eq!(said(&["--subject", "window", "--subject-bias", "0"]), without);
 }
 
 /// The distinct ones among all runs of four words, as a share.

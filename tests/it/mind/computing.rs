@@ -14,11 +14,13 @@ use crate::support::nexus::Nexus;
 fn looking_ahead_changes_no_word_whatever_chooses_them() {
     let nexus = Nexus::new();
     for sampling in [
-        &[][..],
-        &["--temp", "0.3", "--seed", "5"],
+        &["--repeat-penalty", "1", "--dry-multiplier", "0"][..],
+        &["--repeat-penalty", "1", "--dry-multiplier", "0", "--temp", "0.3", "--seed", "5"],
+        &["--repeat-penalty", "1", "--dry-multiplier", "0.1"],
+        &["--repeat-penalty", "1.05", "--dry-multiplier", "0", "--temp", "0.2", "--seed", "2"],
+        &["--repeat-penalty", "1", "--dry-multiplier", "0", "--subject", "rain,box"],
         &["--temp", "0.8", "--seed", "5", "--top-k", "0"],
-        &["--dry-multiplier", "0.1"],
-        &["--repeat-penalty", "1.05", "--temp", "0.2", "--seed", "2"],
+        &[],
     ] {
         let thought = |lookahead: &str| {
             let ended = nexus.ember(&[sampling, &["-c", "900", "--lookahead", lookahead]].concat());
@@ -40,7 +42,7 @@ fn model() -> (Model, Interrupt) {
 
 fn open(model: &Model, computing: Computing) -> Session<'_> {
     let lifespan = Lifespan::new(1024.try_into().expect("not 0"), 1, 2048).expect("room");
-    Session::open(model, lifespan, computing, &Sampling::GREEDY).expect("a context")
+    Session::open(model, lifespan, computing, &Sampling::greedy()).expect("a context")
 }
 
 /// Arbitrary tokens.

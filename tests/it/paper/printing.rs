@@ -398,7 +398,8 @@ fn typographic_characters_and_accents_are_folded_and_commands_never_pass() {
     let mut listeners = Listeners::new(Output::new(&mut stdout), vec![&mut printer], true);
     let size = (tokens as u32 + 1) * 100 / 95 + 1;
     let lifespan = Lifespan::new(size.try_into().expect("not 0"), 1, 8192).expect("room");
-    let used = live(&mut Scripted(script.as_bytes()), &mut listeners, lifespan, &interrupt).expect("a life");
+    let used =
+        live("", &mut Scripted(script.as_bytes()), &mut listeners, lifespan, &interrupt).expect("a life");
     let summary = Summary { used, context_size: size, seconds: 1.0, rate: 1.0, seed: None };
     drop(listeners);
     printer.finish(&summary);

@@ -2,6 +2,7 @@
 //! simulated printer on a pseudo-terminal, a reader of receipts, an HTTP
 //! server, a writer of GGUF files.
 
+pub mod exhibition;
 pub mod fake_printer;
 pub mod gguf_file;
 pub mod nexus;
