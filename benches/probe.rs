@@ -94,6 +94,15 @@ enum Probe {
         #[command(flatten)]
         way: Way,
     },
+    /// The mean negative log-likelihood of a text's first tokens, in nats a
+    /// token, each decoded by itself
+    Likelihood {
+        #[command(flatten)]
+        way: Way,
+        text: PathBuf,
+        #[arg(long, default_value_t = 500)]
+        tokens: usize,
+    },
     /// Whole greedy lives from many prompts, with and without speculation
     Lives {
         #[command(flatten)]
@@ -275,6 +284,7 @@ fn main() -> Result<()> {
             drop(model);
         }
         Probe::Divergence { way } => divergence(&way)?,
+        Probe::Likelihood { way, text, tokens } => likelihood(&way, &fs::read_to_string(text)?, tokens)?,
         Probe::Lives { way, count } => lives(&way, count)?,
     }
     Ok(())
@@ -318,6 +328,21 @@ fn divergence(way: &Way) -> Result<()> {
         other.follow_with(Token::new(token))?;
     }
     println!("mean {:.6} greatest {:.6} same choice {agree} of {count}", sum / count as f64, most);
+    Ok(())
+}
+
+fn likelihood(way: &Way, text: &str, count: usize) -> Result<()> {
+    let (model, interrupt) = way.load()?;
+    let tokens = model.tokenize(text, true);
+    ensure!(tokens.len() > count, "the text has {} tokens only", tokens.len());
+    let mut session = open(&model, Computing { lookahead: 0, ..way.computing() }, &Sampling::greedy())?;
+    session.prefill(&tokens[..1], None, &interrupt).map_err(fault)?;
+    let mut sum = 0.0;
+    for &token in &tokens[1..=count] {
+        sum -= log_probabilities(session.logits())[token.id() as usize];
+        session.follow_with(token)?;
+    }
+    println!("{:.4}", sum / count as f64);
     Ok(())
 }
 

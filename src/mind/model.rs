@@ -109,6 +109,13 @@ impl Model {
         Ok(tokens.into_iter().map(Token).collect())
     }
 
+    /// The tokens of a text, without a frame; names of control tokens are text.
+    /// With `start`, the tokens that begin every text of this model come first.
+    #[must_use]
+    pub fn tokenize(&self, text: &str, start: bool) -> Vec<Token> {
+        self.llama.vocab().tokenize(text.as_bytes(), start, false).into_iter().map(Token).collect()
+    }
+
     /// `text` as the message of `role`. `None` where the model's template is
     /// missing or unknown, or leaves the message out, as some do with a system
     /// message that no user's message follows.
@@ -196,6 +203,12 @@ impl Token {
     #[must_use]
     pub fn new(id: i32) -> Self {
         Self(LlamaToken::new(id))
+    }
+
+    /// Its place in the vocabulary.
+    #[must_use]
+    pub fn id(self) -> i32 {
+        self.0.0
     }
 }
 
