@@ -65,7 +65,7 @@ pub struct Cli {
     #[arg(short = 'd', long, value_name = "DIR", default_value = "models")]
     pub model_dir: PathBuf,
 
-    /// Path to system prompt file [default: prompt.txt]
+    /// Path to system prompt file [default: prompt.txt; ember follows only its own]
     // No clap default: a file that the user named must exist, but the default
     // file may be missing (see `Prompt::read`).
     #[arg(short, long, value_name = "PATH")]

@@ -18,7 +18,7 @@ fn help_shows_the_main_options_first_with_their_defaults() {
         "-d, --model-dir <DIR>",
         "[default: models]",
         "-p, --prompt-file <PATH>",
-        "[default: prompt.txt]",
+        "[default: prompt.txt; ember follows only its own]",
         "-c, --context-size <NUM>",
         "[default: 2048]",
         "Running:",
