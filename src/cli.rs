@@ -65,7 +65,7 @@ pub struct Cli {
     #[arg(short = 'd', long, value_name = "DIR", default_value = "models")]
     pub model_dir: PathBuf,
 
-    /// Path to system prompt file [default: prompt.txt; ember follows only its own]
+    /// Path to system prompt file (ember follows its own) [default: prompt.txt]
     // No clap default: a file that the user named must exist, but the default
     // file may be missing (see `Prompt::read`).
     #[arg(short, long, value_name = "PATH")]
@@ -256,7 +256,7 @@ pub struct SamplingArgs {
     subject_bias: f32,
 
     /// Characters that are never written, as *#: [default: none]
-    #[arg(long, value_name = "CHARACTERS", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "CHARACTERS", default_value = "", hide_default_value = true, value_parser = characters)]
     ban: String,
 
     /// Seed of the dice when --temp is above 0 [default: random]
@@ -353,9 +353,16 @@ fn opening(text: &str) -> Result<String, String> {
     }
 }
 
+fn characters(text: &str) -> Result<String, String> {
+    match text.chars().find(|&character| character.is_control() || character == ' ') {
+        Some(character) => Err(format!("it holds {character:?}, without which no text can be written")),
+        None => Ok(text.to_owned()),
+    }
+}
+
 fn word(text: &str) -> Result<String, String> {
     let word = text.trim();
-    if word.is_empty() || word.contains(char::is_whitespace) {
+    if word.is_empty() || word.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
         return Err("not words with commas between them".to_owned());
     }
     Ok(word.to_owned())

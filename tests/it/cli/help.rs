@@ -18,7 +18,7 @@ fn help_shows_the_main_options_first_with_their_defaults() {
         "-d, --model-dir <DIR>",
         "[default: models]",
         "-p, --prompt-file <PATH>",
-        "[default: prompt.txt; ember follows only its own]",
+        "[default: prompt.txt]",
         "-c, --context-size <NUM>",
         "[default: 2048]",
         "Running:",
@@ -52,6 +52,10 @@ fn every_option_of_the_help_is_also_a_variable() {
         // of that name.
         command.env("TORMENT_MODEL", "https://no/mind.gguf").env("TORMENT_PRINTER", "none");
         command.env(&variable, "x!");
+        if ["--opening", "--subject", "--ban"].contains(&option) {
+            // They take any text but control characters.
+            command.env(&variable, "x!\u{7}");
+        }
         if option == "--state-dir" {
             // The option would accept any folder: put a file there.
             nexus.file("x!", "");
