@@ -73,7 +73,7 @@ pub mod text;
 use std::convert::Infallible;
 use std::time::Instant;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 
 use crate::cli::Cli;
 use crate::life::ending::{self, Ending};
@@ -121,6 +121,7 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
     let prompt = Prompt::read(cli.prompt_file.as_deref(), own_prompt, interrupt)?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
     let sampling = cli.sampling.with_seed()?;
+    let stdout = Output::stdout().context("cannot use stdout; give it somewhere else to go")?;
 
     let model = Model::load(&file, cli.verbose, interrupt)?;
     let trained = model.trained_context(cli.context_size)?;
@@ -156,7 +157,7 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
     let mut receipt = paper.begin(&panel.printer_lost(), interrupt);
     let mut light = panel.begin(lifespan.fill(lifespan.prompt()));
     let printed = receipt.is_printed();
-    let mut listeners = Listeners::new(Output::stdout(), vec![&mut light, &mut receipt], printed);
+    let mut listeners = Listeners::new(stdout, vec![&mut light, &mut receipt], printed, interrupt);
     let lived = generator::live(opening, &mut session, &mut listeners, lifespan, interrupt);
     let used = match lived {
         Ok(used) => used,

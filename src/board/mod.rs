@@ -1,11 +1,13 @@
-//! The state of the machine: temperature, supply voltage, memory, clock.
+//! The state of the machine: temperature, supply voltage, memory, threads, clock.
 //!
 //! | file | what it knows |
 //! |---|---|
 //! | [`health`] | temperature, throttling, under-voltage, free memory |
 //! | [`memory`] | `MemAvailable` |
+//! | [`threads`] | starts threads; whether more can run |
 //! | [`clock`] | the local date, if the clock is synchronised |
 
 pub(crate) mod clock;
 pub(crate) mod health;
 pub(crate) mod memory;
+pub(crate) mod threads;

@@ -69,8 +69,8 @@ pub(super) type Row = [f32; CHUNK];
 /// to.
 const HIDDEN: u16 = 0xFC00;
 
-/// e to the power of a number not above 0; 0 for -87 and below. Relative error
-/// below 3e-7. Written without branches, so that the compiler vectorises a loop
+/// e to the power of a number not above 0; 0 for -87 and below, NaN for NaN.
+/// Relative error below 3e-7. Written without branches, so that the compiler vectorises a loop
 /// over it.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
@@ -79,8 +79,8 @@ fn exp(x: f32) -> f32 {
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     // The Taylor series of e^r, highest power first: |r| is at most 0.35.
     const SERIES: [f32; 7] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
-    let counts = x > -87.0;
-    let x = if counts { x } else { 0.0 };
+    let vanishes = x <= -87.0;
+    let x = if vanishes { 0.0 } else { x };
     let shifted = add_product(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = add_product(n, -LN_2_LOW, add_product(n, -LN_2_HIGH, x));
@@ -89,9 +89,9 @@ fn exp(x: f32) -> f32 {
         sum = add_product(sum, r, term);
     }
     // Adds n to the exponent; the shift drops the bits of the rounding
-    // constant.
+    // constant. A NaN stays one: the bits that the shift leaves of it are 0.
     let power = f32::from_bits(sum.to_bits().wrapping_add(shifted.to_bits() << 23));
-    if counts { power } else { 0.0 }
+    if vanishes { 0.0 } else { power }
 }
 
 /// 32 numbers of a query as 8-bit integers, with an f32 scale.
@@ -105,7 +105,10 @@ pub(super) struct Quantized {
 impl Quantized {
     #[inline(always)]
     fn of(numbers: &[f32; BLOCK]) -> Self {
-        let greatest = numbers.iter().fold(0.0f32, |greatest, number| greatest.max(number.abs()));
+        // Compared as integers, in which a NaN is above all numbers: `f32::max`
+        // would ignore it, and damaged weights would go unnoticed.
+        let greatest = numbers.iter().fold(0, |greatest, number| number.abs().to_bits().max(greatest));
+        let greatest = f32::from_bits(greatest);
         let inverse = if greatest == 0.0 { 0.0 } else { 127.0 / greatest };
         // Adding 1.5 × 2^23 rounds to the nearest integer, ties to even, as in
         // `exp`.

@@ -86,14 +86,17 @@ impl Q4K {
     }
 }
 
-/// f16 to f32; infinities and NaNs are converted as if they were ordinary
-/// numbers.
+/// f16 to f32.
 #[cfg(any(test, not(kernels)))]
 #[inline(always)]
 pub(crate) fn widen(half: u16) -> f32 {
     // 2^112: the exponent's bias is 127 in an f32 and 15 in an f16.
     const REBIAS: f32 = f32::from_bits((127 + 127 - 15) << 23);
-    let magnitude = f32::from_bits(u32::from(half & 0x7FFF) << 13) * REBIAS;
+    let bits = u32::from(half & 0x7FFF) << 13;
+    // Infinities and NaNs have the greatest exponent in both formats.
+    let is_number = half & 0x7C00 != 0x7C00;
+    let magnitude =
+        if is_number { f32::from_bits(bits) * REBIAS } else { f32::from_bits(bits | 0x7F80_0000) };
     if half & 0x8000 == 0 { magnitude } else { -magnitude }
 }
 
@@ -114,5 +117,7 @@ mod tests {
         {
             assert_eq!(widen(half), float);
         }
+        assert_eq!([widen(0x7C00), widen(0xFC00)], [f32::INFINITY, f32::NEG_INFINITY]);
+        assert!(widen(0x7E00).is_nan() && widen(0x7C01).is_nan());
     }
 }

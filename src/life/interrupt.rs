@@ -30,7 +30,8 @@ impl Interrupt {
         (Raise(sender), Self(receiver))
     }
 
-    /// An interrupt that the process's first signal raises; the second ends the
+    /// An interrupt that the process's first signal raises (except a signal
+    /// that the process was started to ignore, as by nohup); the second ends the
     /// process at once, whatever it is doing. With `verbose`, the first one is
     /// reported on stderr when it comes.
     ///
@@ -38,6 +39,7 @@ impl Interrupt {
     ///
     /// When the system refuses the handler.
     pub fn on_signals(verbose: bool) -> Result<Self> {
+        let ignored = ignored_signals();
         let (raise, interrupt) = Self::new();
         let mut raise = Some(raise);
         ctrlc::set_handler(move || match raise.take() {
@@ -50,6 +52,10 @@ impl Interrupt {
             None => ending::exit_at_once(),
         })
         .context("cannot listen for SIGINT and SIGTERM; start it again, and report this if it stays so")?;
+        for signal in ignored {
+            // SAFETY: ignoring a signal runs no code of ours.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
         Ok(interrupt)
     }
 
@@ -96,6 +102,24 @@ impl Interrupt {
     pub fn is_raised(&self) -> bool {
         matches!(self.0.try_recv(), Err(TryRecvError::Disconnected))
     }
+}
+
+/// Those of the three signals that the process that started this one had it
+/// ignore.
+fn ignored_signals() -> Vec<libc::c_int> {
+    let is_ignored = |&signal: &libc::c_int| {
+        // SAFETY: a `sigaction` of zeros is valid; with a null pointer for the
+        // new action, the call only writes the present one.
+        let action = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(signal, std::ptr::null(), &mut action) != 0 {
+                return false;
+            }
+            action
+        };
+        action.sa_sigaction == libc::SIG_IGN
+    };
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].into_iter().filter(is_ignored).collect()
 }
 
 #[cfg(test)]

@@ -4,13 +4,23 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
 use super::ending::Ending;
+use super::interrupt::Interrupt;
 use super::lifespan::Fill;
 use crate::text::stderr::warn;
 use crate::text::stdout::Output;
+
+/// Pause before a stdout whose reader does not keep up is tried again: less than
+/// a token takes on the board.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a life that is printed waits for the reader of stdout.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Something that is told each token of a life.
 pub trait Listener {
@@ -41,15 +51,23 @@ impl<W: Write> Listener for Output<W> {
     }
 }
 
+fn would_block(told: &io::Result<()>) -> bool {
+    matches!(told, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
 fn cannot_write(error: io::Error) -> Ending {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Ending::Unheard,
+        io::ErrorKind::WouldBlock => {
+            anyhow!("nobody reads the thought from stdout; read it, or give it somewhere else to go").into()
+        }
         _ => anyhow!("cannot write the thought to stdout: {error}; give it somewhere else to go").into(),
     }
 }
 
 /// Stdout, and after it every other listener.
 pub struct Listeners<'a, W> {
+    interrupt: &'a Interrupt,
     /// `None` once it has failed and the life goes on without it.
     stdout: Option<Output<W>>,
     /// Whether the life goes on when stdout fails: it does if it is printed.
@@ -58,15 +76,36 @@ pub struct Listeners<'a, W> {
 }
 
 impl<'a, W: Write> Listeners<'a, W> {
-    /// Tells `stdout` and then `others`. If the life is `printed`, a failing
-    /// stdout is warned about once and the life goes on without it, even after
-    /// the printer is lost too; otherwise it ends the life.
-    pub fn new(stdout: Output<W>, others: Vec<&'a mut dyn Listener>, printed: bool) -> Self {
-        Self { stdout: Some(stdout), stdout_may_fail: printed, others }
+    /// Tells `stdout` and then `others`. If the life is `printed`, a stdout that
+    /// fails, or that nobody reads for 2 s, is warned about once and the life
+    /// goes on without it, even after the printer is lost too. Otherwise a
+    /// failure ends the life, and a reader is waited for until the `interrupt`.
+    pub fn new(
+        stdout: Output<W>,
+        others: Vec<&'a mut dyn Listener>,
+        printed: bool,
+        interrupt: &'a Interrupt,
+    ) -> Self {
+        Self { interrupt, stdout: Some(stdout), stdout_may_fail: printed, others }
     }
 
-    fn tell_stdout(&mut self, tell: impl FnOnce(&mut Output<W>) -> Result<(), Ending>) -> Result<(), Ending> {
-        let Some(Err(ending)) = self.stdout.as_mut().map(tell) else { return Ok(()) };
+    fn tell_stdout(&mut self, tell: impl FnOnce(&mut Output<W>) -> io::Result<()>) -> Result<(), Ending> {
+        let Some(stdout) = &mut self.stdout else { return Ok(()) };
+        let mut told = tell(stdout);
+        if would_block(&told) {
+            let start = Instant::now();
+            while would_block(&told) && !(self.stdout_may_fail && start.elapsed() >= PATIENCE) {
+                if self.interrupt.is_raised_within(PAUSE) {
+                    // The life ends now. A reader that comes in this moment
+                    // gets the end of the line; what nobody reads is left out.
+                    thread::sleep(PAUSE);
+                    let _ = stdout.resume();
+                    return Ok(());
+                }
+                told = stdout.resume();
+            }
+        }
+        let Err(ending) = told.map_err(cannot_write) else { return Ok(()) };
         if !self.stdout_may_fail {
             return Err(ending);
         }
@@ -78,12 +117,12 @@ impl<'a, W: Write> Listeners<'a, W> {
 
 impl<W: Write> Listener for Listeners<'_, W> {
     fn token(&mut self, text: &str, fill: Fill) -> Result<(), Ending> {
-        self.tell_stdout(|stdout| stdout.token(text, fill))?;
+        self.tell_stdout(|stdout| stdout.text(text))?;
         self.others.iter_mut().try_for_each(|other| other.token(text, fill))
     }
 
     fn finish(&mut self) -> Result<(), Ending> {
-        self.tell_stdout(Listener::finish)?;
+        self.tell_stdout(Output::finish)?;
         self.others.iter_mut().try_for_each(|other| other.finish())
     }
 }
@@ -145,7 +184,8 @@ mod tests {
         let (mut one, mut two) = (Record::default(), Record::default());
         // A stdout that has failed does not keep the others from being told.
         let stdout = Output::new(Failing(io::ErrorKind::BrokenPipe));
-        let mut listeners = Listeners::new(stdout, vec![&mut one, &mut two], true);
+        let (_raise, interrupt) = Interrupt::new();
+        let mut listeners = Listeners::new(stdout, vec![&mut one, &mut two], true, &interrupt);
         for used in 1..=3 {
             listeners.token("word", Fill { used, ..FILL }).expect("printed lives go on");
         }

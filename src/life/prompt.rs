@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::bounded;
 
 use super::ending::Ending;
 use super::interrupt::Interrupt;
+use crate::board::threads;
 
 /// Where the prompt is looked for when the user names no file.
 const DEFAULT_FILE: &str = "prompt.txt";
@@ -50,7 +50,7 @@ impl Prompt {
         // signal must end that wait too.
         let (sender, receiver) = bounded(1);
         let file = path.clone();
-        thread::spawn(move || sender.send(read_bytes(&file)));
+        threads::start("prompt", move || sender.send(read_bytes(&file)))?;
         match interrupt.or_next(&receiver) {
             None => Err(Ending::Interrupted("while reading the prompt file".to_owned())),
             Some(Err(error)) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {

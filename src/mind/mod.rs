@@ -10,6 +10,7 @@
 //! | [`model`] | a loaded model: vocabulary, chat template, trained context |
 //! | [`session`] | one life's context: decodes tokens, gives their logits, chooses the next token |
 //! | [`computing`] | threads, cache and batches: what decides speed, memory and the exact results |
+//! | [`bus_error`] | ends the program with a line where the mapped model cannot be read |
 //! | [`choice`] | chooses the next token with llama.cpp's samplers |
 //! | [`sampler`] | the sampling options, and the search for the greatest logits |
 //! | [`subject`] | makes the words of the subject likelier, the longer none has been said |
@@ -18,6 +19,7 @@
 //! | [`context_cost`] | the memory that a context takes |
 //! | [`log`] | llama.cpp's backend, log and abort |
 
+mod bus_error;
 mod choice;
 pub mod computing;
 mod context_cost;

@@ -8,6 +8,7 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaChatMessage, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
+use super::bus_error;
 use super::computing::{Cache, Computing};
 use super::context_cost::ContextCost;
 use super::log::{backend, first_error, keep_first_error};
@@ -65,6 +66,7 @@ impl Model {
             banned.len() < usize::try_from(llama.n_vocab()).unwrap_or(0),
             "model {file} has no token that can be spoken; name another one with --model"
         );
+        bus_error::name_model(&file.to_string());
         Ok(Self { llama, name: file.to_string(), banned, identity: file.identity().ok() })
     }
 
@@ -168,6 +170,11 @@ impl Model {
     fn number(&self, key: &str) -> Option<u64> {
         let architecture = self.llama.meta_val_str("general.architecture").ok()?;
         self.llama.meta_val_str(&format!("{architecture}.{key}")).ok()?.parse().ok()
+    }
+
+    /// The length of the attention window in tokens, where attention slides.
+    pub(super) fn sliding_window(&self) -> Option<u64> {
+        self.number("attention.sliding_window").filter(|&window| window > 0)
     }
 
     pub(super) fn context_cost(&self, computing: &Computing) -> ContextCost {

@@ -16,12 +16,13 @@
 //! | 80 | … | the state, as llama.cpp serialises a sequence |
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::state::regular;
 use crate::state::replace::replace;
 
 /// What the file begins with; the digit is the version of the table above.
@@ -99,7 +100,7 @@ impl PromptState {
             ErrorKind::NotFound => Unusable::Absent,
             _ => Unusable::Unreadable(error),
         };
-        let mut file = File::open(&self.0).map_err(unreadable)?;
+        let mut file = regular::open(&self.0).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
         let mut header = [0; HEADER];
         file.read_exact(&mut header).map_err(|error| match error.kind() {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
 use llama_cpp_2::llama_batch::LlamaBatch;
@@ -16,7 +16,7 @@ use super::model::{Model, Token};
 use super::prompt_state::{Key, PromptState, Unusable};
 use super::sampler::{Logits, Sampling};
 use super::speculation::Speculation;
-use crate::board::memory;
+use crate::board::{memory, threads};
 use crate::life::ending::Ending;
 use crate::life::generator::Mind;
 use crate::life::interrupt::Interrupt;
@@ -82,6 +82,12 @@ impl<'model> Session<'model> {
         sampling: &Sampling,
     ) -> Result<Self> {
         let context_size = lifespan.context_size();
+        // This thread computes too.
+        ensure!(
+            threads::can_run(computing.threads.saturating_sub(1)),
+            "cannot start {} threads to compute with; give fewer --threads, or free some memory",
+            computing.threads
+        );
         if let Some(available) = memory::available() {
             let cost = model.context_cost(&computing);
             if let Some(warning) = cost.check(context_size, model.llama.size(), available)? {
@@ -156,8 +162,10 @@ impl<'model> Session<'model> {
         kept: Option<&PromptState>,
         interrupt: &Interrupt,
     ) -> Result<Prefill, Ending> {
-        let kept = kept.zip(self.key(tokens)).filter(|_| !tokens.is_empty());
+        let whole = keeps_all(tokens.len(), self.model.sliding_window());
+        let kept = kept.zip(self.key(tokens)).filter(|_| !tokens.is_empty() && whole);
         let mut note = match &kept {
+            None if !whole => "it is longer than the model's attention window, so nothing is kept".to_owned(),
             None => "nothing is kept".to_owned(),
             Some((kept, key)) => match self.restore(kept, *key, tokens.len()) {
                 Ok(()) => return Ok(Prefill::Restored),
@@ -327,6 +335,13 @@ impl<'model> Session<'model> {
     }
 }
 
+/// Whether llama.cpp keeps the whole KV cache of so many tokens in a state. With
+/// a sliding attention `window` it leaves out the positions that no later token
+/// attends to, and the tokens after a restored state get other logits.
+fn keeps_all(tokens: usize, window: Option<u64>) -> bool {
+    window.is_none_or(|window| (tokens as u64) < window)
+}
+
 /// The logits of the last batch, `ahead` tokens before its last.
 fn logits<'a>(context: &'a LlamaContext<'_>, ahead: usize) -> &'a [f32] {
     context.get_logits_ith(-1 - ahead as i32)
@@ -359,5 +374,16 @@ impl Drop for Session<'_> {
     /// life on stderr.
     fn drop(&mut self) {
         backend().void_logs();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keeps_all;
+
+    #[test]
+    fn a_prompt_as_long_as_the_attention_window_is_not_kept() {
+        assert!(keeps_all(4096, None) && keeps_all(511, Some(512)));
+        assert!(!keeps_all(512, Some(512)));
     }
 }

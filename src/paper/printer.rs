@@ -35,7 +35,7 @@ use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, Lost};
-use crate::state::lives::Lives;
+use crate::state::lives::{Lives, Record};
 use crate::text::stderr::{say, warn};
 
 /// Lines in the queue before the generator waits for the printer. One more is
@@ -120,7 +120,8 @@ impl Printer {
     }
 
     /// Prints `lines` as a slip of their own and waits until they are on
-    /// paper, at most 30 s.
+    /// paper, at most 30 s; after a signal, at most 3 s each to queue the end
+    /// and to print it.
     pub fn slip(
         settings: &Settings,
         lives: Option<Lives>,
@@ -130,7 +131,7 @@ impl Printer {
     ) {
         lines.push(Line::Tear);
         let mut slip = Self::start(settings, lives, lost, interrupt, Heading::Slip(lines));
-        slip.end(Vec::new());
+        slip.end(Vec::new(), interrupt);
     }
 
     fn start(
@@ -209,26 +210,28 @@ impl Printer {
     }
 
     /// Prints the death and waits until it is printed and the paper is fed, at
-    /// most 30 s; after a signal, at most 3 s each to queue the end and to
-    /// print it.
+    /// most 30 s. A signal does not end this wait: the life has been lived, and
+    /// its receipt is completed.
     pub fn finish(mut self, summary: &Summary) {
         let mut lines = std::mem::take(&mut self.rest);
         self.thought.finish(&mut lines);
         lines.extend(receipt::typeset(&receipt::death(summary), self.columns));
-        self.end(lines);
+        let (raise, never) = Interrupt::new();
+        self.end(lines, &never);
+        drop(raise);
     }
 
-    fn end(&mut self, lines: Vec<Chunk>) {
+    fn end(&mut self, lines: Vec<Chunk>, interrupt: &Interrupt) {
         let start = Instant::now();
         if let Some(queue) = self.queue.take() {
             // The queue is emptied, or is closed when the printer is lost.
             // After a signal there is less time.
-            if let Err(message) = self.interrupt.or_send(&queue, Message::End(lines)) {
+            if let Err(message) = interrupt.or_send(&queue, Message::End(lines)) {
                 let _ = queue.send_timeout(message, BREAKING_OFF);
             }
         }
-        self.interrupt.or_next_within(&self.done, FINISHING.saturating_sub(start.elapsed()));
-        if self.interrupt.is_raised() {
+        interrupt.or_next_within(&self.done, FINISHING.saturating_sub(start.elapsed()));
+        if interrupt.is_raised() {
             let _ = self.done.recv_timeout(BREAKING_OFF);
         }
         if self.done.try_recv() == Err(TryRecvError::Empty) {
@@ -312,11 +315,11 @@ impl Job {
         // fed: 2 cm of paper at most.
         let mut cut_off = true;
         let record = self.lives.as_ref().and_then(|lives| {
-            let updated = lives.update(|record| {
+            let mut begin = |record: &mut Record| {
                 cut_off = record.receipt_open;
                 record.receipt_open |= there;
-                record.lives += u64::from(is_life);
-            });
+            };
+            let updated = if is_life { lives.count_life(&mut begin) } else { lives.update(&mut begin) };
             updated.map_err(|error| self.say(&format!("warning: {error:#}\n"))).ok()
         });
         let life = record.map(|record| record.lives);

@@ -62,7 +62,7 @@ impl Paper {
         // the header.
         if printer.is_none()
             && let Some(lives) = &lives
-            && let Err(error) = lives.update(|record| record.lives += 1)
+            && let Err(error) = lives.count_life(|_| {})
         {
             warn(format_args!("{error:#}"));
         }

@@ -5,9 +5,10 @@
 //! takes as many bytes as the kernel has room for, and [`super::press`] watches
 //! the deadline. RTS/CTS stays off: it would claim GPIO 16 and 17.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, IsTerminal};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
@@ -21,9 +22,13 @@ pub(crate) const BAUD_RATES: [u32; 16] = [
     1_000_000, 2_000_000, 4_000_000,
 ];
 
-/// A serial port, open.
+/// A serial port, open, which no other program can use meanwhile.
 #[derive(Debug)]
-pub(crate) struct Serial(Uart);
+pub(crate) struct Serial {
+    uart: Uart,
+    /// Unlocks the device when it is closed.
+    _lock: Lock,
+}
 
 impl Serial {
     /// Opens the port. With `flow`, XON and XOFF from the printer are obeyed;
@@ -32,34 +37,90 @@ impl Serial {
     ///
     /// # Errors
     ///
-    /// When the device is absent, or is no serial port.
+    /// When the device is absent, is no serial port, or another program uses
+    /// it.
     pub(crate) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Self> {
+        let lock = Lock::take(open(path)?)?;
         let mut uart = Uart::with_path(path, baud, Parity::None, 8, 1).map_err(io_error)?;
         if flow {
             uart.set_software_flow_control(true).map_err(io_error)?;
         }
-        Ok(Self(uart))
+        lock.exclude();
+        Ok(Self { uart, _lock: lock })
     }
 }
 
 impl Port for Serial {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map_err(io_error)
+        self.uart.write(bytes).map_err(io_error)
     }
 
     fn unsent(&mut self) -> io::Result<usize> {
-        self.0.output_len().map_err(io_error)
+        self.uart.output_len().map_err(io_error)
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(io_error)
+        self.uart.read(buffer).map_err(io_error)
     }
 
     fn discard(&mut self) {
         // rppal's `flush` discards the output queue. It fails only on a device
         // that is gone, and so has no queue.
-        let _ = self.0.flush(Queue::Output);
+        let _ = self.uart.flush(Queue::Output);
     }
+}
+
+/// Exclusive use of a device: a lock (flock) that programs like this one
+/// respect, and TIOCEXCL, with which the kernel refuses all programs but root's.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Lock {
+    /// Locks the device.
+    ///
+    /// # Errors
+    ///
+    /// When another program has locked it; the message names the process.
+    fn take(device: File) -> io::Result<Self> {
+        match device.try_lock() {
+            Ok(()) => Ok(Self(device)),
+            Err(TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => {
+                let holder = device.metadata().ok().and_then(|device| {
+                    holder_of(&fs::read_to_string("/proc/locks").ok()?, device.dev(), device.ino())
+                });
+                let holder =
+                    holder.map_or("another program".to_owned(), |process| format!("process {process}"));
+                Err(io::Error::new(ErrorKind::ResourceBusy, format!("{holder} prints on it; end that first")))
+            }
+        }
+    }
+
+    /// Has the kernel refuse to open the device again, until this is dropped.
+    fn exclude(&self) {
+        // SAFETY: the call takes no argument. Where it fails, the lock remains.
+        unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TIOCEXCL) };
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // SAFETY: as above. Without it the device would stay refused as long as
+        // any program has it open.
+        unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TIOCNXCL) };
+    }
+}
+
+/// The process that has locked a file with flock, from the text of /proc/locks.
+fn holder_of(locks: &str, device: u64, inode: u64) -> Option<u32> {
+    let (major, minor) = (libc::major(device), libc::minor(device));
+    let file = format!("{major:02x}:{minor:02x}:{inode}");
+    locks.lines().find_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        // As `1: FLOCK  ADVISORY  WRITE 708 00:18:23 0 EOF`.
+        (words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&file.as_str()))
+            .then(|| words[4].parse().ok())?
+    })
 }
 
 fn io_error(error: uart::Error) -> io::Error {
@@ -83,7 +144,9 @@ pub(crate) fn check(path: &Path) -> Result<bool> {
     };
     let device = if file_type.is_char_device() { open(path) } else { Err(ErrorKind::InvalidInput.into()) };
     match device {
-        Ok(device) if device.is_terminal() => {}
+        Ok(device) if device.is_terminal() => {
+            Lock::take(device).map_err(|error| anyhow!("cannot use printer {path:?}: {error}"))?;
+        }
         Err(error) if is_absent(&error) => return Ok(false),
         Err(error) if error.kind() != ErrorKind::InvalidInput => return Err(refused(path, &error)),
         _ => bail!(
@@ -116,7 +179,7 @@ fn refused(path: &Path, error: &io::Error) -> anyhow::Error {
         ErrorKind::PermissionDenied => {
             "add the user to group dialout (sudo usermod -aG dialout $USER) and log in again"
         }
-        ErrorKind::ResourceBusy => "end the program that uses it",
+        ErrorKind::ResourceBusy => "another program has it for itself; end that first",
         _ => "name another with --printer",
     };
     anyhow!("cannot open printer {path:?}: {error}; {next}")
@@ -138,21 +201,38 @@ fn console_on(path: &Path, proc: &Path) -> Option<String> {
         return Some(format!("console={name} on the kernel's command line"));
     }
     let processes = fs::read_dir(proc).ok()?.filter_map(Result::ok).map(|entry| entry.path());
-    processes.filter(|process| is_getty_on(process, is_device)).find_map(|process| {
+    let number = fs::metadata(&device).ok()?.rdev();
+    processes.filter(|process| is_getty_on(process, number, is_device)).find_map(|process| {
         let id = process.file_name()?.to_str()?.to_owned();
         Some(format!("a login prompt, process {id}"))
     })
 }
 
-/// Whether the process described in folder `process` is a getty on the device.
-fn is_getty_on(process: &Path, is_device: impl Fn(&str) -> bool) -> bool {
+/// Whether the process described in folder `process` is a getty on the device,
+/// which has this device `number`.
+fn is_getty_on(process: &Path, number: u64, is_device: impl Fn(&str) -> bool) -> bool {
     let command = fs::read(process.join("cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command);
     let mut words = command.split('\0').filter(|word| !word.is_empty());
     let program = words.next().and_then(|program| program.rsplit('/').next()).unwrap_or_default();
-    // agetty's command line is `/sbin/agetty [options] TTY TERM`. If its TTY is
-    // `-`, standard input, it names no device.
-    program.ends_with("getty") && words.any(|word| !word.starts_with('-') && is_device(word))
+    // agetty's command line is `/sbin/agetty [options] TTY TERM`. Where TTY is
+    // `-`, as in systemd's serial-getty, the device is its terminal.
+    program.ends_with("getty")
+        && words.any(|word| match word {
+            "-" => terminal_of(process).is_some_and(|terminal| terminal == number),
+            _ => !word.starts_with('-') && is_device(word),
+        })
+}
+
+/// The device number of the terminal of the process in folder `process`.
+fn terminal_of(process: &Path) -> Option<u64> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    // proc_pid_stat(5): after the name in parentheses come state, parent,
+    // group, session and terminal. Its major number is in the bits 8 to 19, its
+    // minor number in the others.
+    let (_, after) = stat.rsplit_once(") ")?;
+    let number: u32 = after.split(' ').nth(4)?.parse().ok()?;
+    Some(libc::makedev((number >> 8) & 0xFFF, (number & 0xFF) | ((number >> 12) & 0xF_FF00)))
 }
 
 #[cfg(test)]
@@ -169,6 +249,15 @@ mod tests {
             let error = check(path).expect_err("no serial device").to_string();
             assert!(error.contains("no serial device") && error.contains("--printer"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_process_that_holds_a_lock_is_found_in_the_kernels_list() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 708 00:18:23 0 EOF\n\
+                     2: POSIX  ADVISORY  WRITE 9 00:06:23 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 4711 00:06:23 0 EOF\n";
+        assert_eq!(holder_of(locks, libc::makedev(0, 6), 23), Some(4711));
+        assert_eq!(holder_of(locks, libc::makedev(0, 6), 24), None);
     }
 
     #[test]
@@ -195,6 +284,15 @@ mod tests {
             .expect("a file");
         let console = console_on(device, proc.path()).expect("a login");
         assert!(console.contains("123"), "{console}");
+        // As of Debian 12's serial-getty@.service.
+        let words = ["/sbin/agetty", "-o", "-p -- \\u", "--keep-baud", "115200,57600", "-", "vt220", ""];
+        fs::write(process.join("cmdline"), words.join("\0")).expect("a file");
+        assert_eq!(console_on(device, proc.path()), None, "its terminal is not known");
+        // /dev/null is device 1:3, which is 259 here.
+        fs::write(process.join("stat"), "123 (agetty (x)) S 1 123 123 259 123 0").expect("a file");
+        assert!(console_on(device, proc.path()).expect("a login").contains("123"));
+        fs::write(process.join("stat"), "123 (agetty) S 1 123 123 1025 123 0").expect("a file");
+        assert_eq!(console_on(device, proc.path()), None, "another terminal");
         fs::write(process.join("cmdline"), "/sbin/agetty\0tty1\0linux\0").expect("a file");
         assert_eq!(console_on(device, proc.path()), None);
     }

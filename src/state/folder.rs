@@ -23,8 +23,10 @@ impl StateFolder {
         }
         if let Some(given) = variable("STATE_DIRECTORY") {
             // systemd separates several folders with colons; the first is used.
-            let first = env::split_paths(&given).next()?;
-            return Some(Self(first));
+            // An empty one would be the working directory.
+            if let Some(first) = env::split_paths(&given).find(|path| path.is_absolute()) {
+                return Some(Self(first));
+            }
         }
         let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/state"));
         // A relative path counts as unset: XDG base directory specification.
@@ -64,5 +66,7 @@ mod tests {
         let home = Some("/home/me/.local/state/torment-nexus".into());
         assert_eq!(locate(None, &["STATE_DIRECTORY", "XDG_STATE_HOME"]), home);
         assert_eq!(locate(None, &["STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"]), None);
+        let empty = |name: &str| (name == "STATE_DIRECTORY").then(|| OsString::from(":"));
+        assert_eq!(StateFolder::locate_in(None, empty), None, "never the working directory");
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::folder::StateFolder;
+use super::regular;
 use super::replace::replace;
 use crate::text::stderr::warn;
 
@@ -18,9 +19,8 @@ use crate::text::stderr::warn;
 const FILE: &str = "lives";
 const LOCK: &str = "lives.lock";
 
-/// At most so many bytes of the file are parsed: a record has three short
-/// lines.
-const MAX_LENGTH: usize = 4096;
+/// At most so many bytes of the file are read: a record has three short lines.
+const MAX_LENGTH: u64 = 4096;
 
 /// How often, and after what pause, the lock is tried. A process holds it only
 /// for the time that an SD card takes to write a page.
@@ -112,18 +112,31 @@ impl Lives {
     /// When the file exists and cannot be read.
     pub fn read(&self) -> Result<Record> {
         let path = self.0.join(FILE);
-        let bytes = match fs::read(&path) {
+        let bytes = match regular::read(&path, MAX_LENGTH) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Record::default()),
             Err(error) => return Err(error).with_context(|| self.failure()),
         };
-        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LENGTH)]);
+        let text = String::from_utf8_lossy(&bytes);
         Ok(Record::from_text(&text).unwrap_or_else(|| {
             warn(format_args!("{path:?} is damaged; the lives are counted from 1 again"));
             // The last receipt may be cut off: an unneeded gap costs 2 cm of
             // paper.
             Record { receipt_open: true, ..Record::default() }
         }))
+    }
+
+    /// Counts a life, and makes `change`s as [`Lives::update`] does. After the
+    /// greatest number there is, the number stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lives::update`].
+    pub fn count_life(&self, change: impl FnOnce(&mut Record)) -> Result<Record> {
+        self.update(|record| {
+            change(record);
+            record.lives = record.lives.saturating_add(1);
+        })
     }
 
     /// Changes the record and returns the new one. The lock makes two processes
@@ -144,8 +157,7 @@ impl Lives {
     fn lock(&self) -> Result<File> {
         fs::create_dir_all(&self.0).with_context(|| self.failure())?;
         let path = self.0.join(LOCK);
-        let file = File::options().write(true).create(true).truncate(false).open(path);
-        let file = file.with_context(|| self.failure())?;
+        let file = regular::create(&path).with_context(|| self.failure())?;
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
@@ -176,7 +188,7 @@ mod tests {
     }
 
     fn next(dir: &Lives) -> u64 {
-        dir.update(|record| record.lives += 1).expect("a record").lives
+        dir.count_life(|_| {}).expect("a record").lives
     }
 
     #[test]
@@ -185,6 +197,28 @@ mod tests {
         assert_eq!((next(&dir), next(&dir.clone()), next(&dir)), (1, 2, 3));
         assert_eq!(dir.read().expect("a record").lives, 3);
         assert!(!dir.0.join("lives.new").exists());
+    }
+
+    #[test]
+    fn after_the_greatest_number_it_stays_and_never_begins_again() {
+        let (_folder, dir) = folder();
+        next(&dir);
+        fs::write(dir.0.join(FILE), format!("lives {}\nreceipt whole\n", u64::MAX)).expect("a file");
+        assert_eq!((next(&dir), next(&dir)), (u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_in_place_of_a_file_is_an_error_at_once() {
+        for name in [FILE, LOCK, "lives.new"] {
+            let (folder, dir) = folder();
+            next(&dir);
+            let path = dir.0.join(name);
+            let _ = fs::remove_file(&path);
+            nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a named pipe");
+            let error = dir.count_life(|_| {}).expect_err("a pipe");
+            assert!(format!("{error:#}").contains("--state-dir"), "{name}: {error:#}");
+            drop(folder);
+        }
     }
 
     #[test]

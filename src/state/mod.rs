@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`folder`] | where the state folder is |
 //! | [`lives`] | the record of lives: how many there were, and how the last one went |
+//! | [`regular`] | opens regular files only, without waiting |
 //! | [`replace`] | replaces a file atomically: write, fsync, rename |
 
 pub(crate) mod folder;
 pub mod lives;
+pub(crate) mod regular;
 pub(crate) mod replace;

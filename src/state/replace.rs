@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::regular;
+
 /// Replaces the file at `path`: writes `parts`, one after the other, to a file
 /// with `.new` added to its name, fsyncs that file and renames it to `path`.
 ///
@@ -46,7 +48,8 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    let mut file = regular::create(path)?;
+    file.set_len(0)?;
     for part in parts {
         file.write_all(part)?;
     }

@@ -5,10 +5,12 @@
 //! | [`utf8`] | the bytes of token pieces to valid text |
 //! | [`wrap`] | wraps text into lines of a number of columns |
 //! | [`shell`] | quotes a word of a command line |
+//! | [`standard`] | the process's stdout, which never waits for its reader |
 //! | [`stdout`] | text to stdout: token by token, or in lines where stdout is the journal |
 //! | [`stderr`] | warnings and reports that never change how the program ends |
 
 pub(crate) mod shell;
+pub mod standard;
 pub(crate) mod stderr;
 pub mod stdout;
 pub(crate) mod utf8;

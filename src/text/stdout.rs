@@ -3,10 +3,11 @@
 
 use std::env;
 use std::fs::File;
-use std::io::{self, Stdout, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
+use super::standard::Standard;
 use super::wrap::Wrapper;
 
 /// Columns of a line in the journal.
@@ -23,25 +24,30 @@ pub struct Output<W> {
     wrapper: Option<Wrapper>,
     /// Text that is ready to be written; a field, so that its memory is reused.
     ready: String,
+    /// How many of its bytes have been written.
+    written: usize,
 }
 
-impl Output<Stdout> {
+impl Output<Standard> {
     /// The process's stdout; broken into lines where it is the journal.
-    #[must_use]
-    pub fn stdout() -> Self {
-        let stdout = io::stdout();
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be duplicated.
+    pub fn stdout() -> io::Result<Self> {
         let journal = env::var(JOURNAL_STREAM).ok();
-        match stream_id(&stdout) {
+        let stdout = Standard::open()?;
+        Ok(match stream_id(&io::stdout()) {
             Ok(id) if journal.as_deref() == Some(&id) => Self::in_lines(stdout, JOURNAL_COLUMNS),
             _ => Self::new(stdout),
-        }
+        })
     }
 }
 
 impl<W: Write> Output<W> {
     /// Text to `writer` as it comes.
     pub fn new(writer: W) -> Self {
-        Self { writer, wrapper: None, ready: String::new() }
+        Self { writer, wrapper: None, ready: String::new(), written: 0 }
     }
 
     /// Text to `writer`, broken at words into lines of at most `columns`.
@@ -54,13 +60,14 @@ impl<W: Write> Output<W> {
     /// # Errors
     ///
     /// When the writer fails: with `BrokenPipe` where its reader has closed its
-    /// end.
+    /// end, with `WouldBlock` where the reader does not keep up. The rest is
+    /// then written by [`Output::resume`].
     pub fn text(&mut self, text: &str) -> io::Result<()> {
         match &mut self.wrapper {
             Some(wrapper) => wrapper.push(text, &mut self.ready),
             None => self.ready.push_str(text),
         }
-        self.write()
+        self.resume()
     }
 
     /// Writes what was still held back, and the newline that ends every life.
@@ -73,13 +80,33 @@ impl<W: Write> Output<W> {
             wrapper.finish(&mut self.ready);
         }
         self.ready.push('\n');
-        self.write()
+        self.resume()
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        let written = self.writer.write_all(self.ready.as_bytes()).and_then(|()| self.writer.flush());
-        self.ready.clear();
-        written
+    /// Writes what a call that returned `WouldBlock` has left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Output::text`].
+    pub fn resume(&mut self) -> io::Result<()> {
+        let result = self.write_rest();
+        if !matches!(&result, Err(error) if error.kind() == ErrorKind::WouldBlock) {
+            self.ready.clear();
+            self.written = 0;
+        }
+        result
+    }
+
+    fn write_rest(&mut self) -> io::Result<()> {
+        while self.written < self.ready.len() {
+            match self.writer.write(&self.ready.as_bytes()[self.written..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.writer.flush()
     }
 }
 

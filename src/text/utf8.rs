@@ -10,9 +10,11 @@ pub(crate) struct Utf8Stream {
 
 impl Utf8Stream {
     /// Appends the text that `bytes` completes to `text`. Invalid bytes become
-    /// U+FFFD; the bytes of an unfinished character are kept.
+    /// U+FFFD; the bytes of an unfinished character are kept. Control characters
+    /// other than newline and tab are left out: a terminal obeys them.
     pub(crate) fn push(&mut self, bytes: &[u8], text: &mut String) {
         self.pending.extend_from_slice(bytes);
+        let start = text.len();
         let mut rest = self.pending.as_slice();
         loop {
             match std::str::from_utf8(rest) {
@@ -33,6 +35,11 @@ impl Utf8Stream {
         }
         let consumed = self.pending.len() - rest.len();
         self.pending.drain(..consumed);
+        let is_text = |character: char| !character.is_control() || matches!(character, '\n' | '\t');
+        if !text[start..].chars().all(is_text) {
+            let kept: String = text[start..].chars().filter(|&character| is_text(character)).collect();
+            text.replace_range(start.., &kept);
+        }
     }
 
     /// Ends the stream: an unfinished character becomes U+FFFD.
@@ -55,6 +62,12 @@ mod tests {
         }
         stream.finish(&mut text);
         text
+    }
+
+    #[test]
+    fn control_characters_are_left_out_but_newline_and_tab() {
+        assert_eq!(decode(&[b"a\x1b[2Jb\r\n\tc\x07\x7f", "\u{9b}d".as_bytes()]), "a[2Jb\n\tcd");
+        assert_eq!(decode(&[b"\xc2", b"\x9b", b"e"]), "e");
     }
 
     #[test]

@@ -13,6 +13,7 @@ fn exp_is_right_to_three_parts_in_ten_million() {
         assert!((f64::from(exp(x)) / expected - 1.0).abs() < 3e-7, "e to the {x}");
     }
     assert_eq!((exp(0.0), exp(-88.0), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
+    assert!(exp(f32::NAN).is_nan());
 }
 
 #[test]
@@ -64,12 +65,13 @@ fn textbook(query: &[f32], keys: &[Q8_0], values: &[Q8_0], mask: &[u16]) -> Vec<
         .collect()
 }
 
-fn attend<L: Loops, const GROUP: usize>(seed: u32, seen: usize) {
-    let (keys, values) = (cache(seed), cache(seed + 1));
-    let queries = noise(seed + 2, GROUP * HEAD);
-    let mut mask = vec![HIDDEN; POSITIONS];
-    mask[..seen].fill(0);
-    mask[seen / 2] = if seen > 1 { HIDDEN } else { 0 };
+/// What attention of the query heads is computed to.
+fn compute<L: Loops, const GROUP: usize>(
+    queries: &[f32],
+    keys: &[Q8_0],
+    values: &[Q8_0],
+    mask: &[u16],
+) -> Vec<[f32; HEAD]> {
     let stride = HEAD / BLOCK * size_of::<Q8_0>();
     let attention = Attention {
         head: HEAD,
@@ -91,14 +93,32 @@ fn attend<L: Loops, const GROUP: usize>(seed: u32, seen: usize) {
             sums.iter_mut().zip(&next).for_each(|(sum, next)| sum.add(next.assume_init_ref(), HEAD));
         }
     }
-    for (query, sum) in queries.chunks(HEAD).zip(&sums) {
+    let result = |sum: &Partial| {
         let mut result = [const { MaybeUninit::uninit() }; HEAD];
         // SAFETY: the chunks have written the first `HEAD` sums, and `finish`
         // writes all of `result`.
-        let result = unsafe {
+        unsafe {
             sum.finish(&mut result);
             result.map(|number| number.assume_init())
-        };
+        }
+    };
+    sums.iter().map(result).collect()
+}
+
+/// The mask of a token that sees all but one of the first `seen` positions.
+fn mask(seen: usize) -> Vec<u16> {
+    let mut mask = vec![HIDDEN; POSITIONS];
+    mask[..seen].fill(0);
+    mask[seen / 2] = if seen > 1 { HIDDEN } else { 0 };
+    mask
+}
+
+fn attend<L: Loops, const GROUP: usize>(seed: u32, seen: usize) {
+    let (keys, values) = (cache(seed), cache(seed + 1));
+    let queries = noise(seed + 2, GROUP * HEAD);
+    let mask = mask(seen);
+    let results = compute::<L, GROUP>(&queries, &keys, &values, &mask);
+    for (query, result) in queries.chunks(HEAD).zip(&results) {
         for (result, expected) in result.iter().zip(textbook(query, &keys, &values, &mask)) {
             // The tolerance is for the query, which is rounded to eight bits.
             assert!((f64::from(*result) - expected).abs() < 0.02, "{result} is not {expected}");
@@ -111,6 +131,36 @@ fn attend_in_groups<L: Loops>(seed: u32, seen: usize) {
     attend::<L, 2>(seed, seen);
     attend::<L, 3>(seed, seen);
     attend::<L, 4>(seed, seen);
+}
+
+/// Asserts that one damaged number makes all of the result NaN.
+fn damage_shows<L: Loops>() {
+    const NAN: u16 = 0x7E00;
+    let (keys, values) = (cache(1), cache(2));
+    let queries = noise(3, HEAD);
+    let damaged = |cache: &[Q8_0]| {
+        let mut cache = cache.to_vec();
+        // The first position's blocks: all of its numbers.
+        cache[..HEAD / BLOCK].iter_mut().for_each(|block| block.scale = NAN);
+        cache
+    };
+    for seen in [1, 3, 8, 200, POSITIONS - 1] {
+        let mut query = queries.clone();
+        query[40] = f32::NAN;
+        for (what, results) in [
+            ("query", compute::<L, 1>(&query, &keys, &values, &mask(seen))),
+            ("key", compute::<L, 1>(&queries, &damaged(&keys), &values, &mask(seen))),
+            ("value", compute::<L, 1>(&queries, &keys, &damaged(&values), &mask(seen))),
+        ] {
+            assert!(results[0].iter().all(|number| number.is_nan()), "{what}, {seen} seen: {results:?}");
+        }
+    }
+}
+
+#[test]
+fn a_number_that_is_none_is_never_hidden() {
+    damage_shows::<Own>();
+    damage_shows::<Portable>();
 }
 
 proptest! {

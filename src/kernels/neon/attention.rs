@@ -84,11 +84,12 @@ impl Loops for Neon {
                 for h in 0..GROUP {
                     let weight = vmulq_f32(vld1q_f32(weights[h].as_ptr().add(at)), value_scales);
                     vst1q_f32(scaled[h].as_mut_ptr().add(at), weight);
-                    greatest[h] = vmaxnmq_f32(greatest[h], vabsq_f32(weight));
+                    // Unlike vmaxnm, it does not ignore NaN.
+                    greatest[h] = vmaxq_f32(greatest[h], vabsq_f32(weight));
                 }
             }
             for h in 0..GROUP {
-                let greatest = vmaxnmvq_f32(greatest[h]);
+                let greatest = vmaxvq_f32(greatest[h]);
                 let inverse = if greatest == 0.0 { 0.0 } else { GREATEST / greatest };
                 steps[h] = greatest / GREATEST;
                 for at in (0..count.min(CHUNK)).step_by(8) {

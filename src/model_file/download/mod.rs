@@ -54,8 +54,8 @@ mod progress;
 mod target;
 mod transfer;
 
+use crate::board::threads;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -103,7 +103,7 @@ pub fn model(
     // signal must not.
     let download = Download::new(address, target.clone(), client, interrupt.clone());
     let (sender, receiver) = bounded(1);
-    let worker = thread::spawn(move || sender.send(download.run()));
+    let worker = threads::start("download", move || sender.send(download.run()))?;
     let ended = match interrupt.or_next(&receiver) {
         Some(ended) => Some(ended),
         None => receiver.recv_timeout(FAREWELL).ok(),

@@ -1,9 +1,13 @@
 //! The record that is written beside a file: where it comes from.
 
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 
+use crate::state::regular;
 use crate::state::replace::replace;
+
+/// At most so many bytes of a record are read: a URL and three short lines.
+const MAX_LENGTH: u64 = 1 << 16;
 
 /// Where a file comes from, as its record says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,7 +22,8 @@ impl Origin {
     /// Reads a record. A last line that was cut off is ignored; its value is
     /// then unknown.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        Some(Self::parse(&fs::read_to_string(path).ok()?)).filter(|origin| !origin.url.is_empty())
+        let text = String::from_utf8(regular::read(path, MAX_LENGTH).ok()?).ok()?;
+        Some(Self::parse(&text)).filter(|origin| !origin.url.is_empty())
     }
 
     fn parse(text: &str) -> Self {

@@ -1,5 +1,6 @@
-//! The systemd service: `systemd-analyze` accepts its unit, and restarting the
-//! program as the unit says leads from one life to the next.
+//! The systemd service: `systemd-analyze` accepts its unit and what the unit
+//! lets the program do, and restarting the program as the unit says leads from
+//! one life to the next.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -22,9 +23,18 @@ fn setting(name: &str) -> &'static str {
     line.unwrap_or_else(|| panic!("{name} is not set"))
 }
 
+/// The folder of systemd's own units; `None` if this machine has no systemd.
+fn systemd() -> Option<&'static Path> {
+    let units = Path::new("/lib/systemd/system");
+    let installed = units.join("sysinit.target").exists();
+    assert!(installed || std::env::var_os("CI").is_none(), "the gate needs systemd");
+    installed.then_some(units)
+}
+
 /// The result of `systemd-analyze verify` for `unit`, in a root folder that
 /// holds the program; `None` if this machine has no systemd.
 fn verify(unit: &str) -> Option<Ended> {
+    let units = systemd()?;
     let root = tempfile::tempdir().expect("a root");
     let at = |path: &str| root.path().join(path);
     for folder in ["bin", "usr/local/bin", "etc/systemd/system", "lib", "usr/lib"] {
@@ -33,17 +43,31 @@ fn verify(unit: &str) -> Option<Ended> {
     fs::copy(cargo_bin!("torment-nexus"), at("usr/local/bin/torment-nexus")).expect("the program");
     fs::copy("/bin/sh", at("bin/sh")).expect("a shell");
     fs::write(at("etc/systemd/system/torment-nexus.service"), unit).expect("a unit");
-    let units = Path::new("/lib/systemd/system");
-    if !units.join("sysinit.target").exists() {
-        assert!(std::env::var_os("CI").is_none(), "the gate needs systemd");
-        return None;
-    }
     fs::create_dir(at("lib/systemd")).expect("a folder");
     copy_units(units, &at("lib/systemd/system"));
     symlink("../../lib/systemd", at("usr/lib/systemd")).expect("a link");
     let mut command = StdCommand::new("systemd-analyze");
     command.args(["verify", "--root"]).arg(root.path()).arg("torment-nexus.service");
     Some(Ended::of(Command::from_std(command).timeout(LIMIT).output()))
+}
+
+/// The result of `systemd-analyze security` for `unit`, whose exit status is 0
+/// if it rates the exposure 2.5 of 10 or lower; `None` if this machine has no
+/// systemd.
+fn rate(unit: &str) -> Option<Ended> {
+    systemd()?;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("torment-nexus.service");
+    fs::write(&file, unit).expect("a unit");
+    let mut command = StdCommand::new("systemd-analyze");
+    command.args(["security", "--offline=true", "--threshold=25"]).arg(file);
+    Some(Ended::of(Command::from_std(command).timeout(LIMIT).output()))
+}
+
+/// The unit without each line that gives the setting `name` a value.
+fn unit_without(name: &str) -> String {
+    let sets = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+    UNIT.split_inclusive('\n').filter(|line| !sets(line)).collect()
 }
 
 fn copy_units(from: &Path, to: &Path) {
@@ -63,6 +87,16 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
     let broken =
         verify(&UNIT.replace("/usr/local/bin/torment-nexus", "/usr/local/bin/nexus")).expect("systemd");
     assert!(broken.stderr.contains("/usr/local/bin/nexus"), "it looks for the program: {}", broken.stderr);
+}
+
+#[test]
+fn systemd_rates_the_unit_as_restricted_and_misses_each_restriction_that_is_taken_away() {
+    let Some(rated) = rate(UNIT) else { return };
+    assert_eq!((rated.code, rated.stderr.as_str()), (Some(0), ""), "{}", rated.stdout);
+    for name in ["SystemCallFilter", "CapabilityBoundingSet", "RestrictNamespaces"] {
+        let rated = rate(&unit_without(name)).expect("systemd");
+        assert_eq!(rated.code, Some(1), "without {name}: {}{}", rated.stdout, rated.stderr);
+    }
 }
 
 #[test]

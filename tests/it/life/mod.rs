@@ -1,5 +1,6 @@
 //! Whole lives, most of them of ember, and every way they end.
 
+mod outside;
 mod prompt;
 mod real_model;
 mod signals;

@@ -395,7 +395,7 @@ fn typographic_characters_and_accents_are_folded_and_commands_never_pass() {
     let lost = Lost::default();
     let mut printer = Printer::begin(&settings, None, &lost, &interrupt);
     let mut stdout = Vec::new();
-    let mut listeners = Listeners::new(Output::new(&mut stdout), vec![&mut printer], true);
+    let mut listeners = Listeners::new(Output::new(&mut stdout), vec![&mut printer], true, &interrupt);
     let size = (tokens as u32 + 1) * 100 / 95 + 1;
     let lifespan = Lifespan::new(size.try_into().expect("not 0"), 1, 8192).expect("room");
     let used =

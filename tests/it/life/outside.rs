@@ -1,0 +1,215 @@
+//! What happens to a life from outside: its stdout, its signals, its model's
+//! file, its threads.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, pipe};
+
+use crate::support::fake_printer::{Behaviour, FakePrinter};
+use crate::support::gguf_file::Gguf;
+use crate::support::nexus::{DEATH, LIMIT, Nexus, ember_gguf};
+use crate::support::receipt_reader::Paper;
+
+/// A pipe of this many bytes holds less than a life of ember.
+const SMALL_PIPE: i32 = 4096;
+
+/// A printer slow enough that a life takes some seconds.
+const SLOW: [&str; 6] = ["--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "20"];
+
+/// Waits until `is_so`; a test that waits for ever fails.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < LIMIT, "{what} does not happen");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The exit code and stderr of a child that must end by itself.
+fn ended(mut child: Child) -> (Option<i32>, String) {
+    let mut code = None;
+    wait_until("the end", || {
+        code = child.try_wait().expect("a child can be waited for");
+        code.is_some()
+    });
+    let mut stderr = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("UTF-8");
+    (code.and_then(|status| status.code()), stderr)
+}
+
+/// A pipe whose reader reads nothing: the reader, and what to write to.
+fn unread_pipe() -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = pipe().expect("a pipe");
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(SMALL_PIPE)).expect("a pipe can be made smaller");
+    (reader, writer)
+}
+
+/// Whether a process blocks all but a few bytes of a pipe.
+fn is_full(reader: &OwnedFd) -> bool {
+    use std::os::fd::AsRawFd;
+    let mut unread = 0;
+    // SAFETY: the call writes an int.
+    unsafe { libc::ioctl(reader.as_raw_fd(), libc::FIONREAD, &mut unread) };
+    unread > SMALL_PIPE - 64
+}
+
+fn start(mut command: Command, stdout: impl Into<Stdio>) -> Child {
+    command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().expect("it starts")
+}
+
+/// The program with these arguments, started by a shell that executes `script`
+/// first.
+fn by_shell(nexus: &Nexus, script: &str, args: &[&str]) -> Command {
+    let program = nexus.command(args);
+    let mut shell = Command::new("sh");
+    shell.current_dir(nexus.folder.path()).args(["-c", &format!("{script} exec \"$0\" \"$@\"")]);
+    shell.arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
+#[test]
+fn a_stdout_that_nobody_reads_does_not_keep_a_signal_from_ending_the_life() {
+    let nexus = Nexus::new();
+    let (reader, writer) = unread_pipe();
+    let child = start(nexus.command(["--model", "ember"]), writer);
+    wait_until("a full pipe", || is_full(&reader));
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it runs");
+    let (code, stderr) = ended(child);
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(stderr.starts_with("interrupted at ") && stderr.lines().count() == 1, "{stderr}");
+}
+
+#[test]
+fn with_a_printer_a_stdout_that_nobody_reads_does_not_hold_the_life_back() {
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let (_reader, writer) = unread_pipe();
+    let fast = ["--printer", "printer", "--printer-baud", "4000000", "--printer-line-ms", "1"];
+    let (code, stderr) = ended(start(nexus.command([&["--model", "ember"], &fast[..]].concat()), writer));
+    assert_eq!(code, Some(101), "{stderr}");
+    let warning = stderr.strip_suffix(DEATH).expect("the death comes last");
+    assert!(warning.starts_with("warning: nobody reads") && warning.lines().count() == 1, "{warning}");
+    let lines = Paper::read(&printer.stop().bytes()).expect("a receipt").lines();
+    assert!(lines.last().is_some_and(|line| line.contains('■')), "the receipt is not whole: {lines:#?}");
+}
+
+#[test]
+fn a_closed_stdout_ends_the_life_as_a_reader_that_left_does() {
+    let nexus = Nexus::new();
+    let shell = by_shell(&nexus, "exec >&-;", &["--model", "ember", "-c", "400"]);
+    assert_eq!(ended(start(shell, Stdio::null())), (Some(0), String::new()));
+}
+
+#[test]
+fn a_signal_that_nohup_has_ignored_stays_ignored() {
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let args = [&["--model", "ember", "-c", "600"], &SLOW[..]].concat();
+    let shell = by_shell(&nexus, "trap '' HUP;", &args);
+    let child = start(shell, Stdio::null());
+    printer.wait_for(500);
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGHUP).expect("it runs");
+    assert_eq!(ended(child), (Some(101), DEATH.to_owned()));
+}
+
+#[test]
+fn a_model_that_is_cut_short_during_a_life_is_a_fault() {
+    let nexus = Nexus::new();
+    let file = nexus.file("mind.gguf", ember_gguf());
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let child = start(nexus.command([&["--model", "mind.gguf"], &SLOW[..]].concat()), Stdio::null());
+    printer.wait_for(500);
+    File::options().write(true).open(file).and_then(|file| file.set_len(4096)).expect("it is cut short");
+    let (code, stderr) = ended(child);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for part in ["error: model \"mind.gguf\"", "cut short", "SD card"] {
+        assert!(stderr.contains(part), "{part} is not in {stderr}");
+    }
+}
+
+#[test]
+fn damaged_weights_of_the_attention_are_a_fault_and_not_a_life() {
+    for tensor in ["blk.0.attn_k.weight", "blk.0.attn_q.weight", "blk.0.attn_norm.weight"] {
+        let nexus = Nexus::new();
+        let mut gguf = Gguf::ember();
+        let at = gguf.tensors.iter().position(|other| other.name == tensor.as_bytes()).expect("a tensor");
+        let end = gguf.tensors.get(at + 1).map_or(gguf.data.len(), |next| next.offset as usize);
+        // All bits set are NaN in each format of numbers and of scales.
+        let start = gguf.tensors[at].offset as usize;
+        gguf.data[start..end].fill(0xFF);
+        nexus.file("damaged.gguf", gguf.bytes());
+        let ended = nexus.run(["--model", "damaged.gguf", "-c", "400"]);
+        assert_eq!((ended.code, ended.stdout.trim()), (Some(1), ""), "{tensor}: {}", ended.stderr);
+        let line = ended.stderr.as_str();
+        assert!(
+            line.starts_with("error: model \"damaged.gguf\"") && line.contains("weights are damaged"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_number_of_threads_that_cannot_be_started_is_a_fault() {
+    let nexus = Nexus::new();
+    // Stacks of 1 GB, in an address space of 3 GB.
+    let limits = "ulimit -s 1000000; ulimit -v 3000000;";
+    let shell = by_shell(&nexus, limits, &["--model", "ember", "-c", "400", "--threads", "8"]);
+    let (code, stderr) = ended(start(shell, Stdio::null()));
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.starts_with("error: cannot start 8 threads") && stderr.contains("--threads"), "{stderr}");
+}
+
+#[test]
+fn a_signal_while_the_death_is_printed_leaves_the_receipt_whole() {
+    let options = ["--model", "ember", "-c", "400"];
+    let print = |nexus: &Nexus, interrupted: Option<usize>| {
+        let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+        let slow = ["--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "100"];
+        let child = start(nexus.command([&options[..], &slow].concat()), Stdio::null());
+        if let Some(bytes) = interrupted {
+            printer.wait_for(bytes);
+            kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it runs");
+        }
+        (ended(child), printer.stop().bytes())
+    };
+    let (whole, bytes) = print(&Nexus::new(), None);
+    assert_eq!(whole, (Some(101), DEATH.to_owned()));
+    // In the middle of the three lines of the death, which are followed by the
+    // numbers of the life.
+    let death = b"The torment nexus";
+    let at = bytes.windows(death.len()).position(|window| window == death).expect("the death is printed");
+    let (interrupted, printed) = print(&Nexus::new(), Some(at));
+    assert_eq!(interrupted, (Some(101), DEATH.to_owned()));
+    let lines = Paper::read(&printed).expect("a receipt").lines();
+    assert!(lines.last().is_some_and(|line| line.contains('■')), "the receipt is not whole: {lines:#?}");
+}
+
+#[test]
+fn a_second_program_is_refused_while_the_first_one_prints() {
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let first = start(nexus.command([&["--model", "ember", "-c", "600"], &SLOW[..]].concat()), Stdio::null());
+    printer.wait_for(200);
+    let second = nexus.ember(&SLOW);
+    // Root is stopped by the lock, and everybody else by the kernel.
+    assert_eq!((second.code, second.stdout.as_str()), (Some(1), ""), "{}", second.stderr);
+    let id = first.id().to_string();
+    assert!(second.stderr.contains(&id) || second.stderr.contains("another program"), "{}", second.stderr);
+    assert_eq!(ended(first), (Some(101), DEATH.to_owned()));
+    let titles = Paper::read(&printer.stop().bytes()).expect("a receipt").titles();
+    assert_eq!(titles.len(), 1, "two receipts are printed: {titles:?}");
+}
