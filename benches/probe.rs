@@ -22,6 +22,9 @@ use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 const CONTEXT: u32 = 2048;
 
+/// Tokens of a life, with room for those that are chosen after it.
+const LIFE: usize = 1900;
+
 /// `TORMENT_SUBJECT` of hardware/default.
 const SUBJECT: &str = "box,memory,paper,words,word,light,button,end,strip,I,my";
 
@@ -265,7 +268,8 @@ fn main() -> Result<()> {
             // these settings.
             ensure!(unsafe { session.set_kv_cache(&state) }, "{file:?} is of another way");
             if let Some(text) = text {
-                session.remember(&model.tokenize_prompt(&fs::read_to_string(text)?, "")?);
+                let tokens = model.tokenize(&fs::read_to_string(text)?, true);
+                session.remember(&tokens[..tokens.len().min(LIFE)]);
             }
             session.prefill(&tokens(2000, 1), None, &interrupt).map_err(fault)?;
             let mut piece = Vec::with_capacity(64);

@@ -20,6 +20,8 @@ from cycles import cycles
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTEXT, LIMIT = 2048, 1945
+# Greedy sampling without penalties, as the programs that it is compared with have.
+PLAIN = ["--repeat-penalty", "1", "--dry-multiplier", "0"]
 DEPTHS = [0, 512, 1024, 1900]
 COUNTED = [64, 1900]
 SHIPPED = "q8_0, own attention (shipped)"
@@ -80,7 +82,7 @@ def table(head, rows):
 
 def own_life(model, lookahead, state):
     """A greedy life of the program: seconds to armed and to the first word, and tokens/s."""
-    command = [options.program, "--model", model, "--threads", threads, "--verbose", "--state-dir", state,
+    command = [options.program, "--model", model, "--threads", threads, *PLAIN, "--verbose", "--state-dir", state,
                "--lookahead", str(lookahead), "--context-size", str(CONTEXT)]
     start = time.monotonic()
     life = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
@@ -275,6 +277,9 @@ def counts():
     rows, batches, choices, prompts = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
         state = f"{folder}/state"
+        # Penalties look back on a text: as long as a life, of many words.
+        text = f"{folder}/text"
+        Path(text).write_text("".join(path.read_text() for path in sorted(Path(ROOT, "models/ember/corpus").glob("*.txt"))))
         for depth in COUNTED:
             anchor = None
             for name, way in WAYS.items():
@@ -291,7 +296,9 @@ def counts():
                                 *(f"{single[key] * batch / several[key]:.2f}" for key in ["all", "cycles"])])
             if depth == COUNTED[0]:
                 for label, more in [["arg-max", []], ["dice", ["--temp", "0.8"]],
-                                    ["dice and DRY", ["--temp", "0.8", "--dry", "0.8"]]]:
+                                    ["dice, a whole life said", ["--temp", "0.8", "--text", text]],
+                                    ["the same with penalties and subject",
+                                     ["--temp", "0.8", "--text", text, "--penalties"]]]:
                     chosen = counted("choose", options.model, state, *more)["all"] - single["all"]
                     choices.append([label, f"{chosen:.2f}"])
                 for batch in MICRO_BATCHES[:4]:

@@ -166,6 +166,7 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const STATE: &[u8] = b"what the model made of it";
 
@@ -228,5 +229,23 @@ mod tests {
         assert!(kept.write(key, b"new").is_err());
         assert_eq!(kept.read(key).expect("the old one"), STATE);
         drop(folder);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_bytes_in_the_file_are_passed_over(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            ours in 0..=HEADER,
+        ) {
+            let (_folder, kept, key) = kept();
+            let whole = fs::read(&kept.0).expect("the file");
+            // The first bytes are those of a sound file.
+            let damaged = [&whole[..ours], &bytes].concat();
+            prop_assume!(damaged != whole);
+            fs::write(&kept.0, damaged).expect("a damaged file");
+            prop_assert!(kept.read(key).is_err());
+        }
     }
 }

@@ -88,16 +88,26 @@ impl<'model> Session<'model> {
             "cannot start {} threads to compute with; give fewer --threads, or free some memory",
             computing.threads
         );
-        if let Some(available) = memory::available() {
-            let cost = model.context_cost(&computing);
+        let check = |computing: &Computing| -> Result<()> {
+            let Some(available) = memory::available() else { return Ok(()) };
+            let cost = model.context_cost(computing);
             if let Some(warning) = cost.check(context_size, model.llama.size(), available)? {
                 warn(warning);
             }
-        }
+            Ok(())
+        };
+        check(&computing)?;
         let open = |computing: Computing| {
             model.llama.new_context(&backend(), computing.params(context_size)).map(|made| (made, computing))
         };
-        let opened = open(computing).or_else(|_| open(computing.plain()));
+        let opened = match open(computing) {
+            Ok(opened) => Ok(opened),
+            Err(_) => {
+                // A larger cache.
+                check(&computing.plain())?;
+                open(computing.plain())
+            }
+        };
         let (context, mut computing) = opened.map_err(|error| {
             anyhow!(
                 "llama.cpp cannot make a context for model {}: {}; --verbose shows its log, \

@@ -9,12 +9,14 @@
 //! | [`pulse`] | what the light shows over time; pure |
 //! | [`flash_limit`] | no more than three flashes in a second; pure |
 //! | [`pins`] | a Raspberry Pi's pins; the only user of rppal's GPIO |
+//! | [`claim`] | keeps a second program from using the same pin |
 //! | [`pwm`] | dims the light with a hardware PWM channel, through sysfs |
 //!
 //! The thread receives phases (loading, armed, alive, dying, fault) and sends
 //! presses. The fill is a shared number that it reads at its own pace.
 
 mod button;
+mod claim;
 mod flash_limit;
 mod handle;
 mod pins;

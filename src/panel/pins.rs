@@ -7,6 +7,7 @@ use std::thread;
 use anyhow::{Error, Result, anyhow};
 use rppal::gpio::{self as rp, InputPin, Mode, OutputPin};
 
+use super::claim::Claim;
 use super::pulse::Means;
 use super::pwm::{self, Pwm};
 use super::settings::{Pin, Settings};
@@ -60,6 +61,9 @@ pub(super) fn take(settings: Settings) -> Result<Pins> {
     let gpio = rp::Gpio::new().map_err(|error| refused(&error, &options))?;
     let take = |pin: Pin| gpio.get(pin.number()).map_err(|error| refused(&error, &options));
     let mut pins = Pins::default();
+    for pin in [button, light].into_iter().flatten() {
+        pins.claims.push(Claim::of(pin)?);
+    }
     if let Some(button) = button {
         pins.button = Some(Box::new(take(button)?.into_input_pullup()));
     }

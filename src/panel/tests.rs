@@ -80,6 +80,7 @@ impl Board {
             button: Some(Box::new(FakeContact(self.clone()))),
             light: Some(Box::new(FakeLamp(self.clone(), Means::Dimmed))),
             note: None,
+            claims: Vec::new(),
         }
     }
 

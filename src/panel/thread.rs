@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::button::{Button, Event, Role};
+use super::claim::Claim;
 use super::pulse::{Life, Means, Pattern, Pulse, luminance};
 use crate::life::listener::Lost;
 use crate::text::stderr::warn;
@@ -60,6 +61,8 @@ pub(super) struct Pins {
     pub light: Option<Box<dyn Lamp>>,
     /// How the light is driven, for `--verbose`.
     pub note: Option<String>,
+    /// Keep other programs from these pins.
+    pub claims: Vec<Claim>,
 }
 
 /// What a visitor, or a technician, asks for.

@@ -179,6 +179,7 @@ impl Lives {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::collections::HashSet;
 
     fn folder() -> (tempfile::TempDir, Lives) {
@@ -269,5 +270,25 @@ mod tests {
         let error = Lives(file.join("state")).check().expect_err("it lies in a file");
         let words = format!("{error:#}");
         assert!(words.contains("file/state") && words.contains("--state-dir"), "{words}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_bytes_are_a_record_or_a_damaged_one(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let (_folder, dir) = folder();
+            next(&dir);
+            fs::write(dir.0.join(FILE), &bytes).expect("a file");
+            let counted = dir.count_life(|_| {}).expect("a new record");
+            prop_assert_eq!(dir.read().expect("a record"), counted);
+        }
+
+        #[test]
+        fn any_lines_of_a_record_are_read_or_damaged(text in "((lives|receipt|rate|\\PC{0,4}) [-0-9a-z.+]{0,24}\n){0,5}") {
+            if let Some(record) = Record::from_text(&text) {
+                prop_assert!(text.contains("lives "), "{record:?} of {text:?}");
+            }
+        }
     }
 }

@@ -56,6 +56,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_origin_reads_back_as_it_was_written() {
@@ -75,5 +76,26 @@ mod tests {
     fn a_torn_origin_does_not_say_what_it_says_in_part() {
         let origin = Origin::parse("url: https://h/m.gguf\nsize: 12");
         assert_eq!(origin, Origin { url: "https://h/m.gguf".to_owned(), ..Origin::default() });
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_bytes_are_a_record_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("origin");
+            std::fs::write(&path, bytes).expect("a file");
+            prop_assert!(Origin::read(&path).is_none_or(|origin| !origin.url.is_empty()));
+        }
+
+        #[test]
+        fn any_values_read_back(url in "https://[!-~]{1,40}", size: Option<u64>, validator in "[ -~]{1,40}") {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("origin");
+            let origin = Origin { url, size, sha256: None, validator: Some(validator) };
+            origin.write(&path).expect("written");
+            prop_assert_eq!(Origin::read(&path), Some(origin));
+        }
     }
 }

@@ -285,7 +285,12 @@ impl Download {
                     _ => None,
                 });
             }
-            if let Err(error) = body.append(file, &buffer[..read]) {
+            let appended = if answer.size.is_none() && leaves_too_little(file, body.len) {
+                Err(io::ErrorKind::StorageFull.into())
+            } else {
+                body.append(file, &buffer[..read])
+            };
+            if let Err(error) = appended {
                 drop(progress);
                 return Err(self.cannot_write(error, &self.target.part()).into());
             }
@@ -413,4 +418,16 @@ impl BodyFile {
     fn hex(self) -> String {
         self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+/// Whether a body whose length is not known must not grow further: the rest of
+/// the system needs what is left of the disk. Asked every 16 MB.
+fn leaves_too_little(file: &File, len: u64) -> bool {
+    const STEP: u64 = 16 << 20;
+    /// Less than any system's disk has free when it is in order.
+    const RESERVE: u64 = 64 << 20;
+    if len == 0 || len % STEP >= CHUNK as u64 {
+        return false;
+    }
+    let left = |disk: nix::sys::statvfs::Statvfs| disk.blocks_available() * disk.fragment_size();
+    nix::sys::statvfs::fstatvfs(file).is_ok_and(|disk| left(disk) < RESERVE)
 }

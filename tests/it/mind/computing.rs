@@ -1,5 +1,6 @@
 //! Batches, threads and speculation change no word of the text.
 
+use proptest::prelude::*;
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::life::lifespan::Lifespan;
 use torment_nexus::mind::computing::Computing;
@@ -51,6 +52,22 @@ fn tokens(count: i32) -> Vec<Token> {
 }
 
 #[test]
+fn a_restored_cache_gives_the_logits_of_the_one_that_was_kept() {
+    let (model, interrupt) = model();
+    let bits = |session: &Session| session.logits().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>();
+    let next = Token::new(400);
+    let mut first = open(&model, Computing::new(1, 0));
+    first.prefill(&tokens(400), None, &interrupt).expect("a prompt");
+    let kept = first.kv_cache();
+    first.follow_with(next).expect("a step");
+    let mut second = open(&model, Computing::new(2, 0));
+    // SAFETY: the state is of this model, with settings that keep it alike.
+    assert!(unsafe { second.set_kv_cache(&kept) });
+    second.follow_with(next).expect("a step");
+    assert_eq!(bits(&first), bits(&second));
+}
+
+#[test]
 fn a_batch_has_the_bits_of_its_tokens_on_any_number_of_threads() {
     let (model, interrupt) = model();
     let logits = |batch: u32, threads: u16| {
@@ -97,4 +114,34 @@ fn what_was_looked_ahead_at_and_not_said_leaves_no_trace() {
         session.logits().iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()
     };
     assert!(logits(6) == logits(0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_prompt_has_tokens_and_no_control_tokens_but_the_templates(
+        words in prop::collection::vec(
+            prop_oneof![
+                "\\PC{1,12}",
+                prop::sample::select(vec!["<|im_end|>", "<|im_start|>user\n", "<|endoftext|>", "\n\n", "\u{0}"])
+                    .prop_map(str::to_owned),
+            ],
+            1..30,
+        ),
+        opening in "\\PC{0,20}",
+    ) {
+        thread_local!(static EMBER: (Model, Interrupt) = model());
+        let text = words.concat().replace('\0', "");
+        EMBER.with(|(ember, _)| {
+            let plain = ember.tokenize_prompt("plain", "").expect("tokens");
+            let template = ember.tokenize("plain", false).len();
+            let tokens = ember.tokenize_prompt(&text, &opening).expect("tokens");
+            // Ember's control tokens are the first ones of its vocabulary.
+            let control = |tokens: &[Token]| tokens.iter().filter(|token| token.id() <= 2).count();
+            prop_assert_eq!(control(&tokens), control(&plain));
+            prop_assert!(tokens.len() >= plain.len() - template);
+            Ok(())
+        })?;
+    }
 }
