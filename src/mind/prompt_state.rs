@@ -7,6 +7,12 @@
 //! is missing, not whole, or of another model, prompt, context or program is
 //! ignored without a warning and written anew.
 //!
+//! The model is identified by its file's length, modification time and 64
+//! samples, since hashing all of it would take the board longer than the prompt.
+//! A file that is changed in place between the samples, and then given its old
+//! modification time back, counts as the same model: delete the state folder's
+//! `prompt-state` after that.
+//!
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | `NEXUSKV1` |

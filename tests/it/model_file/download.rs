@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use assert_cmd::Command;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::model_file::download;
@@ -929,4 +930,57 @@ fn the_wait_for_another_process_ends_with_a_signal() {
     assert_eq!(said.as_deref(), Ok("interrupted while waiting for another process's download"));
     first.kill().expect("it runs");
     first.wait().expect("it ends");
+}
+
+/// Lines and bytes of an answer, right, wrong and arbitrary.
+fn answers() -> impl Strategy<Value = Vec<u8>> {
+    let status = prop_oneof![
+        Just("HTTP/1.1 200 OK".to_owned()),
+        Just("HTTP/1.1 206 Partial Content".to_owned()),
+        "HTTP/1\\.[01] [1-5][0-9]{2} [ -~]{0,10}",
+        "\\PC{0,20}",
+    ];
+    let header = prop_oneof![
+        "Content-Length: [0-9]{1,20}",
+        "Content-Length: -?[0-9a-z]{0,4}",
+        Just("Transfer-Encoding: chunked".to_owned()),
+        Just("Content-Encoding: gzip".to_owned()),
+        "Content-Range: bytes [0-9]{0,3}-[0-9]{0,3}/[0-9*]{1,3}",
+        "ETag: \\PC{0,70}",
+        "X-Linked-(ETag|Size): [ -~]{0,70}",
+        "Location: \\PC{0,20}",
+        "Retry-After: [ -~]{0,12}",
+        "[A-Za-z-]{1,12}: [ -~]{0,40}",
+        "[ -~]{0,40}",
+    ];
+    let body = prop::collection::vec(any::<u8>(), 0..600);
+    (status, prop::collection::vec(header, 0..6), body).prop_map(|(status, headers, body)| {
+        let mut bytes = format!("{status}\r\n").into_bytes();
+        headers.iter().for_each(|header| bytes.extend(format!("{header}\r\n").bytes()));
+        bytes.extend(b"\r\n");
+        bytes.extend(body);
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_answer_is_a_fault_in_one_line_or_a_file(answer in answers()) {
+        let sent = answer.clone();
+        let server = Server::new(move |_, _, stream| send(stream, &sent));
+        let downloads = Downloads::new();
+        match downloads.model_from(&server) {
+            Err(error) => {
+                prop_assert!(!error.contains('\n') && error.contains("--model"), "{}", error);
+                prop_assert!(!downloads.nexus.path("models").join(NAME).exists());
+            }
+            Ok(path) => {
+                // It has the end of what was sent, and no more than that.
+                let file = fs::read(path).expect("a file");
+                prop_assert!(answer.windows(file.len().max(1)).any(|part| part == file) || file.is_empty());
+            }
+        }
+    }
 }

@@ -113,8 +113,12 @@ impl Gguf {
 
     /// Ember's file.
     pub fn ember() -> Self {
-        let file = ember_gguf();
-        let mut bytes = Bytes(&file);
+        Self::of(&ember_gguf())
+    }
+
+    /// A file, or the beginning of one that holds its whole header.
+    pub fn of(file: &[u8]) -> Self {
+        let mut bytes = Bytes(file);
         assert_eq!(bytes.take(4), b"GGUF");
         let mut gguf = Self { version: bytes.u32(), ..Self::empty() };
         let (tensors, keys) = (bytes.u64(), bytes.u64());
@@ -127,7 +131,7 @@ impl Gguf {
             gguf.tensors.push(Tensor { name, sizes, kind: bytes.u32(), offset: bytes.u64() });
         }
         let start = (file.len() - bytes.0.len()).next_multiple_of(gguf.alignment);
-        gguf.data = file[start..].to_vec();
+        gguf.data = file.get(start..).unwrap_or_default().to_vec();
         gguf
     }
 
