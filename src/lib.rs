@@ -32,7 +32,7 @@
 //! | [`model_file`] | from `--model` to a file that llama.cpp can open |
 //! | [`life`] | the loop from the first token to the death, and every other ending |
 //! | [`state`] | what is kept between lives |
-//! | [`board`] | temperature, supply voltage, free memory and clock of the machine |
+//! | [`board`] | temperature, supply voltage, free memory, threads and clock of the machine |
 //! | [`text`] | text that arrives in pieces: UTF-8, line wrapping, stdout and stderr |
 //!
 //! A room may import only rooms with a lower number, never one with the same.
