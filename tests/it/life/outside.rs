@@ -1,9 +1,9 @@
 //! What happens to a life from outside: its stdout, its signals, its model's
 //! file, its threads.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,13 +51,19 @@ fn unread_pipe() -> (OwnedFd, OwnedFd) {
     (reader, writer)
 }
 
-/// Whether a process blocks all but a few bytes of a pipe.
+/// Whether the pipe is full but for a few bytes, so that the next token waits.
 fn is_full(reader: &OwnedFd) -> bool {
-    use std::os::fd::AsRawFd;
     let mut unread = 0;
     // SAFETY: the call writes an int.
     unsafe { libc::ioctl(reader.as_raw_fd(), libc::FIONREAD, &mut unread) };
     unread > SMALL_PIPE - 64
+}
+
+/// Whether the main thread of a process waits for something.
+fn sleeps(child: &Child) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("it runs");
+    // `pid (name) state …`
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
 }
 
 fn start(mut command: Command, stdout: impl Into<Stdio>) -> Child {
@@ -85,7 +91,7 @@ fn a_stdout_that_nobody_reads_does_not_keep_a_signal_from_ending_the_life() {
     let nexus = Nexus::new();
     let (reader, writer) = unread_pipe();
     let child = start(nexus.command(["--model", "ember"]), writer);
-    wait_until("a full pipe", || is_full(&reader));
+    wait_until("a full pipe", || is_full(&reader) && sleeps(&child));
     kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it runs");
     let (code, stderr) = ended(child);
     assert_eq!(code, Some(130), "{stderr}");
@@ -175,24 +181,29 @@ fn a_number_of_threads_that_cannot_be_started_is_a_fault() {
 
 #[test]
 fn a_signal_while_the_death_is_printed_leaves_the_receipt_whole() {
-    let options = ["--model", "ember", "-c", "400"];
-    let print = |nexus: &Nexus, interrupted: Option<usize>| {
+    // A short life, since every line of the second one takes 0.6 s.
+    let nexus = Nexus::new();
+    nexus.file("mind.gguf", ember_gguf());
+    nexus.file("prompt.txt", "You are here.");
+    let print = |line_millis: &str, interrupted: Option<usize>| {
         let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-        let slow = ["--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "100"];
-        let child = start(nexus.command([&options[..], &slow].concat()), Stdio::null());
+        let options = ["--model", "mind.gguf", "-c", "80", "--printer", "printer"];
+        let pace = ["--printer-baud", "115200", "--printer-line-ms", line_millis];
+        let child = start(nexus.command([&options[..], &pace].concat()), Stdio::null());
         if let Some(bytes) = interrupted {
             printer.wait_for(bytes);
             kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it runs");
         }
         (ended(child), printer.stop().bytes())
     };
-    let (whole, bytes) = print(&Nexus::new(), None);
+    let (whole, bytes) = print("1", None);
     assert_eq!(whole, (Some(101), DEATH.to_owned()));
-    // In the middle of the three lines of the death, which are followed by the
-    // numbers of the life.
-    let death = b"The torment nexus";
+    // In the middle of the three lines of the death, after which the numbers of
+    // the life are printed: more lines than the 6 s of a signal before the death
+    // would allow.
+    let death = b"WARNING";
     let at = bytes.windows(death.len()).position(|window| window == death).expect("the death is printed");
-    let (interrupted, printed) = print(&Nexus::new(), Some(at));
+    let (interrupted, printed) = print("600", Some(at));
     assert_eq!(interrupted, (Some(101), DEATH.to_owned()));
     let lines = Paper::read(&printed).expect("a receipt").lines();
     assert!(lines.last().is_some_and(|line| line.contains('■')), "the receipt is not whole: {lines:#?}");
