@@ -246,12 +246,12 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "NUM", default_value = "-1", value_parser = clap::value_parser!(i32).range(-1..), allow_negative_numbers = true)]
     dry_penalty_last_n: i32,
 
-    /// Words that the text comes back to, as box,memory,paper: the longer none of
-    /// them is said, the likelier they all become
+    /// Words that the text comes back to, as box,memory,paper: each becomes
+    /// likelier the longer it has not been said
     #[arg(long, value_name = "WORDS", value_delimiter = ',', value_parser = word)]
     subject: Vec<String>,
 
-    /// How much likelier at the most: added to the logits (0: off)
+    /// How much likelier at the most: added to a word's logit (0: off)
     #[arg(long, value_name = "NUM", default_value = "2.5", value_parser = number(0.0, 100.0), allow_negative_numbers = true)]
     subject_bias: f32,
 
@@ -346,7 +346,7 @@ impl SamplingArgs {
 }
 
 fn opening(text: &str) -> Result<String, String> {
-    // llama.cpp's tokenizer and the receipt take neither.
+    // It is said as it is, and a terminal would obey a control character.
     match text.chars().find(|&letter| letter.is_control()) {
         Some(letter) => Err(format!("it holds {letter:?}; give plain text on one line")),
         None => Ok(text.trim().to_owned()),

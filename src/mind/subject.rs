@@ -12,7 +12,8 @@ use llama_cpp_2::model::LlamaModel;
 use super::sampler::Sampling;
 
 /// Tokens after which a word that was said has its whole bias again: some ten
-/// sentences. `models/README.md` has lives with this and with shorter times.
+/// sentences. The lives of `models/README.md` were read with it; other times were
+/// not compared.
 const REST: u32 = 200;
 
 /// The tokens of the subject, and how long each of its words has not been said.
