@@ -154,7 +154,7 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
     }
 
     let birth = Instant::now();
-    let mut receipt = paper.begin(&panel.printer_lost(), interrupt);
+    let mut receipt = paper.begin(&panel.printer_status(), interrupt);
     let mut light = panel.begin(lifespan.fill(lifespan.prompt()));
     let printed = receipt.is_printed();
     let mut listeners = Listeners::new(stdout, vec![&mut light, &mut receipt], printed, interrupt);

@@ -127,21 +127,35 @@ impl<W: Write> Listener for Listeners<'_, W> {
     }
 }
 
-/// Whether a listener was lost in this life: the printer sets it, and the light
-/// shows it. All clones share one state.
+/// How the printer is: its thread sets this, and the light shows it. All clones
+/// share one state.
 #[derive(Debug, Clone, Default)]
-pub struct Lost(Arc<AtomicBool>);
+pub struct PrinterStatus {
+    lost: Arc<AtomicBool>,
+    out_of_paper: Arc<AtomicBool>,
+}
 
-impl Lost {
-    /// Whether it was lost.
+impl PrinterStatus {
+    /// Whether it was lost in this life.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Marks it as lost, for the rest of the life.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    pub fn set_lost(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the life waits for new paper.
+    #[must_use]
+    pub fn is_out_of_paper(&self) -> bool {
+        self.out_of_paper.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the life waits for new paper.
+    pub fn set_out_of_paper(&self, out: bool) {
+        self.out_of_paper.store(out, Ordering::Relaxed);
     }
 }
 

@@ -17,7 +17,7 @@ use super::thread::{Asked, Attendant, Gauge, Phase, Pins, attend};
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
-use crate::life::listener::{Listener, Lost};
+use crate::life::listener::{Listener, PrinterStatus};
 
 /// The button and the light, as the rest of the program sees them. Without a
 /// pin for the light its methods do nothing; without a pin for the button a
@@ -166,8 +166,8 @@ impl Panel {
     /// The flag for a lost printer: once it is set, every fourth beat of the
     /// light is missing.
     #[must_use]
-    pub(crate) fn printer_lost(&self) -> Lost {
-        self.gauge.printer_lost.clone()
+    pub(crate) fn printer_status(&self) -> PrinterStatus {
+        self.gauge.printer.clone()
     }
 
     /// Shows the death: full light, from the last token on.

@@ -189,7 +189,7 @@ fn the_light_follows_the_fill_and_the_lost_printer() {
         let board = Board::default();
         let mut simulated = Simulated::with(board.pins());
         if lost {
-            simulated.attendant.gauge.printer_lost.set();
+            simulated.attendant.gauge.printer.set_lost();
         }
         simulated.enter(ALIVE, fill).pass_ms(60_000);
         let shown = board.shown();

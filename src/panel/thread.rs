@@ -18,7 +18,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use super::button::{Button, Event, Role};
 use super::claim::Claim;
 use super::pulse::{Life, Means, Pattern, Pulse, luminance};
-use crate::life::listener::Lost;
+use crate::life::listener::PrinterStatus;
 use crate::text::stderr::warn;
 
 /// Interval between two polls of the button while armed: four samples within
@@ -92,7 +92,7 @@ pub(super) enum Phase {
 pub(super) struct Gauge {
     /// The fill, 0 to 1, as the bits of an f32.
     fill: AtomicU32,
-    pub(super) printer_lost: Lost,
+    pub(super) printer: PrinterStatus,
 }
 
 impl Gauge {
@@ -206,7 +206,7 @@ impl Attendant {
                 Phase::Alive { birth } => Pattern::Alive(Life {
                     birth,
                     fill: self.gauge.fill(),
-                    printer_lost: self.gauge.printer_lost.is_lost(),
+                    printer_lost: self.gauge.printer.is_lost(),
                 }),
                 Phase::Dying => Pattern::Dying,
                 Phase::Fault => Pattern::Fault,

@@ -34,7 +34,7 @@ use crate::board::clock;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
-use crate::life::listener::{Listener, Lost};
+use crate::life::listener::{Listener, PrinterStatus};
 use crate::state::lives::{Lives, Record};
 use crate::text::stderr::{say, warn};
 
@@ -113,10 +113,15 @@ pub struct Printer {
 impl Printer {
     /// Begins the receipt of a life on a thread of its own: takes the life's
     /// number from `lives` and prints the header. A printer that is absent
-    /// counts as lost, and `lost` is set.
+    /// counts as lost, and `status` says so.
     #[must_use]
-    pub fn begin(settings: &Settings, lives: Option<Lives>, lost: &Lost, interrupt: &Interrupt) -> Self {
-        Self::start(settings, lives, lost, interrupt, Heading::Life)
+    pub fn begin(
+        settings: &Settings,
+        lives: Option<Lives>,
+        status: &PrinterStatus,
+        interrupt: &Interrupt,
+    ) -> Self {
+        Self::start(settings, lives, status, interrupt, Heading::Life)
     }
 
     /// Prints `lines` as a slip of their own and waits until they are on
@@ -125,19 +130,19 @@ impl Printer {
     pub fn slip(
         settings: &Settings,
         lives: Option<Lives>,
-        lost: &Lost,
+        status: &PrinterStatus,
         interrupt: &Interrupt,
         mut lines: Vec<Line>,
     ) {
         lines.push(Line::Tear);
-        let mut slip = Self::start(settings, lives, lost, interrupt, Heading::Slip(lines));
+        let mut slip = Self::start(settings, lives, status, interrupt, Heading::Slip(lines));
         slip.end(Vec::new(), interrupt);
     }
 
     fn start(
         settings: &Settings,
         lives: Option<Lives>,
-        lost: &Lost,
+        status: &PrinterStatus,
         interrupt: &Interrupt,
         heading: Heading,
     ) -> Self {
@@ -151,7 +156,7 @@ impl Printer {
             heading,
             queued,
             broken_off,
-            lost: lost.clone(),
+            status: status.clone(),
             abandoned: abandoned.clone(),
         };
         let thread = thread::Builder::new().name("printer".to_owned()).spawn(move || {
@@ -159,7 +164,7 @@ impl Printer {
             drop(doing);
         });
         if let Err(error) = thread {
-            lost.set();
+            status.set_lost();
             say(format_args!("printer {:?} lost: {error}; the life goes on without it\n", settings.device));
         }
         Self {
@@ -276,7 +281,7 @@ struct Job {
     heading: Heading,
     queued: Receiver<Message>,
     broken_off: Receiver<BreakOff>,
-    lost: Lost,
+    status: PrinterStatus,
     abandoned: Arc<AtomicBool>,
 }
 
@@ -301,7 +306,7 @@ impl Job {
             Ok(Printed::Whole) => self.is_whole(),
             Ok(Printed::CutOff) => {}
             Err(why) => {
-                self.lost.set();
+                self.status.set_lost();
                 self.say(&format!("printer {device:?} lost: {why}; the life goes on without it\n"));
             }
         }

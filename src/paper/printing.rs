@@ -11,7 +11,7 @@ use crate::board::health::Health;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
-use crate::life::listener::{Listener, Lost};
+use crate::life::listener::{Listener, PrinterStatus};
 use crate::state::folder::StateFolder;
 use crate::state::lives::{Lives, Record};
 use crate::text::stderr::{say, warn};
@@ -51,12 +51,12 @@ impl Paper {
         Ok(Self { settings, lives })
     }
 
-    /// Begins the receipt of a life, and counts it. `lost` is set if the
-    /// printer is lost.
+    /// Begins the receipt of a life, and counts it. `status` says how the
+    /// printer is.
     #[must_use]
-    pub(crate) fn begin(&self, lost: &Lost, interrupt: &Interrupt) -> Receipt {
+    pub(crate) fn begin(&self, status: &PrinterStatus, interrupt: &Interrupt) -> Receipt {
         let lives = self.lives.clone();
-        let begin = |settings| Printer::begin(settings, lives.clone(), lost, interrupt);
+        let begin = |settings| Printer::begin(settings, lives.clone(), status, interrupt);
         let printer = self.settings.as_ref().map(begin);
         // With a printer its thread counts the life, because the number is in
         // the header.
@@ -85,7 +85,13 @@ impl Paper {
                 let lines = slip.lines(&health, settings.columns).into_iter().map(Line::Text);
                 let lines =
                     [Line::Centred("technician's slip".to_owned()), Line::Rule].into_iter().chain(lines);
-                Printer::slip(settings, self.lives.clone(), &Lost::default(), interrupt, lines.collect());
+                Printer::slip(
+                    settings,
+                    self.lives.clone(),
+                    &PrinterStatus::default(),
+                    interrupt,
+                    lines.collect(),
+                );
             }
             None => say(slip.lines(&health, TERMINAL_COLUMNS).join("\n") + "\n"),
         }

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use torment_nexus::life::generator::{Mind, live};
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::life::lifespan::Lifespan;
-use torment_nexus::life::listener::{Listeners, Lost};
+use torment_nexus::life::listener::{Listeners, PrinterStatus};
 use torment_nexus::paper::printer::{Printer, Settings};
 use torment_nexus::paper::receipt::{Line, Summary};
 use torment_nexus::state::lives::{Lives, Record};
@@ -392,8 +392,8 @@ fn typographic_characters_and_accents_are_folded_and_commands_never_pass() {
     let fake = FakePrinter::at(&link, Behaviour::Silent);
     let settings = fast(link);
     let (_raise, interrupt) = Interrupt::new();
-    let lost = Lost::default();
-    let mut printer = Printer::begin(&settings, None, &lost, &interrupt);
+    let status = PrinterStatus::default();
+    let mut printer = Printer::begin(&settings, None, &status, &interrupt);
     let mut stdout = Vec::new();
     let mut listeners = Listeners::new(Output::new(&mut stdout), vec![&mut printer], true, &interrupt);
     let size = (tokens as u32 + 1) * 100 / 95 + 1;
@@ -403,7 +403,7 @@ fn typographic_characters_and_accents_are_folded_and_commands_never_pass() {
     let summary = Summary { used, context_size: size, seconds: 1.0, rate: 1.0, seed: None };
     drop(listeners);
     printer.finish(&summary);
-    assert!(!lost.is_lost());
+    assert!(!status.is_lost());
     let said = script.replace(['\u{1b}', '\u{1d}', '\0', '\u{9b}', '\r'], "");
     assert!(
         String::from_utf8(stdout).expect("valid UTF-8").starts_with(&said),
@@ -427,10 +427,10 @@ ftskapitän
 fn that_the_printer_is_lost_can_be_seen() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (_raise, interrupt) = Interrupt::new();
-    let lost = Lost::default();
-    let printer = Printer::begin(&fast(folder.path().join("none")), None, &lost, &interrupt);
+    let status = PrinterStatus::default();
+    let printer = Printer::begin(&fast(folder.path().join("none")), None, &status, &interrupt);
     printer.break_off("a test");
-    assert!(lost.is_lost());
+    assert!(status.is_lost());
 }
 
 #[test]
@@ -441,13 +441,13 @@ fn a_slip_is_printed_whole_and_counts_no_life() {
     let fake = FakePrinter::at(&link, Behaviour::Silent);
     let settings = fast(link);
     let (_raise, interrupt) = Interrupt::new();
-    let lost = Lost::default();
+    let status = PrinterStatus::default();
     let lines = vec![Line::Title("SERVICE".to_owned()), Line::Row("lives".to_owned(), "41".to_owned())];
-    Printer::slip(&settings, Some(lives.clone()), &lost, &interrupt, lines);
+    Printer::slip(&settings, Some(lives.clone()), &status, &interrupt, lines);
     assert_eq!(lives.read().expect("a record"), Record::default());
     let paper = read(&fake.stop());
     assert_eq!(paper.lines(), ["SERVICE", "lives                         41"]);
-    assert!(!lost.is_lost());
+    assert!(!status.is_lost());
 }
 
 /// The CPU time of each thread of a process, by name, in nanoseconds, from the
