@@ -116,7 +116,12 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
         say(format_args!("{note}\n"));
     }
     let folder = StateFolder::locate(cli.state_dir.as_deref());
-    let paper = Paper::open(cli.printer.settings(), folder.as_ref(), cli.hardware.button.is_some())?;
+    let paper = Paper::open(
+        cli.printer.settings(),
+        &cli.printer.design(),
+        folder.as_ref(),
+        cli.hardware.button.is_some(),
+    )?;
     let own_prompt = cli.model.own_prompt();
     let prompt = Prompt::read(cli.prompt_file.as_deref(), own_prompt, interrupt)?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
@@ -162,7 +167,7 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
     let used = match lived {
         Ok(used) => used,
         Err(ending) => {
-            receipt.break_off(ending.on_paper());
+            receipt.break_off(&ending);
             return Err(ending);
         }
     };

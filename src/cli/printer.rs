@@ -3,43 +3,72 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
 
-use crate::paper::escpos::Heat;
+use crate::panel::Pin;
+use crate::paper::format::{Font, Format, Heat, Kind};
 use crate::paper::pace;
 use crate::paper::printer::Settings;
 use crate::paper::serial;
+use crate::paper::template::{self, Design};
 
 /// Columns of the narrowest paper on which text is still readable, and of the
-/// widest: 80 mm in font B.
+/// widest: 80 mm in the small font.
 const MIN_COLUMNS: i64 = 16;
 const MAX_COLUMNS: i64 = 64;
 
-/// The greatest line time, in milliseconds, about twice the default: the end of
-/// a life waits 30 s for the lines of the death and those queued before them,
+/// The greatest line time, in milliseconds, about four times the default: the end
+/// of a life waits 30 s for the lines of the death and those queued before them,
 /// some 20 in all.
 const MAX_LINE_MILLIS: u64 = 1_500;
 
-/// The options of the thermal printer.
+/// The longest wait for paper, in seconds: a day.
+const MAX_PAPER_WAIT: u64 = 86_400;
+
+/// The options of the printer.
 #[derive(Debug, Clone, Args)]
 #[group(skip)]
 pub struct PrinterArgs {
-    /// Print on this serial device, as /dev/serial0
+    /// Print on this device: /dev/serial0, or /dev/usb/lp0
     #[arg(long, value_name = "DEVICE")]
     printer: Option<PathBuf>,
 
-    /// Bits a second; older printers have 19200
+    /// Kind of printer: mini (58 mm, serial) or epson (80 mm, with cutter, mostly USB)
+    #[arg(
+        long,
+        value_name = "KIND",
+        default_value = "mini",
+        value_parser = PossibleValuesParser::new(["mini", "epson"]).map(|kind| kind_of(&kind)),
+        hide_possible_values = true
+    )]
+    printer_kind: Kind,
+
+    /// Size of the text: large or small
+    #[arg(
+        long,
+        value_name = "FONT",
+        default_value = "large",
+        value_parser = PossibleValuesParser::new(["large", "small"]).map(|font| font_of(&font)),
+        hide_possible_values = true
+    )]
+    printer_font: Font,
+
+    /// Bits a second on a serial port; older printers have 19200
     #[arg(long, value_name = "BAUD", default_value = "9600", value_parser = baud, allow_negative_numbers = true)]
     printer_baud: u32,
 
-    /// Characters in a line
-    #[arg(long, value_name = "NUM", default_value = "32", value_parser = clap::value_parser!(u16).range(MIN_COLUMNS..=MAX_COLUMNS), allow_negative_numbers = true)]
-    printer_columns: u16,
+    /// Characters in a line [default: 32, small 42; epson 48, small 64]
+    #[arg(long, value_name = "NUM", value_parser = clap::value_parser!(u16).range(MIN_COLUMNS..=MAX_COLUMNS), allow_negative_numbers = true)]
+    printer_columns: Option<u16>,
 
-    /// Time the paper needs for a line (0: trust the port's own flow)
-    #[arg(long, value_name = "MS", default_value_t = pace::LINE_MILLIS, value_parser = clap::value_parser!(u64).range(0..=MAX_LINE_MILLIS), allow_negative_numbers = true)]
-    printer_line_ms: u64,
+    /// Time the paper needs for a line (0: trust the port's own flow) [default: 350; epson 0]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=MAX_LINE_MILLIS), allow_negative_numbers = true)]
+    printer_line_ms: Option<u64>,
+
+    /// Cut the paper after a receipt [default: no; epson yes]
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = BoolishValueParser::new())]
+    printer_cut: Option<bool>,
 
     /// Heating, as 11,120,40 (some printers print this instead)
     #[arg(long, value_name = "DOTS,TIME,INTERVAL")]
@@ -48,21 +77,67 @@ pub struct PrinterArgs {
     /// The printer's replies are wired: ask it for paper
     #[arg(long, action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     printer_rx: bool,
+
+    /// GPIO pin of the printer's BUSY (or DTR) wire, high while it is busy (24 in the wiring)
+    #[arg(long, value_name = "BCM", value_parser = Pin::parse, allow_negative_numbers = true)]
+    pub(super) printer_busy: Option<Pin>,
+
+    /// How long the life waits for a new roll when the printer says that it is out of paper
+    #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = clap::value_parser!(u64).range(0..=MAX_PAPER_WAIT), allow_negative_numbers = true)]
+    paper_wait: u64,
+
+    /// Title of the receipt [default: TORMENT NEXUS]
+    #[arg(long, value_name = "TEXT", value_parser = template::title)]
+    title: Option<String>,
+
+    /// Text file that is printed after the death
+    #[arg(long, value_name = "PATH")]
+    epitaph: Option<PathBuf>,
+
+    /// Template of the receipt: its words, their language and order
+    #[arg(long, value_name = "PATH")]
+    receipt: Option<PathBuf>,
 }
 
 impl PrinterArgs {
     /// The printer's settings; `None` without a printer.
     #[must_use]
-    pub fn settings(&self) -> Option<Settings> {
+    pub(crate) fn settings(&self) -> Option<Settings> {
+        let standing = Format::of(self.printer_kind, self.printer_font);
+        let line = match self.printer_kind {
+            Kind::Mini => pace::LINE_MILLIS,
+            Kind::Epson => 0,
+        };
         Some(Settings {
             device: self.printer.clone()?,
             baud: self.printer_baud,
-            columns: self.printer_columns.into(),
-            line: Duration::from_millis(self.printer_line_ms),
-            heat: self.printer_heat,
+            format: Format {
+                columns: self.printer_columns.map_or(standing.columns, usize::from),
+                cut: self.printer_cut.unwrap_or(standing.cut),
+                heat: self.printer_heat,
+                busy_wire: self.printer_busy.is_some(),
+                ..standing
+            },
+            line: Duration::from_millis(self.printer_line_ms.unwrap_or(line)),
             replies: self.printer_rx,
+            busy: self.printer_busy.map(Pin::number),
+            paper_wait: Duration::from_secs(self.paper_wait),
         })
     }
+
+    /// What the artist has chosen for the receipt.
+    #[must_use]
+    pub(crate) fn design(&self) -> Design {
+        Design { title: self.title.clone(), epitaph: self.epitaph.clone(), template: self.receipt.clone() }
+    }
+}
+
+fn kind_of(word: &str) -> Kind {
+    if word == "epson" { Kind::Epson } else { Kind::Mini }
+}
+
+fn font_of(word: &str) -> Font {
+    if word == "small" { Font::Small } else { Font::Large }
 }
 
 fn baud(text: &str) -> Result<u32, String> {

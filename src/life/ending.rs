@@ -52,17 +52,6 @@ pub enum Ending {
     Fault(Error),
 }
 
-impl Ending {
-    /// What a receipt says of a life that ended like this.
-    #[must_use]
-    pub(crate) fn on_paper(&self) -> &'static str {
-        match self {
-            Self::Interrupted(_) => "interrupted",
-            Self::Unheard | Self::Fault(_) => "ended by a fault",
-        }
-    }
-}
-
 impl From<Error> for Ending {
     fn from(fault: Error) -> Self {
         Self::Fault(fault)

@@ -133,6 +133,7 @@ impl<W: Write> Listener for Listeners<'_, W> {
 pub struct PrinterStatus {
     lost: Arc<AtomicBool>,
     out_of_paper: Arc<AtomicBool>,
+    near_its_end: Arc<AtomicBool>,
 }
 
 impl PrinterStatus {
@@ -156,6 +157,17 @@ impl PrinterStatus {
     /// Says whether the life waits for new paper.
     pub fn set_out_of_paper(&self, out: bool) {
         self.out_of_paper.store(out, Ordering::Relaxed);
+    }
+
+    /// Whether the printer says that little paper is left.
+    #[must_use]
+    pub fn is_near_its_end(&self) -> bool {
+        self.near_its_end.load(Ordering::Relaxed)
+    }
+
+    /// Says whether little paper is left.
+    pub fn set_near_its_end(&self, near: bool) {
+        self.near_its_end.store(near, Ordering::Relaxed);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::escpos::Query;
+use super::escpos::{Query, Roll};
 
 /// Queries and time without a reply before the next kind of query is tried: a
 /// printer may answer up to two lines later.
@@ -22,6 +22,8 @@ pub(super) struct Inquiry {
     answered: bool,
     /// Consecutive replies that report the end of the paper.
     pub(super) ends: u32,
+    /// Whether the last reply says that the end of the paper is near.
+    near_end: bool,
 }
 
 impl Inquiry {
@@ -44,15 +46,20 @@ impl Inquiry {
         if count == 0 || count > self.asked {
             return;
         }
-        let Some(has_paper) = Query::ALL.get(self.query).and_then(|query| query.has_paper(last)) else {
+        let Some(roll) = Query::ALL.get(self.query).and_then(|query| query.paper(last)) else {
             return;
         };
         self.answered = true;
         self.asked = 0;
-        self.ends = if has_paper { 0 } else { self.ends + 1 };
+        self.ends = if roll == Roll::Out { self.ends + 1 } else { 0 };
+        self.near_end = roll == Roll::NearEnd;
     }
 
     pub(super) fn paper_has_ended(&self) -> bool {
         self.ends > 0
+    }
+
+    pub(super) fn paper_is_near_its_end(&self) -> bool {
+        self.near_end
     }
 }

@@ -2,24 +2,33 @@
 //!
 //! ```text
 //! Receipt ─ text ─► Thought ─ lines ─► Printer ─ queue ─► Press ─ bytes ─► Serial
-//! (printing)        (receipt)          (printer)          (its thread)     (the port)
+//! (printing)        (receipt)          (printer)          (its thread)     (or LinePrinter)
 //! ```
 //!
 //! | file | what it knows |
 //! |---|---|
 //! | [`printing`] | what is printed when: receipts and the technician's slip |
-//! | [`receipt`] | what a receipt says: text in, lines out |
+//! | [`template`] | what a receipt says before and after the thought; the artist's own |
+//! | [`receipt`] | sets lines and the thought: text in, chunks of bytes out |
 //! | [`slip`] | what the technician's slip says |
+//! | [`format`] | the kind of printer, the font, the columns |
 //! | [`escpos`] | lines to the printer's bytes; knows its commands |
 //! | [`printer`] | the queue to the printer thread, and how a receipt begins and ends |
 //! | [`press`] | the printer thread's work: pace, deadlines, when the printer is lost |
 //! | [`pace`] | when the printer can accept more bytes |
 //! | [`inquiry`] | asks the printer whether it has paper |
-//! | [`port`] | the traits of a port and a clock, as the printer thread uses them |
-//! | [`serial`] | the serial port |
+//! | [`port`] | the traits of a port, a BUSY wire and a clock, as the printer thread uses them |
+//! | [`device`] | which devices can be printers |
+//! | [`lock`] | keeps other programs from the device |
+//! | [`serial`] | a printer on a serial port |
+//! | [`lp`] | a printer of the USB printer class |
 
+mod device;
 pub(crate) mod escpos;
+pub mod format;
 mod inquiry;
+mod lock;
+mod lp;
 pub(crate) mod pace;
 mod port;
 mod press;
@@ -28,6 +37,7 @@ pub(crate) mod printing;
 pub mod receipt;
 pub(crate) mod serial;
 mod slip;
+pub mod template;
 
 #[cfg(test)]
 mod tests;

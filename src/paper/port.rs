@@ -1,11 +1,12 @@
-//! The traits through which the printer thread uses a serial port and a clock;
-//! the tests replace both.
+//! The traits through which the printer thread uses a port, the printer's BUSY
+//! wire and a clock; the tests replace all of them.
 
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A serial port, as the printer thread needs it. No method blocks.
+/// A port that a printer is on, as the printer thread needs it. No method
+/// blocks.
 pub(super) trait Port {
     /// Writes as many of `bytes` as the kernel has room for, possibly none.
     ///
@@ -30,6 +31,40 @@ pub(super) trait Port {
 
     /// Discards the bytes that have not left the port yet.
     fn discard(&mut self);
+
+    /// Whether the port itself says that the printer is out of paper; `None` if
+    /// it does not tell.
+    fn is_out_of_paper(&mut self) -> Option<bool> {
+        None
+    }
+}
+
+impl<P: Port + ?Sized> Port for Box<P> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (**self).write(bytes)
+    }
+
+    fn unsent(&mut self) -> io::Result<usize> {
+        (**self).unsent()
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).read(buffer)
+    }
+
+    fn discard(&mut self) {
+        (**self).discard();
+    }
+
+    fn is_out_of_paper(&mut self) -> Option<bool> {
+        (**self).is_out_of_paper()
+    }
+}
+
+/// The printer's BUSY (or DTR) wire.
+pub(super) trait Busy {
+    /// Whether the printer takes no bytes now.
+    fn is_busy(&mut self) -> bool;
 }
 
 /// Time, as the printer thread needs it.

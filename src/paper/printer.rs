@@ -15,22 +15,23 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
-use super::escpos::{self, Chunk, Heat};
+use super::device;
+use super::escpos::{self, Chunk, Leftover};
+use super::format::Format;
 use super::inquiry::Inquiry;
 use super::pace::Pace;
-use super::port::SystemClock;
+use super::port::{Busy, SystemClock};
 use super::press::{BreakOff, Message, Press, Printed, STALL_PAUSE};
 use super::receipt::{self, Line, Summary, Thought};
-use super::serial::{self, Serial};
-use crate::board::clock;
+use super::template::Template;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
@@ -43,8 +44,13 @@ use crate::text::stderr::{say, warn};
 /// lines ahead of the paper.
 const LINES_AHEAD: usize = 3;
 
-/// How long the end of a life waits for its last line.
+/// How long the end of a life waits for its last line, besides the time in which
+/// a new roll is waited for.
 const FINISHING: Duration = Duration::from_secs(30);
+
+/// How often the end of a life looks whether a signal has come while it waits for
+/// paper.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// How long an interrupted life waits until its receipt is closed.
 pub(super) const BREAKING_OFF: Duration = Duration::from_secs(3);
@@ -52,19 +58,21 @@ pub(super) const BREAKING_OFF: Duration = Duration::from_secs(3);
 /// The options of the printer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The serial device.
+    /// The serial device, or the USB printer.
     pub device: PathBuf,
-    /// Bits a second.
+    /// Bits a second; means nothing to a USB printer.
     pub baud: u32,
-    /// Characters in a line.
-    pub columns: usize,
+    /// How text is set, and which commands the printer knows.
+    pub format: Format,
     /// Time the printer needs for a line of text; zero relies on the port's own
     /// flow control.
     pub line: Duration,
-    /// Sent only if given.
-    pub heat: Option<Heat>,
     /// Whether the printer's replies are wired.
     pub replies: bool,
+    /// The pin that the printer's BUSY wire is on, by its BCM number.
+    pub busy: Option<u8>,
+    /// How long a printer that says that it is out of paper is waited for.
+    pub paper_wait: Duration,
 }
 
 impl Settings {
@@ -73,9 +81,9 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// As [`serial::check`].
-    pub fn check(&self) -> Result<()> {
-        if !serial::check(&self.device)? {
+    /// As [`device::check`].
+    pub(crate) fn check(&self) -> Result<()> {
+        if !device::check(&self.device)? {
             warn(format_args!("there is no printer {:?} now; each life looks for it anew", self.device));
         }
         Ok(())
@@ -84,8 +92,8 @@ impl Settings {
 
 /// How a receipt begins.
 enum Heading {
-    /// With the header of a life; the life is counted.
-    Life,
+    /// With the template's header of a life; the life is counted.
+    Life(Template),
     /// With these lines.
     Slip(Vec<Line>),
 }
@@ -105,7 +113,12 @@ pub struct Printer {
     thought: Thought,
     /// Lines that were not queued because a signal came.
     rest: Vec<Chunk>,
-    columns: usize,
+    format: Format,
+    template: Template,
+    /// The life's number, once the thread has counted it.
+    life: Arc<OnceLock<u64>>,
+    status: PrinterStatus,
+    paper_wait: Duration,
     waited: Duration,
     interrupt: Interrupt,
 }
@@ -117,11 +130,12 @@ impl Printer {
     #[must_use]
     pub fn begin(
         settings: &Settings,
+        template: &Template,
         lives: Option<Lives>,
         status: &PrinterStatus,
         interrupt: &Interrupt,
     ) -> Self {
-        Self::start(settings, lives, status, interrupt, Heading::Life)
+        Self::start(settings, template, lives, status, interrupt, Heading::Life(template.clone()))
     }
 
     /// Prints `lines` as a slip of their own and waits until they are on
@@ -135,12 +149,14 @@ impl Printer {
         mut lines: Vec<Line>,
     ) {
         lines.push(Line::Tear);
-        let mut slip = Self::start(settings, lives, status, interrupt, Heading::Slip(lines));
+        let template = Template::default();
+        let mut slip = Self::start(settings, &template, lives, status, interrupt, Heading::Slip(lines));
         slip.end(Vec::new(), interrupt);
     }
 
     fn start(
         settings: &Settings,
+        template: &Template,
         lives: Option<Lives>,
         status: &PrinterStatus,
         interrupt: &Interrupt,
@@ -150,7 +166,9 @@ impl Printer {
         let (break_off, broken_off) = bounded(1);
         let (doing, done) = bounded(0);
         let abandoned = Arc::new(AtomicBool::new(false));
+        let life = Arc::new(OnceLock::new());
         let job = Job {
+            life: life.clone(),
             settings: settings.clone(),
             lives,
             heading,
@@ -172,9 +190,13 @@ impl Printer {
             break_off,
             done,
             abandoned,
-            thought: Thought::new(settings.columns),
+            thought: Thought::new(&settings.format),
             rest: Vec::new(),
-            columns: settings.columns,
+            format: settings.format,
+            template: template.clone(),
+            life,
+            status: status.clone(),
+            paper_wait: settings.paper_wait,
             waited: Duration::ZERO,
             interrupt: interrupt.clone(),
         }
@@ -215,12 +237,15 @@ impl Printer {
     }
 
     /// Prints the death and waits until it is printed and the paper is fed, at
-    /// most 30 s. A signal does not end this wait: the life has been lived, and
-    /// its receipt is completed.
+    /// most 30 s, and as long as a new roll is waited for. A signal does not end
+    /// this wait, because the life has been lived and its receipt is completed;
+    /// only the wait for a new roll ends.
     pub fn finish(mut self, summary: &Summary) {
         let mut lines = std::mem::take(&mut self.rest);
         self.thought.finish(&mut lines);
-        lines.extend(receipt::typeset(&receipt::death(summary), self.columns));
+        let life = self.life.get().copied();
+        let foot = self.template.foot(summary, life, self.status.is_near_its_end());
+        lines.extend(receipt::typeset(&foot, &self.format));
         let (raise, never) = Interrupt::new();
         self.end(lines, &never);
         drop(raise);
@@ -235,9 +260,16 @@ impl Printer {
                 let _ = queue.send_timeout(message, BREAKING_OFF);
             }
         }
-        interrupt.or_next_within(&self.done, FINISHING.saturating_sub(start.elapsed()));
-        if interrupt.is_raised() {
-            let _ = self.done.recv_timeout(BREAKING_OFF);
+        let limit = FINISHING + self.paper_wait;
+        while self.done.try_recv() == Err(TryRecvError::Empty) && start.elapsed() < limit {
+            interrupt.or_next_within(&self.done, GLANCE);
+            if interrupt.is_raised() {
+                let _ = self.done.recv_timeout(BREAKING_OFF);
+                break;
+            }
+            if self.interrupt.is_raised() && self.status.is_out_of_paper() {
+                break;
+            }
         }
         if self.done.try_recv() == Err(TryRecvError::Empty) {
             warn("the paper is not ready yet and is not waited for any longer");
@@ -246,11 +278,11 @@ impl Printer {
     }
 
     /// Ends the receipt of a life that did not reach the death, within 3 s:
-    /// prints as much of the text as the time allows, a rule, and `why`.
-    pub fn break_off(mut self, why: &str) {
+    /// prints as much of the text as the time allows, a rule, and why it ended.
+    pub fn break_off(mut self, ending: &Ending) {
         let mut rest = std::mem::take(&mut self.rest);
         self.thought.finish(&mut rest);
-        let closing = receipt::typeset(&receipt::broken_off(why), self.columns);
+        let closing = receipt::typeset(&self.template.cut_short(ending), &self.format);
         let _ = self.break_off.try_send(BreakOff { asked: Instant::now(), rest, closing });
         let _ = self.done.recv_timeout(BREAKING_OFF);
         self.leave();
@@ -276,6 +308,7 @@ impl Listener for Printer {
 
 /// What the printer thread works with.
 struct Job {
+    life: Arc<OnceLock<u64>>,
     settings: Settings,
     lives: Option<Lives>,
     heading: Heading,
@@ -288,20 +321,32 @@ struct Job {
 impl Job {
     /// Prints one receipt.
     fn work(self) {
-        let Settings { device, baud, line, replies, .. } = &self.settings;
+        let Settings { device, baud, line, replies, paper_wait, .. } = &self.settings;
         // Without an RX line, noise could be read as XOFF and hold the port for
-        // ever.
-        let flow = *replies || line.is_zero();
-        let port = Serial::open(device, *baud, flow);
-        let header = self.header(port.is_ok());
+        // ever. With a BUSY wire neither is needed.
+        let flow = *replies || line.is_zero() && self.settings.busy.is_none();
+        let port = device::open(device, *baud, flow);
+        let header = self.header();
         let printed = port.map_err(|error| error.to_string()).and_then(|port| {
-            let clock = SystemClock(Instant::now());
-            let inquiry = replies.then(Inquiry::default);
-            let abandoned = self.abandoned.clone();
-            let pace = Pace::new(*baud, *line);
-            let mut press = Press { port, clock, pace, inquiry, listens: flow, abandoned };
+            let busy = self.busy()?;
+            // The BUSY wire paces the printer better than any guess.
+            let line = if busy.is_some() { Duration::ZERO } else { *line };
+            let name = device.clone();
+            let mut press = Press {
+                port,
+                clock: SystemClock(Instant::now()),
+                pace: Pace::new(*baud, line),
+                inquiry: replies.then(Inquiry::default),
+                busy,
+                paper_wait: *paper_wait,
+                status: self.status.clone(),
+                report: Box::new(move |words| warn(format_args!("printer {name:?}: {words}"))),
+                listens: flow,
+                abandoned: self.abandoned.clone(),
+            };
             press.print(header, &self.queued, &self.broken_off)
         });
+        self.status.set_out_of_paper(false);
         match printed {
             Ok(Printed::Whole) => self.is_whole(),
             Ok(Printed::CutOff) => {}
@@ -312,28 +357,38 @@ impl Job {
         }
     }
 
-    /// The bytes before the text. Counts the life in the record of lives and,
-    /// if the printer is `there`, notes that its receipt is open.
-    fn header(&self, there: bool) -> Vec<Chunk> {
-        let is_life = matches!(self.heading, Heading::Life);
+    /// The printer's BUSY wire, if there is one.
+    fn busy(&self) -> Result<Option<Box<dyn Busy>>, String> {
+        Ok(None)
+    }
+
+    /// The bytes before the text. Counts the life in the record of lives, and
+    /// notes that its receipt is open. A printer that is absent may be switched
+    /// on before the next life: that one then clears what it holds.
+    fn header(&self) -> Vec<Chunk> {
+        let is_life = matches!(self.heading, Heading::Life(_));
         // If it is not known whether the last receipt was cut off, a gap is
         // fed: 2 cm of paper at most.
         let mut cut_off = true;
         let record = self.lives.as_ref().and_then(|lives| {
             let mut begin = |record: &mut Record| {
                 cut_off = record.receipt_open;
-                record.receipt_open |= there;
+                record.receipt_open = true;
             };
             let updated = if is_life { lives.count_life(&mut begin) } else { lives.update(&mut begin) };
             updated.map_err(|error| self.say(&format!("warning: {error:#}\n"))).ok()
         });
         let life = record.map(|record| record.lives);
+        if let Some(life) = life {
+            let _ = self.life.set(life);
+        }
         let lines = match &self.heading {
-            Heading::Life => &receipt::header(life, clock::now()),
+            Heading::Life(template) => &template.header(life),
             Heading::Slip(lines) => lines,
         };
-        let mut chunks = escpos::start(self.settings.heat, cut_off, receipt::GAP_ROWS);
-        chunks.extend(receipt::typeset(lines, self.settings.columns));
+        let leftover = Leftover { cut_off, garbage: false };
+        let mut chunks = escpos::start(&self.settings.format, leftover, receipt::GAP_ROWS);
+        chunks.extend(receipt::typeset(lines, &self.settings.format));
         chunks
     }
 

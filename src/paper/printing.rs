@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::printer::{Printer, Settings};
 use super::receipt::{Line, Summary};
 use super::slip::Slip;
+use super::template::{Design, Template};
 use crate::board::health::Health;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
@@ -24,6 +25,7 @@ const TERMINAL_COLUMNS: usize = 80;
 #[derive(Debug)]
 pub(crate) struct Paper {
     settings: Option<Settings>,
+    template: Template,
     /// `None` if nothing can be kept, or if there is neither printer nor
     /// button, so that no number is shown.
     lives: Option<Lives>,
@@ -35,12 +37,15 @@ impl Paper {
     ///
     /// # Errors
     ///
-    /// When the device cannot be a printer; see [`super::serial::check`].
+    /// When the device cannot be a printer, see [`super::device::check`], and
+    /// when the design cannot be printed, see [`Template::read`].
     pub(crate) fn open(
         settings: Option<Settings>,
+        design: &Design,
         folder: Option<&StateFolder>,
         has_button: bool,
     ) -> Result<Self> {
+        let template = Template::read(design)?;
         if let Some(settings) = &settings {
             settings.check()?;
         }
@@ -48,7 +53,7 @@ impl Paper {
         // never be shown.
         let counts = settings.is_some() || has_button;
         let lives = if counts { Lives::open(folder) } else { None };
-        Ok(Self { settings, lives })
+        Ok(Self { settings, template, lives })
     }
 
     /// Begins the receipt of a life, and counts it. `status` says how the
@@ -56,7 +61,7 @@ impl Paper {
     #[must_use]
     pub(crate) fn begin(&self, status: &PrinterStatus, interrupt: &Interrupt) -> Receipt {
         let lives = self.lives.clone();
-        let begin = |settings| Printer::begin(settings, lives.clone(), status, interrupt);
+        let begin = |settings| Printer::begin(settings, &self.template, lives.clone(), status, interrupt);
         let printer = self.settings.as_ref().map(begin);
         // With a printer its thread counts the life, because the number is in
         // the header.
@@ -82,7 +87,7 @@ impl Paper {
         let health = Health::of_this_machine();
         match &self.settings {
             Some(settings) => {
-                let lines = slip.lines(&health, settings.columns).into_iter().map(Line::Text);
+                let lines = slip.lines(&health, settings.format.columns).into_iter().map(Line::Text);
                 let lines =
                     [Line::Centred("technician's slip".to_owned()), Line::Rule].into_iter().chain(lines);
                 Printer::slip(
@@ -131,9 +136,9 @@ impl Receipt {
     }
 
     /// Ends the receipt of a life that did not reach the death.
-    pub(crate) fn break_off(self, why: &str) {
+    pub(crate) fn break_off(self, ending: &Ending) {
         if let Some(printer) = self.printer {
-            printer.break_off(why);
+            printer.break_off(ending);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The content of a receipt: header, thought (the generated text), death. Text
-//! in, lines out.
+//! Sets a receipt: the lines of its fixed parts, and the thought (the generated
+//! text). Text in, chunks of bytes out.
 
-use super::escpos::{Chunk, Style, feed, fold, line};
-use crate::life::ending;
+use super::escpos::{Chunk, Style, cut, feed, fold, line};
+use super::format::{Font, Format};
 use crate::text::wrap::Wrapper;
 
 /// Blank paper after the last line, in dot rows: 15 mm move it past the tear
@@ -39,7 +39,7 @@ pub enum Line {
     Rule,
     /// A blank line.
     Blank,
-    /// Blank paper at the end, where the receipt is torn off.
+    /// The end, where the receipt is cut or torn off.
     Tear,
 }
 
@@ -58,43 +58,24 @@ pub struct Summary {
     pub seed: Option<u32>,
 }
 
-/// The lines before the thought.
-#[must_use]
-pub fn header(life: Option<u64>, date: Option<String>) -> Vec<Line> {
-    let mut lines = vec![Line::Title("TORMENT NEXUS".to_owned())];
-    lines.extend(life.map(|life| Line::Centred(format!("life {life}"))));
-    lines.extend(date.map(Line::Centred));
-    lines.push(Line::Rule);
-    lines
+impl Summary {
+    /// The share of the context that is used, 0 to 1.
+    #[must_use]
+    pub(crate) fn share(&self) -> f64 {
+        f64::from(self.used) / f64::from(self.context_size.max(1))
+    }
 }
 
-/// The lines after the thought of a life that ended in the death.
+/// The chunks that print `lines`.
 #[must_use]
-pub fn death(summary: &Summary) -> Vec<Line> {
-    let Summary { used, context_size, seconds, rate, seed } = *summary;
-    let row = |name: &str, value: String| Line::Row(name.to_owned(), value);
-    let mut lines = vec![Line::Rule];
-    lines.extend(ending::last_words().map(|words| Line::Bold(words.to_owned())));
-    lines.push(Line::Rule);
-    lines.push(row("tokens", format!("{used} of {context_size}")));
-    lines.push(row("seconds", format!("{seconds:.1}")));
-    lines.push(row("tokens/s", format!("{rate:.1}")));
-    lines.extend(seed.map(|seed| row("seed", seed.to_string())));
-    lines.push(Line::Blank);
-    lines.push(Line::Bar(f64::from(used) / f64::from(context_size.max(1))));
-    lines.push(Line::Tear);
-    lines
-}
-
-/// The lines after the thought of a life that did not end in the death.
-#[must_use]
-pub fn broken_off(why: &str) -> Vec<Line> {
-    vec![Line::Rule, Line::Text(why.to_owned()), Line::Tear]
-}
-
-/// The chunks that print `lines` on a printer of `columns` columns.
-#[must_use]
-pub fn typeset(lines: &[Line], columns: usize) -> Vec<Chunk> {
+pub(crate) fn typeset(lines: &[Line], format: &Format) -> Vec<Chunk> {
+    let Format { columns, font, .. } = *format;
+    let line = |text: &str, style| line(text, style, font);
+    let set = |text: &str, style, chunks: &mut Vec<Chunk>| {
+        let mut thought = Thought { style, ..Thought::new(format) };
+        thought.text(text, chunks);
+        thought.finish(chunks);
+    };
     let mut chunks = Vec::new();
     for each in lines {
         let plain = Style::default();
@@ -104,13 +85,13 @@ pub fn typeset(lines: &[Line], columns: usize) -> Vec<Chunk> {
             Line::Title(text) if 2 * width(text) <= columns => {
                 chunks.push(line(text, Style { double: true, ..centred }));
             }
-            Line::Title(text) => set(text, Style { bold: true, ..centred }, columns, &mut chunks),
-            Line::Centred(text) => set(text, centred, columns, &mut chunks),
-            Line::Text(text) => set(text, plain, columns, &mut chunks),
-            Line::Bold(text) => set(text, bold, columns, &mut chunks),
+            Line::Title(text) => set(text, Style { bold: true, ..centred }, &mut chunks),
+            Line::Centred(text) => set(text, centred, &mut chunks),
+            Line::Text(text) => set(text, plain, &mut chunks),
+            Line::Bold(text) => set(text, bold, &mut chunks),
             Line::Row(name, value) => {
                 let space = columns.saturating_sub(width(name) + width(value)).max(1);
-                set(&format!("{name}{:space$}{value}", ""), plain, columns, &mut chunks);
+                set(&format!("{name}{:space$}{value}", ""), plain, &mut chunks);
             }
             Line::Bar(share) => {
                 let full = (share.clamp(0.0, 1.0) * columns as f64).floor() as usize;
@@ -119,7 +100,7 @@ pub fn typeset(lines: &[Line], columns: usize) -> Vec<Chunk> {
             }
             Line::Rule => chunks.push(line(&RULE.to_string().repeat(columns), plain)),
             Line::Blank => chunks.push(line("", plain)),
-            Line::Tear => chunks.push(feed(TEAR_ROWS)),
+            Line::Tear => chunks.push(if format.cut { cut() } else { feed(TEAR_ROWS) }),
         }
     }
     chunks
@@ -132,18 +113,12 @@ fn width(text: &str) -> usize {
     folded.chars().count()
 }
 
-fn set(text: &str, style: Style, columns: usize, chunks: &mut Vec<Chunk>) {
-    let mut thought = Thought::new(columns);
-    thought.style = style;
-    thought.text(text, chunks);
-    thought.finish(chunks);
-}
-
 /// The generated text as it arrives: a line is given out once it is full.
 #[derive(Debug)]
 pub struct Thought {
     wrapper: Wrapper,
     style: Style,
+    font: Font,
     folded: String,
     /// Wrapped text that is not given out yet: less than a line between calls.
     wrapped: String,
@@ -154,12 +129,13 @@ pub struct Thought {
 }
 
 impl Thought {
-    /// A thought on paper of `columns` columns.
+    /// A thought that is set as `format` says.
     #[must_use]
-    pub fn new(columns: usize) -> Self {
+    pub(crate) fn new(format: &Format) -> Self {
         Self {
-            wrapper: Wrapper::new(columns),
+            wrapper: Wrapper::new(format.columns),
             style: Style::default(),
+            font: format.font,
             folded: String::new(),
             wrapped: String::new(),
             began: false,
@@ -193,9 +169,9 @@ impl Thought {
                 self.blank = self.began;
             } else {
                 if std::mem::take(&mut self.blank) {
-                    chunks.push(line("", Style::default()));
+                    chunks.push(line("", Style::default(), self.font));
                 }
-                chunks.push(line(text, self.style));
+                chunks.push(line(text, self.style, self.font));
                 self.began = true;
             }
             self.wrapped.drain(..=end);
@@ -206,6 +182,8 @@ impl Thought {
 #[cfg(test)]
 mod tests {
     use super::super::escpos::DOTS_PER_MM;
+    use super::super::format::Kind;
+    use super::super::template::Template;
     use super::*;
     use proptest::prelude::*;
 
@@ -218,8 +196,16 @@ mod tests {
         chunks.iter().map(text).collect()
     }
 
+    fn wide(columns: usize) -> Format {
+        Format { columns, ..Format::default() }
+    }
+
     fn thought(columns: usize, pieces: &[&str]) -> Vec<Chunk> {
-        let (mut thought, mut chunks) = (Thought::new(columns), Vec::new());
+        set(&wide(columns), pieces)
+    }
+
+    fn set(format: &Format, pieces: &[&str]) -> Vec<Chunk> {
+        let (mut thought, mut chunks) = (Thought::new(format), Vec::new());
         for piece in pieces {
             thought.text(piece, &mut chunks);
         }
@@ -229,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_line_is_given_out_when_it_is_full_and_the_last_one_however_short() {
-        let (mut thought, mut chunks) = (Thought::new(10), Vec::new());
+        let (mut thought, mut chunks) = (Thought::new(&wide(10)), Vec::new());
         thought.text(" I am here", &mut chunks);
         assert!(chunks.is_empty());
         thought.text(" now ", &mut chunks);
@@ -256,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_title_too_wide_for_the_paper_is_set_at_normal_size() {
-        let title = |columns| typeset(&[Line::Title("TORMENT NEXUS".to_owned())], columns);
+        let title = |columns| typeset(&[Line::Title("TORMENT NEXUS".to_owned())], &wide(columns));
         assert_eq!((title(32).len(), title(32)[0].printed), (1, 48));
         assert_eq!((title(24).len(), title(24)[0].printed), (1, 24));
         assert_eq!(title(10).len(), 2);
@@ -265,8 +251,8 @@ mod tests {
     #[test]
     fn a_row_too_long_for_the_paper_is_wrapped() {
         let row = Line::Row("a name".to_owned(), "a value".to_owned());
-        assert_eq!(texts(&typeset(std::slice::from_ref(&row), 20)), ["a name       a value"]);
-        assert_eq!(texts(&typeset(&[row], 8)), ["a name a", "value"]);
+        assert_eq!(texts(&typeset(std::slice::from_ref(&row), &wide(20))), ["a name       a value"]);
+        assert_eq!(texts(&typeset(&[row], &wide(8))), ["a name a", "value"]);
     }
 
     #[test]
@@ -280,12 +266,17 @@ mod tests {
         );
         let summary =
             Summary { used: 1945, context_size: 2048, seconds: 200.0, rate: 9.0, seed: Some(u32::MAX) };
-        let mut chunks = typeset(&header(Some(12_345), Some("28 September 2026, 20:00".to_owned())), 32);
-        chunks.extend(thought(32, &[&english[..8192]]));
-        chunks.extend(typeset(&death(&summary), 32));
-        let rows: u32 = chunks.iter().map(|chunk| chunk.printed + chunk.fed).sum();
-        let mm = rows / DOTS_PER_MM;
-        assert!((1000..=1200).contains(&mm), "{mm} mm");
+        let template = Template::default();
+        let length = |format: &Format| {
+            let mut chunks = typeset(&template.header(Some(12_345)), format);
+            chunks.extend(set(format, &[&english[..8192]]));
+            chunks.extend(typeset(&template.foot(&summary, Some(12_345), true), format));
+            chunks.iter().map(|chunk| chunk.printed + chunk.fed).sum::<u32>() / DOTS_PER_MM
+        };
+        let large = length(&Format::default());
+        assert!((1000..=1200).contains(&large), "{large} mm");
+        let small = length(&Format::of(Kind::Mini, Font::Small));
+        assert!((500..=650).contains(&small), "{small} mm");
     }
 
     proptest! {

@@ -10,16 +10,25 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
-use super::escpos::{self, Chunk, Query, Style, feed, line};
+use super::escpos::{self, Chunk, Leftover, Query, Style, feed};
+use super::format::{Font, Format};
 use super::inquiry::{Inquiry, UNANSWERED};
-use super::pace::{INPUT_BUFFER, LINE_MILLIS, Pace};
-use super::port::{Clock, Port};
+use super::pace::{INPUT_BUFFER, Pace};
+use super::port::{Busy, Clock, Port};
 use super::press::{BreakOff, Message, Press, Printed};
 use super::printer::BREAKING_OFF;
+use crate::life::listener::PrinterStatus;
 
 const BAUD: u32 = 9600;
 const LINE: Duration = Duration::from_micros(728_400);
+/// The time of a line of the slowest printer that is known.
+const SLOWEST: Duration = Duration::from_millis(729);
 const FOREVER: Duration = Duration::MAX;
+const PAPER_WAIT: Duration = Duration::from_secs(180);
+
+fn line(text: &str, style: Style) -> Chunk {
+    escpos::line(text, style, Font::Large)
+}
 
 /// A printer and its serial line in virtual time: bytes arrive at the baud rate
 /// and wait in the input buffer while the paper moves; those that arrive while
@@ -42,6 +51,13 @@ struct Fake {
     replies: Vec<(Duration, u8)>,
     answers: VecDeque<u8>,
     noise: bool,
+    /// When the printer is without paper: it prints nothing meanwhile.
+    without_paper: (Duration, Duration),
+    /// Whether this is a USB printer: the port tells that the paper is out, and
+    /// holds the bytes back that the printer has no room for.
+    port_tells: bool,
+    /// The highest number of bytes that waited in the input buffer.
+    most: usize,
 }
 
 impl Fake {
@@ -50,25 +66,29 @@ impl Fake {
     fn advance(&mut self, to: Duration) {
         let byte_time = Duration::from_nanos(10_000_000_000 / u64::from(BAUD));
         while self.now < to {
-            let held = self.now >= self.held.0 && self.now < self.held.1;
+            let held = self.now >= self.held.0 && self.now < self.held.1
+                || self.port_tells && self.buffer.len() >= INPUT_BUFFER;
             let arrives = match self.unsent.is_empty() || held {
                 true => FOREVER,
                 false => self.wire_free.max(self.now) + byte_time,
             };
             let stands = if self.paper_free > self.now { self.paper_free } else { FOREVER };
-            self.now = to.min(arrives).min(stands);
+            let (out, back) = self.without_paper;
+            let back = if self.now >= out && self.now < back { back } else { FOREVER };
+            self.now = to.min(arrives).min(stands).min(back);
             self.take_in();
             if self.now == arrives {
                 self.wire_free = arrives;
                 self.overruns += usize::from(self.buffer.len() >= INPUT_BUFFER);
                 self.buffer.extend(self.unsent.pop_front());
+                self.most = self.most.max(self.buffer.len());
                 self.take_in();
             }
         }
     }
 
     fn take_in(&mut self) {
-        while self.paper_free <= self.now {
+        while self.paper_free <= self.now && !self.is_without_paper() {
             let Some(byte) = self.buffer.pop_front() else { return };
             self.printed.push(byte);
             if self.printed.ends_with(&Query::RealTime.bytes()) {
@@ -79,6 +99,13 @@ impl Fake {
                 self.paper_free = self.now + LINE;
             }
         }
+    }
+}
+
+impl Fake {
+    fn is_without_paper(&self) -> bool {
+        let (out, back) = self.without_paper;
+        self.now >= out && self.now < back
     }
 }
 
@@ -113,6 +140,18 @@ impl Port for Shared {
     fn discard(&mut self) {
         self.0.borrow_mut().unsent.clear();
     }
+
+    fn is_out_of_paper(&mut self) -> Option<bool> {
+        let fake = self.0.borrow();
+        fake.port_tells.then(|| fake.is_without_paper())
+    }
+}
+
+/// Busy while the input buffer has no room for what the UART still holds.
+impl Busy for Shared {
+    fn is_busy(&mut self) -> bool {
+        self.0.borrow().buffer.len() > INPUT_BUFFER - 16
+    }
 }
 
 impl Clock for Shared {
@@ -142,6 +181,9 @@ fn fake() -> Shared {
         replies: Vec::new(),
         answers: VecDeque::new(),
         noise: false,
+        without_paper: (FOREVER, FOREVER),
+        port_tells: false,
+        most: 0,
     })))
 }
 
@@ -151,6 +193,10 @@ fn press(fake: &Shared, line: Duration, replies: bool) -> Press<Shared, Shared> 
         clock: fake.clone(),
         pace: Pace::new(BAUD, line),
         inquiry: replies.then(Inquiry::default),
+        busy: None,
+        paper_wait: PAPER_WAIT,
+        status: PrinterStatus::default(),
+        report: Box::new(|_| ()),
         listens: replies,
         abandoned: Arc::default(),
     }
@@ -160,12 +206,16 @@ fn lines(count: usize) -> Vec<Chunk> {
     (0..count).map(|at| line(&format!("{at:032}"), Style::default())).collect()
 }
 
+fn header() -> Vec<Chunk> {
+    escpos::start(&Format::default(), Leftover { cut_off: true, garbage: false }, 120)
+}
+
 /// Prints `count` full lines.
 fn print(fake: &Shared, line: Duration, replies: bool, count: usize) -> Result<Printed, String> {
     let (queue, queued) = bounded(1);
     let (_break_off, broken_off) = bounded(1);
     queue.send(Message::End(lines(count))).expect("room");
-    press(fake, line, replies).print(escpos::start(None, true, 120), &queued, &broken_off)
+    press(fake, line, replies).print(header(), &queued, &broken_off)
 }
 
 fn printed_lines(fake: &Shared) -> usize {
@@ -176,7 +226,7 @@ fn printed_lines(fake: &Shared) -> usize {
 #[test]
 fn a_held_port_is_let_go_when_nobody_waits_any_more() {
     let fake = fake();
-    let press = press(&fake, Duration::from_millis(LINE_MILLIS), false);
+    let mut press = press(&fake, SLOWEST, false);
     press.stall(Duration::ZERO).expect("somebody waits");
     press.abandoned.store(true, Ordering::Relaxed);
     press.stall(Duration::ZERO).expect_err("nobody waits");
@@ -230,19 +280,132 @@ fn a_printer_that_is_gone_is_lost_at_the_next_line() {
 }
 
 #[test]
-fn new_paper_within_10_s_goes_on_and_none_is_lost() {
+fn a_new_roll_within_the_wait_goes_on_and_none_is_lost() {
     let paper = |back: u64| {
         let fake = fake();
         let (out, back) = (Duration::from_secs(5), Duration::from_secs(back));
         fake.0.borrow_mut().replies = vec![(Duration::ZERO, 0x12), (out, 0x72), (back, 0x12)];
         (print(&fake, LINE, true, 20), fake)
     };
-    let (printed, fake) = paper(12);
+    let (printed, fake) = paper(170);
     assert_eq!((printed, printed_lines(&fake)), (Ok(Printed::Whole), 20));
-    let (printed, fake) = paper(60);
+    let (printed, fake) = paper(600);
     assert_eq!(printed, Err("it is out of paper".to_owned()));
     let time = fake.0.borrow().now;
-    assert!(time > Duration::from_secs(15) && time < Duration::from_secs(20), "{time:?}");
+    assert!(time > Duration::from_secs(185) && time < Duration::from_secs(190), "{time:?}");
+}
+
+/// Prints 20 lines on `fake` with what `set` changes; returns how it ended, what
+/// was reported, and whether the light ever showed that the life waits.
+fn printed(
+    fake: &Shared,
+    set: impl FnOnce(&mut Press<Shared, Shared>),
+) -> (Result<Printed, String>, Vec<String>) {
+    let (queue, queued) = bounded(1);
+    let (_break_off, broken_off) = bounded(1);
+    queue.send(Message::End(lines(20))).expect("room");
+    let mut press = press(fake, LINE, false);
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let (status, told) = (press.status.clone(), reports.clone());
+    press.report = Box::new(move |words| {
+        told.borrow_mut().push(format!("{words} (waits: {})", status.is_out_of_paper()));
+    });
+    set(&mut press);
+    let ended = press.print(header(), &queued, &broken_off);
+    assert!(ended.is_err() || !press.status.is_out_of_paper(), "the light shows a wait that is over");
+    drop(press);
+    (ended, Rc::into_inner(reports).expect("no other owner").into_inner())
+}
+
+/// What is reported of a wait for paper that ends.
+const WAITED: [&str; 2] = [
+    "it is out of paper; put in a new roll: the life waits 180 s for it (waits: true)",
+    "there is paper again (waits: false)",
+];
+
+#[test]
+fn a_wait_for_paper_is_shown_and_said_once_and_so_is_its_end() {
+    let fake = fake();
+    fake.0.borrow_mut().replies = vec![(0, 0x12), (5, 0x72), (60, 0x12)]
+        .into_iter()
+        .map(|(second, reply)| (Duration::from_secs(second), reply))
+        .collect();
+    let (ended, reports) = printed(&fake, |press| {
+        press.inquiry = Some(Inquiry::default());
+        press.listens = true;
+    });
+    assert_eq!((ended, reports), (Ok(Printed::Whole), WAITED.map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn a_usb_printer_tells_that_its_paper_is_out_and_goes_on_with_the_new_roll() {
+    for (back, whole) in [(120, true), (400, false)] {
+        let fake = fake();
+        fake.0.borrow_mut().port_tells = true;
+        fake.0.borrow_mut().without_paper = (Duration::from_secs(5), Duration::from_secs(back));
+        let (ended, reports) = printed(&fake, |press| press.pace = Pace::new(BAUD, Duration::ZERO));
+        match whole {
+            true => {
+                fake.sleep(Duration::from_secs(5));
+                assert_eq!((ended, printed_lines(&fake)), (Ok(Printed::Whole), 20));
+                assert_eq!(reports, WAITED);
+            }
+            false => assert_eq!(ended, Err("it is out of paper".to_owned())),
+        }
+    }
+}
+
+#[test]
+fn a_busy_wire_paces_the_printer_without_any_guess() {
+    // Twice as slow as the program thinks: without the wire it is overrun.
+    let fake = fake();
+    let (ended, reports) = printed(&fake, |press| {
+        press.pace = Pace::new(BAUD, Duration::ZERO);
+        press.busy = Some(Box::new(fake.clone()));
+    });
+    assert_eq!((ended, reports), (Ok(Printed::Whole), vec![]));
+    assert_eq!((fake.0.borrow().overruns, printed_lines(&fake)), (0, 20));
+    assert!(fake.0.borrow().most > INPUT_BUFFER / 2, "the buffer is used");
+    let unpaced = self::fake();
+    let (_, _) = printed(&unpaced, |press| press.pace = Pace::new(BAUD, Duration::ZERO));
+    assert!(unpaced.0.borrow().overruns > 0);
+}
+
+#[test]
+fn a_printer_that_stays_busy_waits_for_paper_and_goes_on_with_the_new_roll() {
+    for (back, whole) in [(150, true), (400, false)] {
+        let fake = fake();
+        fake.0.borrow_mut().without_paper = (Duration::from_secs(5), Duration::from_secs(back));
+        let (ended, reports) = printed(&fake, |press| {
+            press.pace = Pace::new(BAUD, Duration::ZERO);
+            press.busy = Some(Box::new(fake.clone()));
+        });
+        assert!(
+            reports[0].contains("put in a new roll") && reports[0].contains("waits: true"),
+            "{reports:?}"
+        );
+        match whole {
+            true => {
+                assert_eq!((ended, printed_lines(&fake)), (Ok(Printed::Whole), 20));
+                assert_eq!((fake.0.borrow().overruns, reports.len()), (0, 2));
+            }
+            false => assert!(ended.expect_err("lost").contains("check its BUSY wire")),
+        }
+    }
+}
+
+#[test]
+fn that_the_paper_is_near_its_end_is_told() {
+    let fake = fake();
+    fake.0.borrow_mut().replies = vec![(Duration::ZERO, 0x1E)];
+    let told = Rc::new(RefCell::new(None));
+    let (ended, _) = printed(&fake, |press| {
+        press.inquiry = Some(Inquiry::default());
+        press.listens = true;
+        told.replace(Some(press.status.clone()));
+    });
+    assert_eq!(ended, Ok(Printed::Whole));
+    assert!(told.take().expect("a status").is_near_its_end());
 }
 
 #[test]
@@ -276,7 +439,7 @@ fn a_printer_that_never_answers_is_asked_in_three_ways_and_then_no_more() {
 /// printed.
 fn broken_off(ahead: usize, rest: usize) -> (Duration, String) {
     let fake = fake();
-    let mut press = press(&fake, Duration::from_millis(LINE_MILLIS), false);
+    let mut press = press(&fake, SLOWEST, false);
     for chunk in lines(10) {
         press.put(&chunk).expect("it is there");
     }

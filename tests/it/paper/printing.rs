@@ -9,12 +9,15 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use torment_nexus::life::ending::Ending;
 use torment_nexus::life::generator::{Mind, live};
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::life::lifespan::Lifespan;
 use torment_nexus::life::listener::{Listeners, PrinterStatus};
+use torment_nexus::paper::format::Format;
 use torment_nexus::paper::printer::{Printer, Settings};
 use torment_nexus::paper::receipt::{Line, Summary};
+use torment_nexus::paper::template::Template;
 use torment_nexus::state::lives::{Lives, Record};
 use torment_nexus::text::stdout::Output;
 
@@ -44,7 +47,15 @@ const DEATH_ON_PAPER: [&str; 7] = [
 /// The settings of `FAST`, for tests without the program.
 fn fast(device: PathBuf) -> Settings {
     let line = Duration::from_millis(1);
-    Settings { device, baud: 4_000_000, columns: 32, line, heat: None, replies: false }
+    Settings {
+        device,
+        baud: 4_000_000,
+        format: Format::default(),
+        line,
+        replies: false,
+        busy: None,
+        paper_wait: Duration::ZERO,
+    }
 }
 
 /// A rule of 32 columns.
@@ -254,7 +265,6 @@ fn a_printer_out_of_paper_for_a_while_goes_on_where_it_was() {
     let out = Behaviour::OutOfPaper { from: 1000, questions: 3 };
     let (ended, received) = print_slowly(&nexus, out, &["--printer-rx", "-c", "500"]);
     assert_lived(&nexus, &ended, &["-c", "500"]);
-    assert_eq!(ended.stderr, DEATH);
     assert_eq!(words(&thought(&read(&received).lines())), words(&ended.stdout));
 }
 
@@ -262,9 +272,9 @@ fn a_printer_out_of_paper_for_a_while_goes_on_where_it_was() {
 fn a_printer_that_stays_out_of_paper_is_lost() {
     let nexus = Nexus::new();
     let out = Behaviour::OutOfPaper { from: 1000, questions: usize::MAX };
-    let (ended, received) = print_slowly(&nexus, out, &["--printer-rx"]);
+    let (ended, received) = print_slowly(&nexus, out, &["--printer-rx", "--paper-wait", "4"]);
     assert_lived(&nexus, &ended, &[]);
-    assert!(ended.stderr.starts_with("printer \"printer\" lost: it is out of paper"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("printer \"printer\" lost: it is out of paper"), "{}", ended.stderr);
     assert!(received.bytes().len() < LESS_THAN_A_LIFE, "it prints on where there is no paper");
 }
 
@@ -393,7 +403,7 @@ fn typographic_characters_and_accents_are_folded_and_commands_never_pass() {
     let settings = fast(link);
     let (_raise, interrupt) = Interrupt::new();
     let status = PrinterStatus::default();
-    let mut printer = Printer::begin(&settings, None, &status, &interrupt);
+    let mut printer = Printer::begin(&settings, &Template::default(), None, &status, &interrupt);
     let mut stdout = Vec::new();
     let mut listeners = Listeners::new(Output::new(&mut stdout), vec![&mut printer], true, &interrupt);
     let size = (tokens as u32 + 1) * 100 / 95 + 1;
@@ -428,8 +438,9 @@ fn that_the_printer_is_lost_can_be_seen() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (_raise, interrupt) = Interrupt::new();
     let status = PrinterStatus::default();
-    let printer = Printer::begin(&fast(folder.path().join("none")), None, &status, &interrupt);
-    printer.break_off("a test");
+    let printer =
+        Printer::begin(&fast(folder.path().join("none")), &Template::default(), None, &status, &interrupt);
+    printer.break_off(&Ending::Unheard);
     assert!(status.is_lost());
 }
 
@@ -537,4 +548,157 @@ fn the_receipt_can_be_looked_at() {
     let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(&path).expect("a file")));
     let info = decoder.read_info().expect("a PNG").info().size();
     assert!(info.0 == 512 && info.1 > 500, "{info:?}");
+}
+
+#[test]
+fn the_small_font_needs_little_more_than_half_of_the_paper() {
+    let nexus = Nexus::new();
+    let (ended, large) = print(&nexus, Behaviour::Silent, &[]);
+    assert_eq!(ended.died().stderr, DEATH);
+    let (ended, small) = print(&nexus, Behaviour::Silent, &["--printer-font", "small"]);
+    assert_eq!(ended.died().stderr, DEATH);
+    let (large, small) = (read(&large), read(&small));
+    assert!(small.is_small() && !large.is_small());
+    assert_eq!((large.columns(), small.columns()), (32, 42));
+    let words_of = |paper: &Paper| paper.lines().join("\n").split_whitespace().count();
+    assert!(words_of(&small) > 1000, "{}", words_of(&small));
+    println!("a life in the large font: {:.0} mm, in the small one: {:.0} mm", large.mm(), small.mm());
+    assert!((0.5..0.62).contains(&(small.mm() / large.mm())), "{} of {} mm", small.mm(), large.mm());
+}
+
+#[test]
+fn an_80_mm_printer_gets_48_columns_and_cuts_each_receipt_off() {
+    let nexus = Nexus::new();
+    let epson = ["--printer-kind", "epson", "-c", "400"];
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    for _ in 0..2 {
+        let ended =
+            nexus.ember(&[&["--printer", "printer", "--printer-baud", "4000000"], &epson[..]].concat());
+        assert_eq!(ended.died().stderr, DEATH);
+    }
+    let received = printer.stop();
+    assert!(received.bytes().ends_with(b"\x1dV\x42\0"), "the receipt is not cut off at its end");
+    assert!(!received.bytes().contains(&0xFF), "this kind does not sleep, and would print it");
+    let paper = read(&received);
+    assert_eq!((paper.columns(), paper.cut_lengths().len()), (48, 2));
+    let (_, received) = print(&nexus, Behaviour::Silent, &[&epson[..], &["--printer-cut=no"]].concat());
+    assert_eq!(read(&received).cut_lengths(), [] as [f64; 0], "a single option wins");
+    let options = ["-c", "400", "--printer-cut", "--printer-columns", "20"];
+    let (_, received) = print(&nexus, Behaviour::Silent, &options);
+    let paper = read(&received);
+    assert_eq!((paper.columns(), paper.cut_lengths().len()), (20, 1));
+}
+
+/// Reads all of a named pipe, beginning after `pause`.
+fn read_pipe(path: PathBuf, pause: Duration) -> std::thread::JoinHandle<Vec<u8>> {
+    // Opened at once, because the program's own attempt fails without a reader.
+    let pipe = fs::File::options().read(true).write(true).open(&path).expect("a pipe");
+    std::thread::spawn(move || {
+        std::thread::sleep(pause);
+        let mut pipe = pipe;
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 64];
+        // The end of a receipt on this kind of printer.
+        while !bytes.ends_with(b"\x1dV\x42\0") {
+            let length = std::io::Read::read(&mut pipe, &mut buffer).expect("bytes");
+            bytes.extend(&buffer[..length]);
+        }
+        bytes
+    })
+}
+
+#[test]
+fn a_printer_that_is_no_terminal_is_printed_on_and_waited_for() {
+    let nexus = Nexus::new();
+    let path = nexus.path("lp0");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a named pipe");
+    // It takes nothing for a while, then all of it: a pipe holds 64 KB, so the
+    // whole life is said before the first byte is read.
+    let reader = read_pipe(path, Duration::from_millis(300));
+    let ended = nexus.ember(&["--printer", "lp0", "--printer-kind", "epson"]);
+    assert_lived(&nexus, &ended, &[]);
+    let paper = Paper::read(&reader.join().expect("a receipt")).expect("the printer knows every byte");
+    assert_eq!(words(&thought_between(&paper.lines(), 48)), words(&ended.stdout));
+}
+
+/// The thought of a receipt of `columns` columns.
+fn thought_between(lines: &[String], columns: usize) -> String {
+    lines.split(|line| *line == "─".repeat(columns)).nth(1).expect("two rules").join("\n")
+}
+
+#[test]
+fn a_named_pipe_that_nobody_reads_is_an_absent_printer() {
+    let nexus = Nexus::new();
+    nix::unistd::mkfifo(&nexus.path("lp0"), nix::sys::stat::Mode::S_IRWXU).expect("a named pipe");
+    let ended = nexus.ember(&["--printer", "lp0", "-c", "400"]);
+    assert_lived(&nexus, &ended, &["-c", "400"]);
+    assert!(ended.stderr.contains("no printer \"lp0\" now"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_receipts_words_belong_to_the_artist_and_the_death_stays() {
+    let nexus = Nexus::new();
+    let (ended, received) = {
+        nexus.file("epitaph", "Es war einmal.\n\nOder nicht.\n");
+        nexus.file(
+            "receipt",
+            "= ~ {title} ~\n= Leben {life}\n---\n{thought}\n---\n{death}\n---\n{epitaph}\n\
+             Wörter | {tokens} von {context}\n{bar}\n",
+        );
+        print(
+            &nexus,
+            Behaviour::Silent,
+            &["-c", "400", "--title", "Die Qual", "--epitaph", "epitaph", "--receipt", "receipt"],
+        )
+    };
+    assert_eq!(ended.died().stderr, DEATH);
+    let paper = read(&received);
+    let lines = paper.lines();
+    assert_eq!(lines[..2], ["~ Die Qual ~", "Leben 1"]);
+    assert_eq!(words(&thought(&lines)), words(&ended.stdout));
+    let death = lines.iter().position(|line| *line == DEATH_ON_PAPER[0]).expect("the death stays");
+    let end = &lines[death + DEATH_ON_PAPER.len()..];
+    assert_eq!(end[..5], [rule(), "Es war einmal.".into(), String::new(), "Oder nicht.".into(), rule()]);
+    assert_eq!(end[5], format!("Wörter{:>26}", "380 von 400"));
+}
+
+#[test]
+fn words_that_cannot_be_printed_are_an_error_before_the_model_is_looked_for() {
+    let nexus = Nexus::new();
+    nexus.file("empty", " \n");
+    nexus.file("escape", "a\x1b@b");
+    nexus.file("template", "{thought}\n{nobody}\n");
+    for (option, value, part) in [
+        ("--epitaph", "empty", "is empty"),
+        ("--epitaph", "escape", "cannot print"),
+        ("--epitaph", "absent", "name another file with --epitaph"),
+        ("--receipt", "template", "line 2: {nobody} is no value"),
+        ("--receipt", "/dev/zero", "no regular file"),
+    ] {
+        let absent = ["--model", "absent.gguf", option, value];
+        nexus.run(absent).failed(1, &[part, value]);
+    }
+    for title in ["", &"x".repeat(65), "a\u{1b}b"] {
+        nexus.run(["--model", "absent.gguf", "--title", title]).failed(2, &["--title"]);
+    }
+}
+
+#[test]
+fn a_roll_that_is_changed_in_time_leaves_the_life_complete_on_paper() {
+    let nexus = Nexus::new();
+    let out = Behaviour::OutOfPaper { from: 1000, questions: 5 };
+    let (ended, received) = print_slowly(&nexus, out, &["--printer-rx", "-c", "500", "--paper-wait", "60"]);
+    assert_lived(&nexus, &ended, &["-c", "500"]);
+    let said: Vec<_> = ended.stderr.lines().collect();
+    assert!(said[0].contains("out of paper; put in a new roll: the life waits 60 s"), "{}", ended.stderr);
+    assert!(said[1].contains("there is paper again"), "{}", ended.stderr);
+    assert_eq!(words(&thought(&read(&received).lines())), words(&ended.stdout));
+}
+
+#[test]
+fn little_paper_is_written_on_the_foot_where_the_printer_says_so() {
+    let nexus = Nexus::new();
+    let (ended, received) = print(&nexus, Behaviour::NearEnd, &["--printer-rx", "-c", "500"]);
+    assert_eq!(ended.died().stderr, DEATH);
+    assert_eq!(read(&received).lines().last().map(String::as_str), Some("little paper is left"));
 }

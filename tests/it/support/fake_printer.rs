@@ -26,6 +26,8 @@ pub enum Behaviour {
     /// It answers; from `from` on it reports the end of the paper until it was
     /// asked `questions` times, then paper again.
     OutOfPaper { from: usize, questions: usize },
+    /// It answers every query: there is little paper.
+    NearEnd,
     /// It is unplugged.
     Unplugged { at: usize },
     /// It is switched on after so many bytes, which are lost.
@@ -38,11 +40,15 @@ pub enum Behaviour {
 
 const XOFF: u8 = 0x13;
 
+/// The time in which a dot row of blank paper is fed.
+const FED_ROW: Duration = Duration::from_micros(2100);
+
 /// The longest that a test waits for the printer.
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// Replies to `DLE EOT 4`.
 const PAPER: u8 = 0x12;
+const LITTLE_PAPER: u8 = 0x1E;
 const NO_PAPER: u8 = 0x72;
 
 /// A running simulated printer. Its device is a symbolic link, as /dev/serial0
@@ -142,6 +148,7 @@ fn run(
         let replies = |reply: u8| vec![reply; questions];
         let reply = match behaviour {
             Behaviour::Answers => replies(PAPER),
+            Behaviour::NearEnd => replies(LITTLE_PAPER),
             Behaviour::OutOfPaper { from, questions: enough } => {
                 let out = count >= from && asked < enough;
                 if out {
@@ -211,13 +218,13 @@ impl Received {
                     operands -= 1;
                     command.push(byte);
                     if let [0x1B, b'J', rows] = command[..] {
-                        paper = taken + line.mul_f64(f64::from(rows) * 2.1 / 728.4);
+                        paper = taken + FED_ROW * u32::from(rows);
                     }
                 } else if matches!(byte, 0x1B | 0x1C | 0x1D | 0x10) {
                     operands = if byte == 0x1C { 1 } else { 2 };
                     command = vec![byte];
                 } else if byte == b'\n' {
-                    paper = taken + if text { line } else { line.mul_f64(28.0 * 2.1 / 728.4) };
+                    paper = taken + if text { line } else { FED_ROW * 28 };
                     text = false;
                 } else {
                     text |= byte != b' ' && byte != 0xFF;

@@ -6,13 +6,20 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
 
-use spleen_font::{FONT_12X24, PSF2Font};
+use spleen_font::{FONT_8X16, FONT_12X24, PSF2Font};
 
-/// The width of what can be printed, and of the paper (58 mm), in dots.
-const PRINTABLE: usize = 384;
-const PAPER: usize = 464;
-const GLYPH: (usize, usize) = (12, 24);
+/// Dots on the paper at the left and the right of what can be printed.
+const MARGIN: usize = 40;
+/// Dots that can be printed, on 58 mm paper and on 80 mm paper.
+const NARROW: usize = 384;
+const WIDE: usize = 576;
+/// Dots of a character of font A and of font B.
+const LARGE: (usize, usize) = (12, 24);
+const SMALL: (usize, usize) = (9, 17);
 const DOTS_PER_MM: f64 = 8.0;
+
+/// Dot rows from the print head to the cutter.
+const FROM_HEAD_TO_CUTTER: usize = 120;
 
 /// CP437 from 0x80 on, as in Python's codec.
 const HIGH: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
@@ -24,6 +31,18 @@ struct Cell {
     bold: bool,
     /// Width and height, in characters.
     size: (usize, usize),
+    /// Width and height of a character of its font, in dots.
+    font: (usize, usize),
+}
+
+impl Cell {
+    fn width(&self) -> usize {
+        self.size.0 * self.font.0
+    }
+
+    fn height(&self) -> usize {
+        self.size.1 * self.font.1
+    }
 }
 
 /// A line on paper.
@@ -45,11 +64,20 @@ struct Mode {
     centred: bool,
     bold: bool,
     size: (usize, usize),
+    font: (usize, usize),
 }
 
 impl Default for Mode {
     fn default() -> Self {
-        Self { chinese: true, cp437: false, pitch: 30, centred: false, bold: false, size: (1, 1) }
+        Self {
+            chinese: true,
+            cp437: false,
+            pitch: 30,
+            centred: false,
+            bold: false,
+            size: (1, 1),
+            font: LARGE,
+        }
     }
 }
 
@@ -65,6 +93,10 @@ pub struct Paper {
     pub heat: Option<[u8; 3]>,
     /// The number of queries for paper.
     pub questions: usize,
+    /// Where the paper was cut, in dots.
+    cuts: Vec<usize>,
+    /// Whether the printer was told to show that it is busy.
+    pub shows_busy: bool,
 }
 
 impl Paper {
@@ -102,6 +134,15 @@ impl Paper {
                 self.questions += 1;
                 return Some(rest);
             }
+            (0x1D, [b'V', 66, rows, rest @ ..]) => {
+                self.y += FROM_HEAD_TO_CUTTER + usize::from(*rows);
+                self.cuts.push(self.y);
+                return Some(rest);
+            }
+            (0x1D, [b'a', 0x20, rest @ ..]) => {
+                self.shows_busy = true;
+                return Some(rest);
+            }
             (0x1D, [b'!', size, rest @ ..]) => {
                 self.mode.size = (usize::from(size >> 4) + 1, usize::from(size & 15) + 1);
                 return Some(rest);
@@ -112,6 +153,8 @@ impl Paper {
                     (b'3', n) => self.mode.pitch = (*n).into(),
                     (b'a', 0 | 1) => self.mode.centred = *n == 1,
                     (b'E', 0 | 1) => self.mode.bold = *n == 1,
+                    (b'M', 0) => self.mode.font = LARGE,
+                    (b'M', 1) => self.mode.font = SMALL,
                     (b'J', n) => {
                         if !self.cells.is_empty() {
                             self.line_feed();
@@ -137,12 +180,13 @@ impl Paper {
     }
 
     fn cell(&mut self, character: char) {
-        self.cells.push(Cell { character, bold: self.mode.bold, size: self.mode.size });
+        let Mode { bold, size, font, .. } = self.mode;
+        self.cells.push(Cell { character, bold, size, font });
     }
 
     fn line_feed(&mut self) {
         let cells = std::mem::take(&mut self.cells);
-        let height = cells.iter().map(|cell| cell.size.1 * GLYPH.1).max().unwrap_or(0);
+        let height = cells.iter().map(Cell::height).max().unwrap_or(0);
         self.printed.push(Printed { y: self.y, cells, centred: self.mode.centred });
         self.y += self.mode.pitch.max(height);
     }
@@ -163,6 +207,23 @@ impl Paper {
         self.printed.iter().map(width).max().unwrap_or(0)
     }
 
+    /// Lengths of paper between the cuts, in millimetres.
+    pub fn cut_lengths(&self) -> Vec<f64> {
+        let before = [0].into_iter().chain(self.cuts.iter().copied());
+        self.cuts.iter().zip(before).map(|(cut, before)| (cut - before) as f64 / DOTS_PER_MM).collect()
+    }
+
+    /// Whether all of the text is in the small font.
+    pub fn is_small(&self) -> bool {
+        self.printed.iter().flat_map(|line| &line.cells).all(|cell| cell.font == SMALL)
+    }
+
+    /// Dots of the widest line.
+    fn width(&self) -> usize {
+        let width = |line: &Printed| line.cells.iter().map(Cell::width).sum();
+        self.printed.iter().map(width).max().unwrap_or(0)
+    }
+
     /// The lines that are twice as wide and high.
     pub fn titles(&self) -> Vec<String> {
         let is_title = |line: &&Printed| line.cells.first().is_some_and(|cell| cell.size == (2, 2));
@@ -179,24 +240,28 @@ impl Paper {
         let at =
             self.printed.iter().position(|line| text(line).starts_with(words)).expect("the line is there");
         let above = self.printed[..at].iter().rfind(|line| !line.cells.is_empty());
-        let bottom = above.map_or(0, |line| line.y + GLYPH.1);
+        let bottom = above.map_or(0, |line| line.y + line.cells[0].height());
         (self.printed[at].y - bottom) as f64 / DOTS_PER_MM
     }
 
     /// Draws the paper, torn at both ends, with one pixel for each dot.
     pub fn write_png(&self, path: &Path) -> io::Result<()> {
         const EDGE: usize = 24;
-        let (width, height) = (PAPER + 2 * EDGE, self.y + 4 * EDGE);
+        let printable = if self.width() > NARROW { WIDE } else { NARROW };
+        let paper = printable + 2 * MARGIN;
+        let (width, height) = (paper + 2 * EDGE, self.y + 4 * EDGE);
         let mut picture = Picture::new(width, height);
-        picture.paper(EDGE, EDGE, PAPER, height - 2 * EDGE);
-        let mut font = PSF2Font::new(FONT_12X24).map_err(|_| io::Error::other("no font"))?;
+        picture.paper(EDGE, EDGE, paper, height - 2 * EDGE);
+        let font = |bytes| PSF2Font::new(bytes).map_err(|_| io::Error::other("no font"));
+        let (mut large, mut small) = (font(FONT_12X24)?, font(FONT_8X16)?);
         for line in &self.printed {
-            let columns: usize = line.cells.iter().map(|cell| cell.size.0).sum();
-            let indent = if line.centred { PRINTABLE.saturating_sub(columns * GLYPH.0) / 2 } else { 0 };
-            let mut x = EDGE + (PAPER - PRINTABLE) / 2 + indent;
+            let taken: usize = line.cells.iter().map(Cell::width).sum();
+            let indent = if line.centred { printable.saturating_sub(taken) / 2 } else { 0 };
+            let mut x = EDGE + MARGIN + indent;
             for cell in &line.cells {
-                picture.glyph(&mut font, cell, x, line.y + 2 * EDGE);
-                x += cell.size.0 * GLYPH.0;
+                let font = if cell.font == SMALL { &mut small } else { &mut large };
+                picture.glyph(font, cell, x, line.y + 2 * EDGE);
+                x += cell.width();
             }
         }
         picture.write(path)
@@ -205,13 +270,18 @@ impl Paper {
 
 /// The dots of a character that the font lacks: the two that the program uses
 /// for rules and bars, and a frame for any other.
-fn shape(character: char) -> Vec<(usize, usize)> {
+fn shape(character: char, (width, height): (usize, usize)) -> Vec<(usize, usize)> {
+    let (right, bottom) = (width - 2, height - 5);
     let is_on = |x: usize, y: usize| match character {
-        '─' => (11..13).contains(&y),
-        '■' => (1..11).contains(&x) && (7..17).contains(&y),
-        _ => (1..11).contains(&x) && (4..20).contains(&y) && (matches!(x, 1 | 10) || matches!(y, 4 | 19)),
+        '─' => (height / 2 - 1..height / 2 + 1).contains(&y),
+        '■' => (1..=right).contains(&x) && (height / 3 - 1..height * 2 / 3 + 1).contains(&y),
+        _ => {
+            (1..=right).contains(&x)
+                && (4..=bottom).contains(&y)
+                && (x == 1 || x == right || y == 4 || y == bottom)
+        }
     };
-    (0..GLYPH.1).flat_map(|y| (0..GLYPH.0).map(move |x| (x, y))).filter(|&(x, y)| is_on(x, y)).collect()
+    (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).filter(|&(x, y)| is_on(x, y)).collect()
 }
 
 /// Pixels, as indices of a palette.
@@ -260,7 +330,7 @@ impl Picture {
                     .enumerate()
                     .flat_map(|(y, row)| row.enumerate().filter(|(_, on)| *on).map(move |(x, _)| (x, y)))
                     .collect(),
-                None => shape(cell.character),
+                None => shape(cell.character, cell.font),
             };
         let (width, height) = cell.size;
         for (x, y) in dots {

@@ -1,0 +1,144 @@
+//! What the printer can do, and the size of its text: the kind of printer, the
+//! font and the columns.
+
+use std::str::FromStr;
+
+/// The kinds of printer that the program knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// A panel printer for 58 mm paper on a serial port: CSN-A2, QR204 and their
+    /// relatives. It has no cutter, and little memory for what it has not
+    /// printed yet.
+    #[default]
+    Mini,
+    /// A receipt printer for 80 mm paper that knows Epson's ESC/POS, mostly on
+    /// USB. It cuts the paper, and refuses bytes that it has no room for.
+    Epson,
+}
+
+impl Kind {
+    /// Dots across the paper that can be printed: 48 mm and 72 mm at 203 dpi.
+    fn dots(self) -> usize {
+        match self {
+            Self::Mini => 384,
+            Self::Epson => 576,
+        }
+    }
+
+    /// Characters in a line: 32 and 42 on 58 mm paper, 48 and 64 on 80 mm.
+    #[must_use]
+    pub(crate) fn columns(self, font: Font) -> usize {
+        self.dots() / font.dots()
+    }
+}
+
+/// The size of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Font {
+    /// Font A: characters of 12 x 24 dots, 3 mm high.
+    #[default]
+    Large,
+    /// Font B: characters of 9 x 17 dots, 2.1 mm high. Not every clone has it.
+    Small,
+}
+
+impl Font {
+    /// Dot rows of a character.
+    #[must_use]
+    pub(crate) fn rows(self) -> u32 {
+        match self {
+            Self::Large => 24,
+            Self::Small => 17,
+        }
+    }
+
+    /// Blank dot rows below a line. With 28 rows (3.5 mm) for a line of the
+    /// large font the text is still easy to read, and 8 KB of English fit on
+    /// 1.2 m of paper.
+    #[must_use]
+    pub(crate) fn spacing_rows(self) -> u32 {
+        match self {
+            Self::Large => 4,
+            Self::Small => 3,
+        }
+    }
+
+    /// Dot rows from one line to the next.
+    #[must_use]
+    pub(crate) fn line_rows(self) -> u32 {
+        self.rows() + self.spacing_rows()
+    }
+
+    fn dots(self) -> usize {
+        match self {
+            Self::Large => 12,
+            Self::Small => 9,
+        }
+    }
+}
+
+/// The operands of `ESC 7`. Some firmware (2.16) prints them as text instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heat {
+    /// Dots heated at once, in units of 8, minus 1.
+    pub(super) dots: u8,
+    /// Heating time, in 10 µs.
+    pub(super) time: u8,
+    /// Pause between heatings, in 10 µs.
+    pub(super) interval: u8,
+}
+
+impl FromStr for Heat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Result<Vec<u8>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+        match numbers.as_deref() {
+            Ok(&[dots, time, interval]) => Ok(Self { dots, time, interval }),
+            _ => Err("not three numbers from 0 to 255, as in 11,120,40".to_owned()),
+        }
+    }
+}
+
+/// How text is set for one printer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Format {
+    /// Which commands the printer knows.
+    pub kind: Kind,
+    /// The size of the text.
+    pub font: Font,
+    /// Characters in a line.
+    pub columns: usize,
+    /// Whether the paper is cut at the end of a receipt.
+    pub cut: bool,
+    /// Sent only if given.
+    pub heat: Option<Heat>,
+    /// Whether the printer's BUSY wire is read.
+    pub busy_wire: bool,
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Self::of(Kind::Mini, Font::Large)
+    }
+}
+
+impl Format {
+    /// The defaults of a kind of printer with a font.
+    #[must_use]
+    pub fn of(kind: Kind, font: Font) -> Self {
+        let columns = kind.columns(font);
+        Self { kind, font, columns, cut: kind == Kind::Epson, heat: None, busy_wire: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_are_those_of_the_manuals() {
+        let columns = |kind| [Font::Large, Font::Small].map(|font| Format::of(kind, font).columns);
+        assert_eq!([columns(Kind::Mini), columns(Kind::Epson)], [[32, 42], [48, 64]]);
+    }
+}
