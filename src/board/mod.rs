@@ -1,4 +1,5 @@
-//! The state of the machine: temperature, supply voltage, memory, threads, clock.
+//! The state of the machine: temperature, supply voltage, memory, threads, clock,
+//! inputs.
 //!
 //! | file | what it knows |
 //! |---|---|
@@ -6,8 +7,10 @@
 //! | [`memory`] | `MemAvailable` |
 //! | [`threads`] | starts threads; whether more can run |
 //! | [`clock`] | the local date, if the clock is synchronised |
+//! | [`gpio`] | a line of the 40-pin header as an input; the only user of gpiocdev |
 
 pub(crate) mod clock;
+pub(crate) mod gpio;
 pub(crate) mod health;
 pub(crate) mod memory;
 pub(crate) mod threads;

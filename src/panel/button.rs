@@ -76,6 +76,13 @@ impl Button {
         self.role != Role::Idle
     }
 
+    /// Whether the last sample is the level that counts: if not, the level may
+    /// have changed, and more samples tell.
+    #[must_use]
+    pub(super) fn is_settled(&self) -> bool {
+        self.level.stable.is_some() && self.level.seen.map(|(down, ..)| down) == self.level.stable
+    }
+
     /// Takes the level sampled at the time `now`, which never runs backwards.
     pub(super) fn poll(&mut self, now: Duration, down: bool) -> Option<Event> {
         let changed = self.level.sample(now, down);

@@ -1,5 +1,6 @@
-//! Claims a pin, so that no second program like this one drives it: the kernel
-//! lets any number of programs map the pins' registers.
+//! Claims a pin that rppal drives, so that no second program like this one does:
+//! the kernel lets any number of programs map the pins' registers. (A line of its
+//! character device it gives to one program only.)
 
 use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;

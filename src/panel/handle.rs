@@ -14,6 +14,7 @@ use super::pins;
 use super::pulse::{DYING_TIME, FAULT_TIME};
 use super::settings::Settings;
 use super::thread::{Asked, Attendant, Gauge, Phase, Pins, attend};
+use super::wake::Bell;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
@@ -39,6 +40,8 @@ pub(crate) struct Panel {
 struct Thread {
     /// Dropped to end the thread.
     phases: Option<Sender<Phase>>,
+    /// Rung after each change of `phases`.
+    bell: Arc<Bell>,
     asked: Receiver<Asked>,
     handle: Option<JoinHandle<()>>,
     has_button: bool,
@@ -75,6 +78,8 @@ impl Panel {
         let (ready, opened) = bounded(1);
         let gauge = Arc::new(Gauge::default());
         let shared = Arc::clone(&gauge);
+        let bell = Arc::new(Bell::new().context("cannot start the GPIO thread; end other programs")?);
+        let heard = Arc::clone(&bell);
         let handle = thread::Builder::new()
             .name("gpio".to_owned())
             .spawn(move || {
@@ -84,14 +89,14 @@ impl Panel {
                 };
                 let found = (pins.button.is_some(), pins.light.is_some(), pins.note.clone());
                 if ready.send(Ok(found)).is_ok() {
-                    attend(Attendant::new(pins, shared, answer), &entered);
+                    attend(Attendant::new(pins, shared, answer), &entered, &heard);
                 }
             })
             .context("cannot start the GPIO thread; free some memory, or leave --button and --led out")?;
         let (has_button, has_light, note) =
             opened.recv().map_err(|_| anyhow!("the GPIO thread ended before it began; report this"))??;
         let thread =
-            Thread { phases: Some(phases), asked, handle: Some(handle), has_button, has_light, note };
+            Thread { phases: Some(phases), bell, asked, handle: Some(handle), has_button, has_light, note };
         let panel = Self::with(Some(thread), gauge, interrupt);
         panel.enter(Phase::Loading);
         Ok(panel)
@@ -194,10 +199,10 @@ impl Panel {
     }
 
     fn enter(&self, phase: Phase) {
-        if let Some(Thread { phases: Some(phases), handle: Some(handle), .. }) = &self.thread {
+        if let Some(Thread { phases: Some(phases), bell, .. }) = &self.thread {
             // If the thread has ended, it has reported why.
             let _ = phases.send(phase);
-            handle.thread().unpark();
+            bell.ring();
         }
     }
 }
@@ -216,8 +221,8 @@ impl Drop for Panel {
         }
         let Some(thread) = &mut self.thread else { return };
         thread.phases = None;
+        thread.bell.ring();
         if let Some(handle) = thread.handle.take() {
-            handle.thread().unpark();
             // The thread ends after its current step. If it panicked, the panic
             // hook has reported that.
             let _ = handle.join();

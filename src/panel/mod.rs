@@ -4,12 +4,13 @@
 //! |---|---|
 //! | [`settings`] | which pins may be used |
 //! | [`handle`] | the panel as the rest of the program sees it; the light as a listener |
-//! | [`thread`] | the thread that polls the button and sets the light |
+//! | [`thread`] | the thread that reads the button and sets the light |
+//! | [`wake`] | what wakes that thread |
 //! | [`button`] | debounces the button's level into presses; pure |
 //! | [`pulse`] | what the light shows over time; pure |
 //! | [`flash_limit`] | no more than three flashes in a second; pure |
-//! | [`pins`] | a Raspberry Pi's pins; the only user of rppal's GPIO |
-//! | [`claim`] | keeps a second program from using the same pin |
+//! | [`pins`] | takes the pins, by the kernel's GPIO device or by rppal; the only user of rppal's GPIO |
+//! | [`claim`] | keeps a second program from using a pin that rppal drives |
 //! | [`pwm`] | dims the light with a hardware PWM channel, through sysfs |
 //!
 //! The thread receives phases (loading, armed, alive, dying, fault) and sends
@@ -24,6 +25,7 @@ mod pulse;
 mod pwm;
 mod settings;
 mod thread;
+mod wake;
 
 #[cfg(test)]
 mod tests;

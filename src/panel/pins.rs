@@ -1,6 +1,15 @@
 //! The pins of a Raspberry Pi: the only user of rppal's GPIO.
+//!
+//! | what | by | why |
+//! |---|---|---|
+//! | the button | the kernel's character device ([`Input`]) | the kernel keeps other programs from it and reports its edges; it needs no /dev/gpiomem |
+//! | the button, if that cannot be opened | rppal | it reads the pin's register: old kernels, and containers with /dev/gpiomem only |
+//! | the light's function | rppal | only the register tells whether the overlay has switched the pin to PWM |
+//! | the light without PWM | rppal | an output whose change is one write to a register, and which gets its former function back at the end |
+//! | the light with PWM | sysfs ([`pwm`]) | see there |
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::thread;
 
@@ -12,6 +21,24 @@ use super::pulse::Means;
 use super::pwm::{self, Pwm};
 use super::settings::{Pin, Settings};
 use super::thread::{Contact, Lamp, Pins};
+use crate::board::gpio::{Bias, Input, Refusal};
+
+impl Contact for Input {
+    fn is_down(&mut self) -> bool {
+        // A level that cannot be read counts as up: it must begin no life.
+        !self.is_high().unwrap_or(true)
+    }
+
+    fn edges(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
+    fn forget_edges(&mut self) {
+        // If it fails, edges wake the thread for nothing, no more often than
+        // polls would.
+        let _ = self.drain();
+    }
+}
 
 impl Contact for InputPin {
     fn is_down(&mut self) -> bool {
@@ -58,17 +85,22 @@ impl Drop for Switch {
 pub(super) fn take(settings: Settings) -> Result<Pins> {
     let Settings { button, light } = settings;
     let options = options(settings);
-    let gpio = rp::Gpio::new().map_err(|error| refused(&error, &options))?;
-    let take = |pin: Pin| gpio.get(pin.number()).map_err(|error| refused(&error, &options));
     let mut pins = Pins::default();
-    for pin in [button, light].into_iter().flatten() {
-        pins.claims.push(Claim::of(pin)?);
-    }
+    let mut mapped = None;
     if let Some(button) = button {
-        pins.button = Some(Box::new(take(button)?.into_input_pullup()));
+        pins.button = Some(match Input::open(button.number(), Bias::PullUp) {
+            Ok(input) => Box::new(input),
+            Err(in_use @ Refusal::InUse { .. }) => return Err(in_use.into()),
+            Err(Refusal::Unavailable(_)) => {
+                let pin = map(button, &mut mapped, &options)?;
+                pins.claims.push(Claim::of(button)?);
+                Box::new(pin.into_input_pullup())
+            }
+        });
     }
     if let Some(light) = light {
-        let pin = take(light)?;
+        let pin = map(light, &mut mapped, &options)?;
+        pins.claims.push(Claim::of(light)?);
         // Of the pins of a channel, hardware PWM reaches only the one that the
         // overlay has switched to it, which may be another pin than this.
         let switched = matches!((light.number(), pin.mode()), (12 | 13, Mode::Alt0) | (18 | 19, Mode::Alt5));
@@ -89,6 +121,16 @@ pub(super) fn take(settings: Settings) -> Result<Pins> {
         }
     }
     Ok(pins)
+}
+
+/// A pin by way of its registers, which `mapped` holds from the first call on.
+fn map(pin: Pin, mapped: &mut Option<rp::Gpio>, options: &str) -> Result<rp::Pin> {
+    let refused = |error| refused(&error, options);
+    let gpio = match mapped {
+        Some(gpio) => gpio,
+        none => none.insert(rp::Gpio::new().map_err(refused)?),
+    };
+    gpio.get(pin.number()).map_err(refused)
 }
 
 /// The options that name pins, as the user gave them.

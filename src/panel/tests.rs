@@ -2,6 +2,7 @@
 //! its handle.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use nix::sys::eventfd::EventFd;
 use nix::time::{ClockId, clock_gettime};
 use rppal::gpio as rp;
 
@@ -55,6 +57,29 @@ impl Contact for FakeContact {
     }
 }
 
+/// A contact whose descriptor is readable after each change, if it is made with
+/// one.
+struct Edgy {
+    board: Board,
+    edges: Arc<EventFd>,
+}
+
+impl Contact for Edgy {
+    fn is_down(&mut self) -> bool {
+        self.board.down.load(Ordering::SeqCst)
+    }
+
+    fn edges(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.edges.as_fd())
+    }
+
+    fn forget_edges(&mut self) {
+        // It is read only if it is known to have been written: it would block.
+        self.edges.write(1).expect("an edge");
+        self.edges.read().expect("an edge");
+    }
+}
+
 struct FakeLamp(Board, Means);
 
 impl Lamp for FakeLamp {
@@ -84,6 +109,12 @@ impl Board {
         }
     }
 
+    /// Pins whose button has a descriptor for edges.
+    fn edgy(&self) -> Pins {
+        let edges = Arc::new(EventFd::new().expect("a descriptor"));
+        Pins { button: Some(Box::new(Edgy { board: self.clone(), edges })), ..self.pins() }
+    }
+
     fn panel(&self, interrupt: &Interrupt) -> Panel {
         let board = self.clone();
         Panel::start(move || Ok(board.pins()), interrupt).expect("fakes")
@@ -111,6 +142,8 @@ struct Simulated {
     attendant: Attendant,
     asked: Receiver<Asked>,
     now: Duration,
+    /// When it wakes next.
+    due: Duration,
     wakes: u32,
 }
 
@@ -118,7 +151,7 @@ impl Simulated {
     fn with(pins: Pins) -> Self {
         let (answer, asked) = unbounded();
         let attendant = Attendant::new(pins, Arc::default(), answer);
-        Self { attendant, asked, now: Duration::ZERO, wakes: 0 }
+        Self { attendant, asked, now: Duration::ZERO, due: Duration::ZERO, wakes: 0 }
     }
 
     /// Lets `time` pass and wakes as often as the thread would; `sleep` is
@@ -126,13 +159,18 @@ impl Simulated {
     fn pass(&mut self, time: Duration, sleep: impl Fn()) -> &mut Self {
         let end = self.now + time;
         while self.now < end {
-            self.wakes += 1;
-            let wait = self.attendant.tick(self.now).unwrap_or(Duration::MAX);
-            assert!(wait > Duration::ZERO, "it would spin");
-            self.now = end.min(self.now.saturating_add(wait));
+            self.wake();
+            self.now = end.min(self.due);
             sleep();
         }
         self
+    }
+
+    fn wake(&mut self) {
+        self.wakes += 1;
+        let wait = self.attendant.tick(self.now).unwrap_or(Duration::MAX);
+        assert!(wait > Duration::ZERO, "it would spin");
+        self.due = self.now.saturating_add(wait);
     }
 
     fn pass_ms(&mut self, milliseconds: u64) -> &mut Self {
@@ -156,6 +194,55 @@ fn a_press_while_armed_asks_for_a_life_and_is_noticed_within_50_ms() {
     board.down.store(true, Ordering::SeqCst);
     simulated.pass_ms(50);
     assert_eq!(simulated.asked.try_recv(), Ok(Asked::Life));
+}
+
+#[test]
+fn a_press_whose_edge_wakes_the_thread_is_noticed_within_50_ms() {
+    let board = Board::default();
+    for moment in 0..80 {
+        let mut simulated = Simulated::with(board.edgy());
+        simulated.enter(Phase::Armed, 0.0).pass_ms(995 + moment);
+        assert!(simulated.attendant.edges().is_some(), "it waits for the edge");
+        board.down.store(true, Ordering::SeqCst);
+        simulated.attendant.edge();
+        simulated.pass_ms(50);
+        assert_eq!(simulated.asked.try_recv(), Ok(Asked::Life), "at {moment}");
+        board.down.store(false, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_press_of_100_ms_is_noticed_where_edges_never_come() {
+    let board = Board::default();
+    for moment in 0..80 {
+        let mut simulated = Simulated::with(board.edgy());
+        simulated.enter(Phase::Armed, 0.0).pass_ms(995 + moment);
+        board.down.store(true, Ordering::SeqCst);
+        simulated.pass_ms(100);
+        board.down.store(false, Ordering::SeqCst);
+        simulated.pass_ms(200);
+        assert_eq!(simulated.asked.try_recv(), Ok(Asked::Life), "at {moment}");
+    }
+}
+
+#[test]
+fn a_line_full_of_noise_wakes_the_thread_no_more_often_than_polls_would() {
+    let board = Board::default();
+    let mut simulated = Simulated::with(Pins { light: None, ..board.edgy() });
+    simulated.enter(Phase::Armed, 0.0);
+    for millisecond in 0..10_000 {
+        board.down.store(millisecond % 3 == 0, Ordering::SeqCst);
+        let wait = simulated.attendant.edges().is_some();
+        if wait {
+            simulated.attendant.edge();
+        }
+        if wait || simulated.due <= simulated.now {
+            simulated.wake();
+        }
+        simulated.now += Duration::from_millis(1);
+    }
+    assert!(simulated.asked.is_empty());
+    assert!(simulated.wakes <= 10 * 205, "{}", simulated.wakes);
 }
 
 #[test]
@@ -231,6 +318,16 @@ fn the_thread_wakes_only_for_the_button_and_for_a_light_that_moves() {
     assert_eq!(wakes(Phase::Loading, 0.0), 0);
     assert_eq!(wakes(Phase::Dying, 0.95), 0);
     assert!(wakes(Phase::Fault, 0.0) <= 3);
+    let edgy = |phase: Phase, fill: f32| {
+        let mut simulated = Simulated::with(Board::default().edgy());
+        simulated.enter(phase, fill).pass_ms(60_000);
+        simulated.wakes / 60
+    };
+    // 25 polls each second, due at the same time as the frames of the breath.
+    assert!(edgy(Phase::Armed, 0.0) <= 26, "{}", edgy(Phase::Armed, 0.0));
+    // Frames of the beat every 20 ms, and 25 polls each second between beats.
+    assert!(edgy(ALIVE, 0.05) <= 32, "{}", edgy(ALIVE, 0.05));
+    assert!(edgy(ALIVE, 0.95) <= 50, "{}", edgy(ALIVE, 0.95));
     // 100 polls and 25 frames of the breath each second.
     assert!(wakes(Phase::Armed, 0.0) <= 126, "{}", wakes(Phase::Armed, 0.0));
     // 50 polls each second; most frames are due at the same time as a poll.
@@ -365,6 +462,39 @@ fn a_press_on_the_real_thread_begins_a_life() {
     let late = || Ok(Pins { button: Some(Box::new(Late(0))), ..Pins::default() });
     let panel = Panel::start(late, &interrupt).expect("fakes");
     assert_eq!(panel.wait_for_press().expect("a press"), Asked::Life);
+}
+
+#[test]
+fn an_edge_on_the_real_thread_begins_a_life() {
+    /// Down from its first edge on.
+    struct Wired(Board, Arc<EventFd>);
+    impl Contact for Wired {
+        fn is_down(&mut self) -> bool {
+            self.0.down.load(Ordering::SeqCst)
+        }
+        fn edges(&self) -> Option<BorrowedFd<'_>> {
+            self.0.told.send(0.0).expect("a test");
+            Some(self.1.as_fd())
+        }
+        fn forget_edges(&mut self) {
+            let _ = self.1.write(1).and_then(|_| self.1.read());
+        }
+    }
+    let (_raise, interrupt) = Interrupt::new();
+    let board = Board::default();
+    let edges = Arc::new(EventFd::new().expect("a descriptor"));
+    let (wired, edge) = (Wired(board.clone(), Arc::clone(&edges)), edges);
+    let pins = move || Ok(Pins { button: Some(Box::new(wired)), ..Pins::default() });
+    let panel = Panel::start(pins, &interrupt).expect("fakes");
+    let visitor = thread::spawn(move || {
+        // It has polled often enough to know that the button is up.
+        board.shown.iter().take(60).for_each(drop);
+        board.down.store(true, Ordering::SeqCst);
+        edge.write(1).expect("an edge");
+        board
+    });
+    assert_eq!(panel.wait_for_press().expect("a press"), Asked::Life);
+    drop(visitor.join());
 }
 
 #[test]

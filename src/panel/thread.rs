@@ -1,16 +1,22 @@
-//! The panel's thread: it polls the button and sets the light.
+//! The panel's thread: it reads the button and sets the light.
 //!
 //! One thread owns the pins and resets them when it ends, however the life
-//! ended. It sleeps until the light has to change or the button has to be
-//! polled: every 10 ms while armed, every 20 ms during a life, and not at all
-//! otherwise. It never busy-waits, because four threads compute at the same
-//! time. If the process is killed (a second signal, SIGKILL, a power cut) the
-//! pins stay as they were, and the next start takes them over.
+//! ended. It sleeps until a phase comes, the light has to change, or the button
+//! may have changed. It never busy-waits, because four threads compute at the
+//! same time. If the process is killed (a second signal, SIGKILL, a power cut)
+//! the pins stay as they were, and the next start takes them over.
+//!
+//! The button is read through the kernel's character device if that can be
+//! opened: an edge wakes the thread, which then polls the level every 10 ms
+//! until it is stable. A poll every 40 ms besides finds the press whose edge is
+//! lost, and every press on the emulated board, which has no edges. Without the
+//! character device rppal reads the pin's register: then there are no edges, and
+//! the thread polls every 10 ms while armed and every 20 ms during a life.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -18,16 +24,23 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use super::button::{Button, Event, Role};
 use super::claim::Claim;
 use super::pulse::{Life, Means, Pattern, Pulse, luminance};
+use super::wake::Bell;
 use crate::life::listener::PrinterStatus;
 use crate::text::stderr::warn;
 
-/// Interval between two polls of the button while armed: four samples within
-/// the time that a level must be stable.
+/// Interval between two polls of the button while armed, or while its level is
+/// not stable: four samples within the time that a level must be stable.
 const POLL: Duration = Duration::from_millis(10);
 
 /// The same during a life, where a press is only acknowledged: the interval of
 /// the light's frames, so that the thread wakes once for both.
 const POLL_ALIVE: Duration = Duration::from_millis(20);
+
+/// The same while the level is stable and its edges wake the thread: the
+/// interval of the light's frames while it breathes, so that the thread wakes
+/// once for both. With the 30 ms that a level must be stable, a press of 80 ms
+/// is noticed even if its edges are lost.
+const POLL_CALM: Duration = Duration::from_millis(40);
 
 /// Work that is due within this time is done now, so that the thread wakes once
 /// and not twice.
@@ -37,6 +50,16 @@ const SLACK: Duration = Duration::from_millis(5);
 pub(super) trait Contact {
     /// Whether the button is down.
     fn is_down(&mut self) -> bool;
+
+    /// A descriptor that is readable once the level has changed; `None` if only
+    /// polls tell.
+    fn edges(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Forgets the changes until now, so that the descriptor is no longer
+    /// readable.
+    fn forget_edges(&mut self) {}
 }
 
 /// A light, however it is driven.
@@ -107,8 +130,9 @@ impl Gauge {
 }
 
 /// The loop of the thread: enters each phase that arrives, does what is due,
-/// and sleeps in between. Returns once the sender of the phases is dropped.
-pub(super) fn attend(mut attendant: Attendant, phases: &Receiver<Phase>) {
+/// and sleeps in between. Returns once the sender of the phases is dropped and
+/// the bell was rung.
+pub(super) fn attend(mut attendant: Attendant, phases: &Receiver<Phase>, bell: &Bell) {
     let start = Instant::now();
     loop {
         loop {
@@ -118,12 +142,9 @@ pub(super) fn attend(mut attendant: Attendant, phases: &Receiver<Phase>) {
                 Err(TryRecvError::Disconnected) => return,
             }
         }
-        // `unpark` before `park` makes it return at once, so no phase is
-        // missed. A blocking receive on the channel would busy-wait for a
-        // moment first.
-        match attendant.tick(start.elapsed()) {
-            Some(wait) => thread::park_timeout(wait),
-            None => thread::park(),
+        let wait = attendant.tick(start.elapsed());
+        if bell.wait(attendant.edges(), wait) {
+            attendant.edge();
         }
     }
 }
@@ -140,6 +161,10 @@ pub(super) struct Attendant {
     stepped: Duration,
     step_due: Option<Duration>,
     poll_due: Duration,
+    /// Whether an edge came since the last poll.
+    edge: bool,
+    /// Whether the button's level is stable and an edge will tell its change.
+    is_calm: bool,
     shown: f64,
 }
 
@@ -156,6 +181,8 @@ impl Attendant {
             stepped: Duration::ZERO,
             step_due: Some(Duration::ZERO),
             poll_due: Duration::ZERO,
+            edge: false,
+            is_calm: false,
             shown: 0.0,
         }
     }
@@ -178,9 +205,28 @@ impl Attendant {
         [poll, step].into_iter().flatten().min().map(|due| due.saturating_sub(now))
     }
 
+    /// The descriptor that is worth waiting for. There is none while the next
+    /// poll is near anyway: a contact that bounces all the time, or a cable that
+    /// picks up noise, wakes the thread no more often than polls would.
+    pub(super) fn edges(&self) -> Option<BorrowedFd<'_>> {
+        let contact = self.pins.button.as_ref().filter(|_| self.button.is_awake() && self.is_calm)?;
+        contact.edges()
+    }
+
+    /// The button's level has changed: polls it now.
+    pub(super) fn edge(&mut self) {
+        self.poll_due = Duration::ZERO;
+        self.edge = true;
+    }
+
     fn attend_button(&mut self, now: Duration) -> Option<Duration> {
         let contact = self.pins.button.as_mut().filter(|_| self.button.is_awake())?;
-        if now + SLACK >= self.poll_due {
+        // A poll that can wait is done when the light wakes the thread anyway.
+        let is_due = |due: Duration| now + SLACK >= due;
+        if is_due(self.poll_due) || self.is_calm && self.step_due.is_some_and(is_due) {
+            // The level is read after the edges are forgotten, so that an edge
+            // in between is not lost.
+            contact.forget_edges();
             match self.button.poll(now, contact.is_down()) {
                 Some(Event::Begin) => drop(self.asked.send(Asked::Life)),
                 Some(Event::Slip) => drop(self.asked.send(Asked::Slip)),
@@ -190,7 +236,14 @@ impl Attendant {
                 }
                 None => {}
             }
-            self.poll_due = now + if self.phase == Phase::Armed { POLL } else { POLL_ALIVE };
+            let (has_edges, edge) = (contact.edges().is_some(), std::mem::take(&mut self.edge));
+            self.is_calm = has_edges && !edge && self.button.is_settled();
+            self.poll_due = now
+                + match self.phase {
+                    _ if self.is_calm => POLL_CALM,
+                    Phase::Alive { .. } if !has_edges => POLL_ALIVE,
+                    _ => POLL,
+                };
         }
         Some(self.poll_due)
     }

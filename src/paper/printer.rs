@@ -20,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
 use super::device;
@@ -32,6 +32,7 @@ use super::port::{Busy, SystemClock};
 use super::press::{BreakOff, Message, Press, Printed, STALL_PAUSE};
 use super::receipt::{self, Line, Summary, Thought};
 use super::template::Template;
+use crate::board::gpio::{Bias, Input, Refusal};
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
@@ -81,8 +82,13 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// As [`device::check`].
+    /// As [`device::check`], and when the BUSY wire cannot be read.
     pub(crate) fn check(&self) -> Result<()> {
+        if let Some(number) = self.busy {
+            busy_wire(number).with_context(|| {
+                format!("cannot read --printer-busy {number}; leave it out to print at the pace of --printer-line-ms")
+            })?;
+        }
         if !device::check(&self.device)? {
             warn(format_args!("there is no printer {:?} now; each life looks for it anew", self.device));
         }
@@ -306,6 +312,19 @@ impl Listener for Printer {
     }
 }
 
+/// The wire is pulled to ground: one that is not connected says that the printer
+/// is ready.
+fn busy_wire(number: u8) -> Result<Input, Refusal> {
+    Input::open(number, Bias::PullDown)
+}
+
+impl Busy for Input {
+    fn is_busy(&mut self) -> bool {
+        // A wire that can no longer be read holds nothing up.
+        self.is_high().unwrap_or(false)
+    }
+}
+
 /// What the printer thread works with.
 struct Job {
     life: Arc<OnceLock<u64>>,
@@ -359,7 +378,8 @@ impl Job {
 
     /// The printer's BUSY wire, if there is one.
     fn busy(&self) -> Result<Option<Box<dyn Busy>>, String> {
-        Ok(None)
+        let open = |number| busy_wire(number).map(|wire| Box::new(wire) as Box<dyn Busy>);
+        self.settings.busy.map(open).transpose().map_err(|error| error.to_string())
     }
 
     /// The bytes before the text. Counts the life in the record of lives, and
