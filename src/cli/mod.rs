@@ -5,6 +5,7 @@
 //! | [`options`] | all options, and how they are parsed |
 //! | [`hardware`] | the options of the button and the light |
 //! | [`printer`] | the options of the printer |
+//! | [`show`] | the options of a show: rest, lives a day, opening hours |
 //! | [`sampling`] | the options by which the next token is chosen |
 //! | [`environment`] | the same options as `TORMENT_…` variables |
 
@@ -13,5 +14,6 @@ mod hardware;
 mod options;
 mod printer;
 mod sampling;
+mod show;
 
 pub use options::{Cli, DEFAULT_MODEL};

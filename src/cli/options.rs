@@ -8,14 +8,16 @@ use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser};
 
-use super::environment::with_variables;
+use super::environment::{naming_its_variable, unknown_variables, with_variables};
 use super::hardware::HardwareArgs;
 use super::printer::PrinterArgs;
 use super::sampling::SamplingArgs;
+use super::show::ShowArgs;
 use crate::mind::computing::MAX_LOOKAHEAD;
 use crate::mind::sampler::Sampling;
 use crate::model_file::name::ModelName;
 use crate::text::shell;
+use crate::text::stderr::warn;
 
 /// The default model: 105 MB, 135 M parameters, chosen to fit 512 MB and four
 /// Cortex-A53 cores with room for its context.
@@ -106,6 +108,10 @@ pub struct Cli {
     #[command(flatten, next_help_heading = "Printer")]
     pub printer: PrinterArgs,
 
+    /// When a press begins a life.
+    #[command(flatten, next_help_heading = "Show")]
+    pub show: ShowArgs,
+
     /// Directory of what outlives a life: its number, what the model made of
     /// the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or
     /// ~/.local/state/torment-nexus]
@@ -122,7 +128,13 @@ impl Cli {
     /// usage and with 0 after `--help` and `--version`.
     #[must_use]
     pub fn from_command_line() -> Self {
-        let matches = command().get_matches();
+        let args: Vec<String> =
+            std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let matches = command()
+            .try_get_matches()
+            .unwrap_or_else(|error| naming_its_variable(error, &command(), &args).exit());
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        unknown_variables(&command(), names).iter().for_each(warn);
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         if let Err(conflict) = cli.hardware.settings() {
             command().error(ErrorKind::ArgumentConflict, conflict).exit();

@@ -9,6 +9,7 @@
 //! | [`generator`] | the loop: the next token, its text to the listener, until the limit |
 //! | [`listener`] | the listeners that each token is told to: stdout, light and paper |
 //! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP, to be polled or waited for |
+//! | [`schedule`] | when a press begins a life: rest, lives a day, opening hours; pure |
 //! | [`ending`] | every way to end, with its text and its exit code |
 //!
 //! [`generator::live`] asks a [`generator::Mind`] for tokens and gives each one,
@@ -20,3 +21,4 @@ pub mod interrupt;
 pub mod lifespan;
 pub mod listener;
 pub(crate) mod prompt;
+pub mod schedule;

@@ -166,3 +166,27 @@ fn a_sampling_number_out_of_bounds() {
         Nexus::new().ember(&[option, value]).failed(2, &[option, value]);
     }
 }
+
+#[test]
+fn a_wrong_value_in_a_variable_names_the_variable() {
+    let nexus = Nexus::new();
+    for (variable, value) in [
+        ("TORMENT_TEMP", "warm"),
+        ("TORMENT_CONTEXT_SIZE", "0"),
+        ("TORMENT_PRINTER_KIND", "laser"),
+        ("TORMENT_BUTTON", "99"),
+    ] {
+        nexus.ember_with(variable, value, &[]).failed(2, &[&format!("'{variable}'"), value]);
+    }
+    // The command line wins, and is named where it is wrong itself.
+    nexus.ember_with("TORMENT_TEMP", "warm", &["--temp", "0", "-c", "200"]).died();
+    nexus.ember_with("TORMENT_TEMP", "warm", &["--temp=cold"]).failed(2, &["'--temp <NUM>'", "cold"]);
+}
+
+#[test]
+fn an_unknown_variable_is_warned_about_with_the_nearest_name() {
+    let ended = Nexus::new().ember_with("TORMENT_TEMPERATURE", "1", &["-c", "200"]);
+    ended.died();
+    let warning = ended.stderr.lines().next().expect("a warning");
+    assert!(warning.contains("TORMENT_TEMPERATURE") && warning.contains("TORMENT_TEMP?"), "{warning}");
+}

@@ -164,7 +164,7 @@ fn the_life_number_counts_on_and_an_unwritable_state_costs_only_the_number() {
 fn at_9600_baud_nothing_is_overrun_by_a_life_on_a_slow_printer() {
     let nexus = Nexus::new();
     let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-    // A short life, since every line takes 0.73 s. Ember still generates far
+    // A short life, since every line takes 0.35 s. Ember still generates far
     // faster than the printer prints.
     let args = ["-c", "210"];
     let ended = nexus.ember(&[&["--printer", "printer", "-v"], &args[..]].concat());
@@ -184,7 +184,7 @@ fn at_9600_baud_nothing_is_overrun_by_a_life_on_a_slow_printer() {
     // The program assumes an input buffer of 40 bytes. The times in this test
     // are only as exact as the scheduler, so it assumes 256 bytes, some seven
     // lines.
-    let line = Duration::from_micros(728_400);
+    let line = Duration::from_millis(350);
     assert_eq!(received.overruns(9600, line, 256), 0);
     assert!(received.overruns(9600, 2 * line, 256) > 0, "the fake printer counts nothing");
 }

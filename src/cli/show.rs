@@ -1,0 +1,37 @@
+//! The options of a show: when the piece may live.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::life::schedule::{Hours, Schedule};
+
+/// The longest rest, in seconds: a day.
+const MAX_REST: u64 = 86_400;
+
+/// When a press begins a life.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(skip)]
+pub struct ShowArgs {
+    /// Rest after each life; a press is not answered meanwhile
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = clap::value_parser!(u64).range(0..=MAX_REST), allow_negative_numbers = true)]
+    rest: u64,
+
+    /// Lives in a day; no press is answered after the last [default: no limit]
+    #[arg(long, value_name = "NUM", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    lives_per_day: Option<u32>,
+
+    /// Opening hours, as 10:00-18:00; outside no press is answered [default: always]
+    // Both need a clock that is believed, and are ignored without one.
+    #[arg(long, value_name = "HH:MM-HH:MM", value_parser = Hours::parse)]
+    open: Option<Hours>,
+}
+
+impl ShowArgs {
+    /// The schedule that these options ask for.
+    #[must_use]
+    pub(crate) fn schedule(&self) -> Schedule {
+        let Self { rest, lives_per_day, open } = *self;
+        Schedule { rest: Duration::from_secs(rest), lives_per_day, open }
+    }
+}
