@@ -1,16 +1,35 @@
-//! The local date on a receipt, and only if the clock is synchronised.
+//! The local date, and only if the clock can be believed.
 //!
 //! The board has no real-time clock. After a power cut its time is wrong until
 //! NTP sets it, and there may be no network: a receipt without a date is better
-//! than one with a wrong date.
+//! than one with a wrong date. The clock is believed once it is synchronised, or
+//! where a hardware clock that was added to the board set it at boot.
+
+use std::fs;
+use std::path::Path;
 
 use jiff::ZonedDateTime;
 
-/// The local date and time in words, or `None` while the kernel calls its
-/// clock unsynchronised. The time zone is `$TZ`, else that of /etc/localtime.
+/// The local date and time in words; `None` if the clock cannot be believed.
+/// The time zone is `$TZ`, else that of /etc/localtime.
 #[must_use]
 pub(crate) fn now() -> Option<String> {
-    is_synchronised().then(|| words(&ZonedDateTime::now()))
+    believed().map(|time| words(&time))
+}
+
+/// The local date and time as in ISO 8601, with the offset from UTC; `None` if
+/// the clock cannot be believed.
+#[must_use]
+pub(crate) fn stamp() -> Option<String> {
+    believed().map(|time| iso(&time))
+}
+
+fn believed() -> Option<ZonedDateTime> {
+    (is_synchronised() || is_set_by_hardware(Path::new("/sys"))).then(ZonedDateTime::now)
+}
+
+fn iso(time: &ZonedDateTime) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
 fn words(time: &ZonedDateTime) -> String {
@@ -29,11 +48,30 @@ fn is_synchronised() -> bool {
     state >= 0 && state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0
 }
 
+/// Whether a hardware clock set the kernel's clock at boot: `hctosys` then reads
+/// 1 (Documentation/ABI/testing/sysfs-class-rtc of the kernel). `sysfs` is where
+/// sysfs is mounted; a board without a hardware clock has no such file.
+fn is_set_by_hardware(sysfs: &Path) -> bool {
+    fs::read_to_string(sysfs.join("class/rtc/rtc0/hctosys")).is_ok_and(|set| set.trim() == "1")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::words;
+    use super::*;
     use jiff::civil;
     use jiff::tz::{TimeZone, offset};
+
+    #[test]
+    fn the_clock_is_believed_where_a_hardware_clock_set_it_at_boot() {
+        let sysfs = tempfile::tempdir().expect("a temporary folder");
+        assert!(!is_set_by_hardware(sysfs.path()), "there is no hardware clock");
+        let device = sysfs.path().join("class/rtc/rtc0");
+        fs::create_dir_all(&device).expect("a folder");
+        for (content, set) in [("1\n", true), ("0\n", false), ("", false)] {
+            fs::write(device.join("hctosys"), content).expect("a file");
+            assert_eq!(is_set_by_hardware(sysfs.path()), set, "{content:?}");
+        }
+    }
 
     #[test]
     fn a_date_is_in_words_and_in_local_time() {
@@ -41,5 +79,6 @@ mod tests {
         assert_eq!(words(&utc), "1 March 2026, 23:05");
         let east = utc.with_time_zone(offset(2).to_time_zone());
         assert_eq!(words(&east), "2 March 2026, 01:05");
+        assert_eq!(iso(&east), "2026-03-02T01:05:00+02:00");
     }
 }
