@@ -70,6 +70,10 @@ pub(crate) fn check(path: &Path) -> Result<bool> {
         Err(error) => return Err(refused(path, &error)),
     };
     let Some(kind) = Kind::of(&metadata) else { return Err(no_printer(path)) };
+    if kind == Kind::Pipe {
+        // Its reader would take an open and a close for the end of the receipt.
+        return Ok(true);
+    }
     match open_as(path, kind) {
         Ok(device) if kind == Kind::Serial && !device.is_terminal() => return Err(no_printer(path)),
         Ok(device) => {
