@@ -253,7 +253,8 @@ def covered():
             yield words, "the edge"
 
 
-def main():
+def drawing():
+    """The whole picture."""
     left, right = 1130, 1280
     board()
     printer(left, right)
@@ -272,9 +273,9 @@ def main():
         "<title>Torment Nexus: wiring</title>\n"
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>\n'
     )
-    file = pathlib.Path(__file__).with_name("wiring.svg")
-    file.write_text(head + "\n".join(body) + "\n</svg>\n", encoding="utf-8")
-    print(f"{file.name}: {len(texts)} texts, none covered")
+    return head + "\n".join(body) + "\n</svg>\n"
 
 
-main()
+if __name__ == "__main__":
+    pathlib.Path(__file__).with_name("wiring.svg").write_text(drawing(), encoding="utf-8")
+    print(f"wiring.svg: {len(texts)} texts, none covered")
