@@ -29,7 +29,9 @@ pub(super) fn with_variables(command: Command) -> Command {
 
 /// Names the variable in an error about an option that was given by its
 /// variable and not in `args`, the command line.
-pub(super) fn naming_its_variable(mut error: Error, command: &Command, args: &[String]) -> Error {
+pub(super) fn naming_its_variable(mut error: Error, mut command: Command, args: &[String]) -> Error {
+    // An argument has its name only after this.
+    command.build();
     let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return error };
     let arg = command.get_arguments().find(|arg| has_variable(arg) && arg.to_string() == *option);
     if let Some(arg) = arg.filter(|arg| arg.get_env().is_some() && !is_given(arg, args)) {

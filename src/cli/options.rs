@@ -132,7 +132,7 @@ impl Cli {
             std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
         let matches = command()
             .try_get_matches()
-            .unwrap_or_else(|error| naming_its_variable(error, &command(), &args).exit());
+            .unwrap_or_else(|error| naming_its_variable(error, command(), &args).exit());
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         unknown_variables(&command(), names).iter().for_each(warn);
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

@@ -52,7 +52,7 @@ fn every_option_of_the_help_is_also_a_variable() {
         // of that name.
         command.env("TORMENT_MODEL", "https://no/mind.gguf").env("TORMENT_PRINTER", "none");
         command.env(&variable, "x!");
-        if ["--opening", "--subject", "--ban"].contains(&option) {
+        if ["--opening", "--subject", "--ban", "--title"].contains(&option) {
             // They take any text but control characters.
             command.env(&variable, "x!\u{7}");
         }
