@@ -130,14 +130,18 @@ impl Cli {
         cli
     }
 
-    /// The line that `--verbose` prints after a life with random sampling: every
-    /// option that the text depends on and that is not at its default, with the
-    /// seed that was drawn. `None` for a greedy life.
+    /// The line that `--verbose` prints after a life with random sampling: its
+    /// [`Cli::options_of_the_text`]. `None` for a greedy life.
     #[must_use]
     pub(crate) fn replay(&self, sampling: &Sampling) -> Option<String> {
-        if !sampling.has_dice() {
-            return None;
-        }
+        let options = self.options_of_the_text(sampling);
+        sampling.has_dice().then(|| format!("seed {}: {options} lives this life again", sampling.seed))
+    }
+
+    /// Every option that the text depends on and that is not at its default,
+    /// however it was given, with the seed that was drawn; quoted for a shell.
+    #[must_use]
+    pub(crate) fn options_of_the_text(&self, sampling: &Sampling) -> String {
         let mut options = Vec::new();
         if self.model != ModelName::from(PathBuf::from(DEFAULT_MODEL)) {
             options.push(format!("--model {}", shell::word(&self.model.to_string())));
@@ -152,7 +156,8 @@ impl Cli {
             options.push(format!("--context-size {}", self.context_size));
         }
         options.push(sampling.to_string());
-        Some(format!("seed {}: {} lives this life again", sampling.seed, options.join(" ")))
+        options.retain(|option| !option.is_empty());
+        options.join(" ")
     }
 
     /// Threads to compute with, at least 1.

@@ -35,7 +35,8 @@ use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, PrinterStatus};
-use crate::state::lives::{Lives, Record};
+use crate::state::lives::Lives;
+use crate::state::record::Record;
 use crate::text::stderr::{say, warn};
 
 /// Lines in the queue before the generator waits for the printer. One more is
@@ -102,6 +103,8 @@ pub struct Printer {
     /// Tells the thread that the main thread no longer waits for it, so that it
     /// prints no more warnings.
     abandoned: Arc<AtomicBool>,
+    /// Set by the thread once the receipt is printed to its end.
+    whole: Arc<AtomicBool>,
     thought: Thought,
     /// Lines that were not queued because a signal came.
     rest: Vec<Chunk>,
@@ -150,6 +153,7 @@ impl Printer {
         let (break_off, broken_off) = bounded(1);
         let (doing, done) = bounded(0);
         let abandoned = Arc::new(AtomicBool::new(false));
+        let whole = Arc::new(AtomicBool::new(false));
         let job = Job {
             settings: settings.clone(),
             lives,
@@ -158,6 +162,7 @@ impl Printer {
             broken_off,
             status: status.clone(),
             abandoned: abandoned.clone(),
+            whole: whole.clone(),
         };
         let thread = thread::Builder::new().name("printer".to_owned()).spawn(move || {
             job.work();
@@ -172,6 +177,7 @@ impl Printer {
             break_off,
             done,
             abandoned,
+            whole,
             thought: Thought::new(settings.columns),
             rest: Vec::new(),
             columns: settings.columns,
@@ -216,14 +222,15 @@ impl Printer {
 
     /// Prints the death and waits until it is printed and the paper is fed, at
     /// most 30 s. A signal does not end this wait: the life has been lived, and
-    /// its receipt is completed.
-    pub fn finish(mut self, summary: &Summary) {
+    /// its receipt is completed. Returns whether it is printed to its end.
+    pub fn finish(mut self, summary: &Summary) -> bool {
         let mut lines = std::mem::take(&mut self.rest);
         self.thought.finish(&mut lines);
         lines.extend(receipt::typeset(&receipt::death(summary), self.columns));
         let (raise, never) = Interrupt::new();
         self.end(lines, &never);
         drop(raise);
+        self.is_whole()
     }
 
     fn end(&mut self, lines: Vec<Chunk>, interrupt: &Interrupt) {
@@ -246,14 +253,20 @@ impl Printer {
     }
 
     /// Ends the receipt of a life that did not reach the death, within 3 s:
-    /// prints as much of the text as the time allows, a rule, and `why`.
-    pub fn break_off(mut self, why: &str) {
+    /// prints as much of the text as the time allows, a rule, and `why`. Returns
+    /// whether that is printed to its end.
+    pub fn break_off(mut self, why: &str) -> bool {
         let mut rest = std::mem::take(&mut self.rest);
         self.thought.finish(&mut rest);
         let closing = receipt::typeset(&receipt::broken_off(why), self.columns);
         let _ = self.break_off.try_send(BreakOff { asked: Instant::now(), rest, closing });
         let _ = self.done.recv_timeout(BREAKING_OFF);
         self.leave();
+        self.is_whole()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
     }
 
     /// Ignores what the thread may still report, and gives it time to release a
@@ -283,6 +296,7 @@ struct Job {
     broken_off: Receiver<BreakOff>,
     status: PrinterStatus,
     abandoned: Arc<AtomicBool>,
+    whole: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -337,7 +351,13 @@ impl Job {
         chunks
     }
 
+    /// Notes that the receipt is printed to its end. That of a life is written to
+    /// the record with all else at the life's end, to spare the SD card a write.
     fn is_whole(&self) {
+        self.whole.store(true, Ordering::Relaxed);
+        if matches!(self.heading, Heading::Life) {
+            return;
+        }
         let updated = self.lives.as_ref().map(|lives| lives.update(|record| record.receipt_open = false));
         if let Some(Err(error)) = updated {
             self.say(&format!("warning: {error:#}\n"));
