@@ -93,7 +93,7 @@ use crate::panel::{Asked, Panel};
 use crate::paper::printing::Paper;
 use crate::paper::receipt::Summary;
 use crate::state::folder::StateFolder;
-use crate::state::history::{Course, Entry};
+use crate::state::history::{Course, Entry, History};
 use crate::text::stderr::{say, warn};
 use crate::text::stdout::Output;
 
@@ -131,6 +131,9 @@ fn live_on(
     folder: Option<&StateFolder>,
     interrupt: &Interrupt,
 ) -> Result<Infallible, Ending> {
+    let past = cli.relive.map(|number| History::of(folder)?.find(number)).transpose()?;
+    let relived = past.as_ref().map(|past| cli.relived(past)).transpose()?;
+    let cli = relived.as_ref().unwrap_or(cli);
     let own_prompt = cli.model.own_prompt();
     let prompt = Prompt::read(cli.prompt_file.as_deref(), own_prompt, interrupt)?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
@@ -143,6 +146,9 @@ fn live_on(
         options: format!("torment-nexus {}", cli.options_of_the_text(&sampling)),
         ..Entry::default()
     };
+    if let Some(past) = &past {
+        past.check(&about.model, &about.fingerprint, &about.prompt)?;
+    }
     let stdout = Output::stdout().context("cannot use stdout; give it somewhere else to go")?;
 
     let model = Model::load(&file, cli.verbose, interrupt)?;

@@ -6,12 +6,14 @@
 //! | [`hardware`] | the options of the button and the light |
 //! | [`printer`] | the options of the printer |
 //! | [`sampling`] | the options by which the next token is chosen |
+//! | [`relive`] | which options `--relive` takes from an earlier life |
 //! | [`environment`] | the same options as `TORMENT_…` variables |
 
 mod environment;
 mod hardware;
 mod options;
 mod printer;
+mod relive;
 mod sampling;
 
 pub use options::{Cli, DEFAULT_MODEL};

@@ -11,8 +11,10 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result, ensure};
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 
+use super::folder::StateFolder;
 use super::regular;
 use super::replace::put_in_place;
 
@@ -212,6 +214,29 @@ impl Entry {
         let key = |entry: &Self| (entry.number, entry.date.clone(), entry.seed, entry.options.clone());
         key(self) == key(other)
     }
+
+    /// Checks that the present model and prompt are those of this life.
+    /// `model` is the present model's name.
+    ///
+    /// # Errors
+    ///
+    /// When they are others; the message has the value then and now.
+    pub(crate) fn check(&self, model: &str, fingerprint: &str, prompt: &str) -> Result<()> {
+        let Self { number, .. } = self;
+        ensure!(
+            self.fingerprint == fingerprint,
+            "life {number} was lived by another model: its fingerprint was {:?}, and that of {model} is \
+             {fingerprint:?}; put the file of that time back, or name another life with --relive",
+            self.fingerprint
+        );
+        ensure!(
+            self.prompt == prompt,
+            "life {number} was lived with another prompt: its hash was {:?}, and now it is {prompt:?}; put \
+             the prompt of that time back, or name another life with --relive",
+            self.prompt
+        );
+        Ok(())
+    }
 }
 
 fn word<T: PartialEq>(words: &[(T, &'static str)], value: T) -> Option<&'static str> {
@@ -254,6 +279,16 @@ impl History {
     #[must_use]
     pub fn within(folder: &Path) -> Self {
         Self(folder.to_owned())
+    }
+
+    /// The history in `folder`, for `--relive`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no folder.
+    pub(crate) fn of(folder: Option<&StateFolder>) -> Result<Self> {
+        let folder = folder.context("no home to find earlier lives in; name a folder with --state-dir")?;
+        Ok(Self::within(folder.path()))
     }
 
     /// The file of the history in this state folder.
@@ -313,6 +348,31 @@ impl History {
             }
         }
         Ok(entries)
+    }
+
+    /// The last life with this number, for `--relive`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or its options were not kept.
+    pub(crate) fn find(&self, number: u64) -> Result<Entry> {
+        let path = self.0.join(FILE);
+        let mut entries = self.read().with_context(|| format!("cannot read {path:?}; leave out --relive"))?;
+        let numbers = match entries.as_slice() {
+            [] => "no lives".to_owned(),
+            [one] => format!("life {} only", one.number),
+            [first, .., last] => format!("lives {} to {}", first.number, last.number),
+        };
+        let entry =
+            entries.iter().rposition(|entry| entry.number == number).map(|at| entries.swap_remove(at));
+        let entry = entry.with_context(|| {
+            format!("life {number} is not in {path:?}, which has {numbers}; name another one with --relive, or another folder with --state-dir")
+        })?;
+        ensure!(
+            entry.options != NOT_KEPT,
+            "life {number} had options too long to be kept; name another one with --relive"
+        );
+        Ok(entry)
     }
 }
 
@@ -437,7 +497,21 @@ mod tests {
         history.append(&Entry { options: long, ..life(2) }).expect("it is kept");
         history.append(&life(3)).expect("it is kept");
         assert_eq!(numbers(&history), [1, 2, 3]);
+        let error = history.find(2).expect_err("its options are not kept").to_string();
+        assert!(error.contains("life 2") && error.contains("too long"), "{error}");
         assert!(odd.to_line().expect("a line").len() < 4 * SHORT);
+    }
+
+    #[test]
+    fn a_life_that_is_not_there_says_which_ones_are() {
+        let (_folder, history) = folder();
+        let error = |number| history.find(number).expect_err("not there").to_string();
+        assert!(error(4).contains("has no lives"), "{}", error(4));
+        for number in 1..=3 {
+            history.append(&life(number)).expect("it is kept");
+        }
+        assert_eq!(history.find(2).expect("it is there").number, 2);
+        assert!(error(4).contains("has lives 1 to 3; name another one with --relive"), "{}", error(4));
     }
 
     proptest! {

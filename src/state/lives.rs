@@ -427,12 +427,8 @@ mod tests {
             history(&dir),
             [(1, death, whole), (2, Outcome::Killed, PaperEnd::CutOff), (3, death, whole)]
         );
-        let killed = &History::within(&dir.folder).read().expect("a history")[1];
-        assert_eq!(
-            (&killed.model, &killed.options),
-            (&about().model, &about().options),
-            "what is known of it"
-        );
+        let killed = History::within(&dir.folder).find(2).expect("it has its line");
+        assert_eq!((killed.model, killed.options), (about().model, about().options), "what is known of it");
     }
 
     #[test]
