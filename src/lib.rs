@@ -75,6 +75,7 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 
+use crate::board::health::Health;
 use crate::cli::Cli;
 use crate::life::ending::{self, Ending};
 use crate::life::generator;
@@ -82,6 +83,7 @@ use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Lifespan;
 use crate::life::listener::Listeners;
 use crate::life::prompt::Prompt;
+use crate::life::vitals::Vitals;
 use crate::mind::computing::Computing;
 use crate::mind::model::Model;
 use crate::mind::prompt_state::PromptState;
@@ -91,6 +93,7 @@ use crate::panel::{Asked, Panel};
 use crate::paper::printing::Paper;
 use crate::paper::receipt::Summary;
 use crate::state::folder::StateFolder;
+use crate::state::history::{Course, Entry, History};
 use crate::text::stderr::{say, warn};
 use crate::text::stdout::Output;
 
@@ -122,10 +125,35 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
         folder.as_ref(),
         cli.hardware.button.is_some(),
     )?;
+    live_on(cli, panel, &paper, folder.as_ref(), interrupt).inspect_err(|ending| paper.note(ending))
+}
+
+/// Runs the life of [`run`], with its paper opened too.
+fn live_on(
+    cli: &Cli,
+    panel: &Panel,
+    paper: &Paper,
+    folder: Option<&StateFolder>,
+    interrupt: &Interrupt,
+) -> Result<Infallible, Ending> {
+    let past = cli.relive.map(|number| History::of(folder)?.find(number)).transpose()?;
+    let relived = past.as_ref().map(|past| cli.relived(past)).transpose()?;
+    let cli = relived.as_ref().unwrap_or(cli);
     let own_prompt = cli.model.own_prompt();
     let prompt = Prompt::read(cli.prompt_file.as_deref(), own_prompt, interrupt)?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
     let sampling = cli.sampling.with_seed()?;
+    let about = Entry {
+        model: file.to_string(),
+        fingerprint: file.fingerprint().unwrap_or_default(),
+        prompt: prompt.hash(),
+        seed: sampling.has_dice().then_some(sampling.seed),
+        options: format!("torment-nexus {}", cli.options_of_the_text(&sampling)),
+        ..Entry::default()
+    };
+    if let Some(past) = &past {
+        past.check(&about.model, &about.fingerprint, &about.prompt)?;
+    }
     let stdout = Output::stdout().context("cannot use stdout; give it somewhere else to go")?;
 
     let model = Model::load(&file, cli.verbose, interrupt)?;
@@ -146,7 +174,7 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
         ));
     }
     let prefill = Instant::now();
-    let kept = folder.map(|folder| PromptState::within(folder.path()));
+    let kept = folder.map(|folder: &StateFolder| PromptState::within(folder.path()));
     let how = session.prefill(&tokens, kept.as_ref(), interrupt)?;
     let prefill = prefill.elapsed();
     let restored = matches!(how, Prefill::Restored);
@@ -159,29 +187,43 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
     }
 
     let birth = Instant::now();
-    let mut receipt = paper.begin(&panel.printer_status(), interrupt);
+    let mut receipt = paper.begin(about, &panel.printer_status(), interrupt);
+    let mut vitals = Vitals::new(Health::of_this_machine);
     let mut light = panel.begin(lifespan.fill(lifespan.prompt()));
     let printed = receipt.is_printed();
-    let mut listeners = Listeners::new(stdout, vec![&mut light, &mut receipt], printed, interrupt);
+    let mut listeners =
+        Listeners::new(stdout, vec![&mut light, &mut receipt, &mut vitals], printed, interrupt);
     let lived = generator::live(opening, &mut session, &mut listeners, lifespan, interrupt);
+    let life = birth.elapsed();
+    let waited = receipt.waited();
+    let seen = vitals.end();
+    // Nothing is heard of a life whose opening could not be written.
+    let heard = seen.used.max(lifespan.prompt());
+    let rate = lifespan.rate(heard, life - waited);
+    let course = Course {
+        tokens: Some(heard),
+        seconds: Some(life.as_secs_f64()),
+        rate: Some(rate),
+        celsius: seen.celsius,
+        throttled: seen.throttled,
+    };
     let used = match lived {
         Ok(used) => used,
         Err(ending) => {
-            receipt.break_off(&ending);
+            receipt.break_off(&ending, course);
             return Err(ending);
         }
     };
-    let life = birth.elapsed();
 
     panel.dying();
-    let waited = receipt.waited();
-    receipt.finish(&Summary {
+    let summary = Summary {
         used,
         context_size: lifespan.context_size(),
         seconds: life.as_secs_f64(),
-        rate: lifespan.rate(used, life - waited),
+        rate,
         seed: sampling.has_dice().then_some(sampling.seed),
-    });
+    };
+    receipt.finish(&summary, course);
     if cli.verbose {
         let report = lifespan.report(used, (!restored).then_some(prefill), life, waited);
         say(report);

@@ -46,6 +46,18 @@ impl Throttled {
         self.words(Self::SLOWED)
     }
 
+    /// Which of these are so now, in the words of the slip.
+    #[must_use]
+    pub(crate) fn names(self) -> &'static str {
+        let Self(state) = self;
+        match (state & Self::SLOWED != 0, state & Self::UNDER_VOLTAGE != 0) {
+            (false, false) => "neither",
+            (true, false) => "throttled",
+            (false, true) => "low voltage",
+            (true, true) => "throttled, low voltage",
+        }
+    }
+
     fn words(self, bits: u32) -> &'static str {
         let Self(state) = self;
         match (state & bits != 0, state & bits << 16 != 0) {
@@ -81,6 +93,15 @@ impl Health {
     #[must_use]
     pub(crate) fn of_this_machine() -> Self {
         Self::read(Path::new("/"), ask_firmware)
+    }
+
+    /// What is limited now: the low 16 bits of [`Throttled`], of which the first
+    /// is also known from the alarm; `None` if unknown.
+    #[must_use]
+    pub(crate) fn limits_now(&self) -> Option<u32> {
+        let alarm = self.under_voltage.map(|low| if low { Throttled::UNDER_VOLTAGE } else { 0 });
+        let bits = self.throttled.map(|Throttled(bits)| bits & 0xFFFF);
+        bits.into_iter().chain(alarm).reduce(|a, b| a | b)
     }
 
     /// Whether the supply is or was too low, in words; `None` if unknown.
@@ -232,6 +253,17 @@ mod tests {
                 .health(None);
             assert_eq!(health.voltage(), Some(words));
         }
+    }
+
+    #[test]
+    fn what_is_limited_now_is_known_from_the_firmware_or_from_the_alarm() {
+        let limits = |throttled: Option<u32>, under_voltage| {
+            Health { throttled: throttled.map(Throttled), under_voltage, ..Health::default() }.limits_now()
+        };
+        assert_eq!(limits(None, None), None);
+        assert_eq!(limits(Some(0x5_0004), None), Some(0x4));
+        assert_eq!(limits(Some(0x5_0004), Some(true)), Some(0x5));
+        assert_eq!(limits(None, Some(false)), Some(0));
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The state of the machine: temperature, supply voltage, memory, threads, clock,
-//! inputs.
+//! inputs, boot.
 //!
 //! | file | what it knows |
 //! |---|---|
 //! | [`health`] | temperature, throttling, under-voltage, free memory |
 //! | [`memory`] | `MemAvailable` |
 //! | [`threads`] | starts threads; whether more can run |
-//! | [`clock`] | the local date, if the clock is synchronised |
+//! | [`clock`] | the local date, if the clock can be believed |
+//! | [`boot`] | which boot of the system this is |
 //! | [`gpio`] | a line of the 40-pin header as an input; the only user of gpiocdev |
 
+pub(crate) mod boot;
 pub(crate) mod clock;
 pub(crate) mod gpio;
 pub(crate) mod health;

@@ -7,12 +7,14 @@
 //! | [`printer`] | the options of the printer |
 //! | [`show`] | the options of a show: rest, lives a day, opening hours |
 //! | [`sampling`] | the options by which the next token is chosen |
+//! | [`relive`] | which options `--relive` takes from an earlier life |
 //! | [`environment`] | the same options as `TORMENT_…` variables |
 
 mod environment;
 mod hardware;
 mod options;
 mod printer;
+mod relive;
 mod sampling;
 mod show;
 

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::thread;
 
+use anyhow::{Context, Result, anyhow};
 use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser};
@@ -11,11 +12,13 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser};
 use super::environment::{naming_its_variable, unknown_variables, with_variables};
 use super::hardware::HardwareArgs;
 use super::printer::PrinterArgs;
+use super::relive::{self, SAMPLING};
 use super::sampling::SamplingArgs;
 use super::show::ShowArgs;
 use crate::mind::computing::MAX_LOOKAHEAD;
 use crate::mind::sampler::Sampling;
 use crate::model_file::name::ModelName;
+use crate::state::history::Entry;
 use crate::text::shell;
 use crate::text::stderr::warn;
 
@@ -38,7 +41,7 @@ counts as unset; the command line wins.";
 
 /// A language model in a box that thinks aloud until its context window is
 /// full, and dies of it.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "torment-nexus", version, after_help = AFTER_HELP)]
 pub struct Cli {
     /// Hugging Face URL or local GGUF path (or `ember`, the model built in)
@@ -112,14 +115,19 @@ pub struct Cli {
     #[command(flatten, next_help_heading = "Show")]
     pub show: ShowArgs,
 
-    /// Directory of what outlives a life: its number, what the model made of
-    /// the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or
+    /// Live an earlier life again, by its number in lives.csv of --state-dir: with
+    /// the model, prompt, seed and options of that time
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, help_heading = "Running")]
+    pub relive: Option<u64>,
+
+    /// Directory of what outlives a life: its number and history, what the model
+    /// made of the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or
     /// ~/.local/state/torment-nexus]
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub state_dir: Option<PathBuf>,
 
     /// How the next token is chosen.
-    #[command(flatten, next_help_heading = "Sampling")]
+    #[command(flatten, next_help_heading = SAMPLING)]
     pub sampling: SamplingArgs,
 }
 
@@ -136,35 +144,68 @@ impl Cli {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         unknown_variables(&command(), names).iter().for_each(warn);
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        if let Err(conflict) = cli.hardware.settings() {
+        let conflict = cli.hardware.settings().err().or_else(|| relive::conflict(&command(), &matches));
+        if let Some(conflict) = conflict {
             command().error(ErrorKind::ArgumentConflict, conflict).exit();
         }
         cli
     }
 
-    /// The line that `--verbose` prints after a life with random sampling: every
-    /// option that the text depends on and that is not at its default, with the
-    /// seed that was drawn. `None` for a greedy life.
+    /// The line that `--verbose` prints after a life with random sampling: its
+    /// [`Cli::options_of_the_text`]. `None` for a greedy life.
     #[must_use]
     pub(crate) fn replay(&self, sampling: &Sampling) -> Option<String> {
-        if !sampling.has_dice() {
-            return None;
-        }
+        let options = self.options_of_the_text(sampling);
+        sampling.has_dice().then(|| format!("seed {}: {options} lives this life again", sampling.seed))
+    }
+
+    /// Every option that the text depends on and that is not at its default,
+    /// however it was given, with the seed that was drawn; quoted for a shell.
+    #[must_use]
+    pub(crate) fn options_of_the_text(&self, sampling: &Sampling) -> String {
         let mut options = Vec::new();
         if self.model != ModelName::from(PathBuf::from(DEFAULT_MODEL)) {
-            options.push(format!("--model {}", shell::word(&self.model.to_string())));
+            options.push(shell::option("model", &self.model.to_string()));
         }
         if let Some(file) = &self.prompt_file {
-            options.push(format!("--prompt-file {}", shell::word(&file.to_string_lossy())));
+            options.push(shell::option("prompt-file", &file.to_string_lossy()));
         }
         if let Some(opening) = &self.opening {
-            options.push(format!("--opening {}", shell::word(opening)));
+            options.push(shell::option("opening", opening));
         }
         if self.context_size.get() != DEFAULT_CONTEXT_SIZE {
             options.push(format!("--context-size {}", self.context_size));
         }
         options.push(sampling.to_string());
-        Some(format!("seed {}: {} lives this life again", sampling.seed, options.join(" ")))
+        options.retain(|option| !option.is_empty());
+        options.join(" ")
+    }
+
+    /// These options, with those that the text depends on taken from an earlier
+    /// life.
+    ///
+    /// # Errors
+    ///
+    /// When this version does not know the life's options.
+    pub(crate) fn relived(&self, life: &Entry) -> Result<Self> {
+        let unknown = || {
+            let Entry { number, options, .. } = life;
+            format!(
+                "life {number} had options that this version cannot read: {options:?}; name another one with \
+                 --relive"
+            )
+        };
+        let words = shell::words(&life.options).with_context(unknown)?;
+        // Without the variables of the environment: they are for new lives.
+        let past = Self::try_parse_from(words).map_err(|_| anyhow!(unknown()))?;
+        Ok(Self {
+            model: past.model,
+            prompt_file: past.prompt_file,
+            opening: past.opening,
+            context_size: past.context_size,
+            sampling: past.sampling,
+            ..self.clone()
+        })
     }
 
     /// Threads to compute with, at least 1.

@@ -122,7 +122,7 @@ pub fn conclude(life: impl FnOnce() -> Result<Infallible, Ending>) -> ExitCode {
 }
 
 /// An error and its causes on one line.
-fn one_line(error: &Error) -> String {
+pub(crate) fn one_line(error: &Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -8,6 +8,7 @@
 //! | [`lifespan`] | when a life ends, and which prompts leave room for one |
 //! | [`generator`] | the loop: the next token, its text to the listener, until the limit |
 //! | [`listener`] | the listeners that each token is told to: stdout, light and paper |
+//! | [`vitals`] | the tokens used, and how hot and how limited the processor was |
 //! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP, to be polled or waited for |
 //! | [`schedule`] | when a press begins a life: rest, lives a day, opening hours; pure |
 //! | [`ending`] | every way to end, with its text and its exit code |
@@ -22,3 +23,4 @@ pub mod lifespan;
 pub mod listener;
 pub(crate) mod prompt;
 pub mod schedule;
+pub(crate) mod vitals;

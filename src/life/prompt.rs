@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::bounded;
+use sha2::{Digest, Sha256};
 
 use super::ending::Ending;
 use super::interrupt::Interrupt;
@@ -86,6 +87,13 @@ impl Prompt {
         Ok(Self(text.to_owned()))
     }
 
+    /// What tells this message from others: the first 64 bits of its SHA-256, in
+    /// hex.
+    #[must_use]
+    pub(crate) fn hash(&self) -> String {
+        Sha256::digest(&self.0)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The message.
     #[must_use]
     pub(crate) fn text(&self) -> &str {
@@ -108,6 +116,14 @@ mod tests {
     fn outer_white_space_and_a_byte_order_mark_are_no_part_of_the_prompt() {
         let prompt = Prompt::parse("\u{feff}  You are here.\r\n\n".as_bytes()).expect("text");
         assert_eq!(prompt.text(), "You are here.");
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_text_and_tells_it_from_others() {
+        let hash = |text: &str| Prompt::parse(text.as_bytes()).expect("text").hash();
+        // `printf abc | sha256sum`
+        assert_eq!(hash(" abc\n"), "ba7816bf8f01cfea");
+        assert_ne!(hash("abc"), hash("abd"));
     }
 
     #[test]

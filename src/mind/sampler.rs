@@ -99,8 +99,7 @@ impl Sampling {
 impl fmt::Display for Sampling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let default = Self::default();
-        let subject = shell::word(&self.subject.join(","));
-        let ban = shell::word(&self.ban);
+        let subject = self.subject.join(",");
         let options: [(&str, &dyn fmt::Display, bool); 14] = [
             ("temp", &self.temp, self.temp != default.temp),
             ("top-k", &self.top_k, self.top_k != default.top_k),
@@ -122,13 +121,13 @@ impl fmt::Display for Sampling {
             ),
             ("subject", &subject, self.subject != default.subject),
             ("subject-bias", &self.subject_bias, self.subject_bias != default.subject_bias),
-            ("ban", &ban, self.ban != default.ban),
+            ("ban", &self.ban, self.ban != default.ban),
             ("seed", &self.seed, self.has_dice()),
         ];
         let given = options.iter().filter(|(.., given)| *given);
         for (index, (name, value, _)) in given.enumerate() {
             let space = if index == 0 { "" } else { " " };
-            write!(f, "{space}--{name} {value}")?;
+            write!(f, "{space}{}", shell::option(name, &value.to_string()))?;
         }
         Ok(())
     }

@@ -37,7 +37,8 @@ use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, PrinterStatus};
-use crate::state::lives::{Lives, Record};
+use crate::state::lives::Lives;
+use crate::state::record::Record;
 use crate::text::stderr::{say, warn};
 
 /// Lines in the queue before the generator waits for the printer. One more is
@@ -116,6 +117,8 @@ pub struct Printer {
     /// Tells the thread that the main thread no longer waits for it, so that it
     /// prints no more warnings.
     abandoned: Arc<AtomicBool>,
+    /// Set by the thread once the receipt is printed to its end.
+    whole: Arc<AtomicBool>,
     thought: Thought,
     /// Lines that were not queued because a signal came.
     rest: Vec<Chunk>,
@@ -173,6 +176,7 @@ impl Printer {
         let (doing, done) = bounded(0);
         let abandoned = Arc::new(AtomicBool::new(false));
         let life = Arc::new(OnceLock::new());
+        let whole = Arc::new(AtomicBool::new(false));
         let job = Job {
             life: life.clone(),
             settings: settings.clone(),
@@ -182,6 +186,7 @@ impl Printer {
             broken_off,
             status: status.clone(),
             abandoned: abandoned.clone(),
+            whole: whole.clone(),
         };
         let thread = thread::Builder::new().name("printer".to_owned()).spawn(move || {
             job.work();
@@ -196,6 +201,7 @@ impl Printer {
             break_off,
             done,
             abandoned,
+            whole,
             thought: Thought::new(&settings.format),
             rest: Vec::new(),
             format: settings.format,
@@ -245,8 +251,8 @@ impl Printer {
     /// Prints the death and waits until it is printed and the paper is fed, at
     /// most 30 s, and as long as a new roll is waited for. A signal does not end
     /// this wait, because the life has been lived and its receipt is completed;
-    /// only the wait for a new roll ends.
-    pub fn finish(mut self, summary: &Summary) {
+    /// only the wait for a new roll ends. Returns whether it is printed to its end.
+    pub fn finish(mut self, summary: &Summary) -> bool {
         let mut lines = std::mem::take(&mut self.rest);
         self.thought.finish(&mut lines);
         let life = self.life.get().copied();
@@ -255,6 +261,7 @@ impl Printer {
         let (raise, never) = Interrupt::new();
         self.end(lines, &never);
         drop(raise);
+        self.is_whole()
     }
 
     fn end(&mut self, lines: Vec<Chunk>, interrupt: &Interrupt) {
@@ -285,13 +292,19 @@ impl Printer {
 
     /// Ends the receipt of a life that did not reach the death, within 3 s:
     /// prints as much of the text as the time allows, a rule, and why it ended.
-    pub fn break_off(mut self, ending: &Ending) {
+    /// Returns whether that is printed to its end.
+    pub fn break_off(mut self, ending: &Ending) -> bool {
         let mut rest = std::mem::take(&mut self.rest);
         self.thought.finish(&mut rest);
         let closing = receipt::typeset(&self.template.cut_short(ending), &self.format);
         let _ = self.break_off.try_send(BreakOff { asked: Instant::now(), rest, closing });
         let _ = self.done.recv_timeout(BREAKING_OFF);
         self.leave();
+        self.is_whole()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
     }
 
     /// Ignores what the thread may still report, and gives it time to release a
@@ -335,6 +348,7 @@ struct Job {
     broken_off: Receiver<BreakOff>,
     status: PrinterStatus,
     abandoned: Arc<AtomicBool>,
+    whole: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -398,6 +412,8 @@ impl Job {
             let updated = if is_life { lives.count_life(&mut begin) } else { lives.update(&mut begin) };
             updated.map_err(|error| self.say(&format!("warning: {error:#}\n"))).ok()
         });
+        // With the board the printer was switched on too.
+        let garbage = record.as_ref().is_none_or(|record| record.starts <= 1);
         let life = record.map(|record| record.lives);
         if let Some(life) = life {
             let _ = self.life.set(life);
@@ -406,13 +422,19 @@ impl Job {
             Heading::Life(template) => &template.header(life),
             Heading::Slip(lines) => lines,
         };
-        let leftover = Leftover { cut_off, garbage: false };
+        let leftover = Leftover { cut_off, garbage };
         let mut chunks = escpos::start(&self.settings.format, leftover, receipt::GAP_ROWS);
         chunks.extend(receipt::typeset(lines, &self.settings.format));
         chunks
     }
 
+    /// Notes that the receipt is printed to its end. That of a life is written to
+    /// the record with all else at the life's end, to spare the SD card a write.
     fn is_whole(&self) {
+        self.whole.store(true, Ordering::Relaxed);
+        if matches!(self.heading, Heading::Life(_)) {
+            return;
+        }
         let updated = self.lives.as_ref().map(|lives| lives.update(|record| record.receipt_open = false));
         if let Some(Err(error)) = updated {
             self.say(&format!("warning: {error:#}\n"));

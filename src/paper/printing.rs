@@ -8,13 +8,15 @@ use super::printer::{Printer, Settings};
 use super::receipt::{Line, Summary};
 use super::slip::Slip;
 use super::template::{Design, Template};
+use crate::board::clock;
 use crate::board::health::Health;
-use crate::life::ending::Ending;
+use crate::life::ending::{self, Ending};
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, PrinterStatus};
 use crate::state::folder::StateFolder;
-use crate::state::lives::{Lives, Record};
+use crate::state::history::{Course, Entry, Outcome, PaperEnd};
+use crate::state::lives::{End, Lives};
 use crate::text::stderr::{say, warn};
 
 /// Columns of a slip that is written to stderr, without a printer.
@@ -56,11 +58,17 @@ impl Paper {
         Ok(Self { settings, template, lives })
     }
 
-    /// Begins the receipt of a life, and counts it. `status` says how the
-    /// printer is.
+    /// Begins the receipt of the life that `about` tells of, and counts it.
+    /// `status` says how the printer is.
     #[must_use]
-    pub(crate) fn begin(&self, status: &PrinterStatus, interrupt: &Interrupt) -> Receipt {
+    pub(crate) fn begin(&self, about: Entry, status: &PrinterStatus, interrupt: &Interrupt) -> Receipt {
         let lives = self.lives.clone();
+        if let Some(lives) = &lives {
+            let date = clock::stamp().unwrap_or_default();
+            // What becomes of a printer's receipt is known at the end.
+            let paper = self.settings.is_none().then_some(PaperEnd::None);
+            lives.expect(Entry { date, paper, ..about });
+        }
         let begin = |settings| Printer::begin(settings, &self.template, lives.clone(), status, interrupt);
         let printer = self.settings.as_ref().map(begin);
         // With a printer its thread counts the life, because the number is in
@@ -71,19 +79,23 @@ impl Paper {
         {
             warn(format_args!("{error:#}"));
         }
-        Receipt { printer, lives }
+        Receipt { printer, lives, status: status.clone() }
+    }
+
+    /// Notes a fault for the slip, unless the receipt of its life has noted it.
+    pub(crate) fn note(&self, ending: &Ending) {
+        if let (Some(lives), Ending::Fault(fault)) = (&self.lives, ending)
+            && let Err(error) = lives.note_fault(&ending::one_line(fault))
+        {
+            warn(format_args!("{error:#}"));
+        }
     }
 
     /// Prints the technician's slip, or writes it to stderr if there is no
     /// printer.
     pub(crate) fn slip(&self, model: &str, prompt: &str, interrupt: &Interrupt) {
-        let record = self.lives.as_ref().and_then(|lives| lives.read().ok());
-        let slip = Slip {
-            lives: record.as_ref().map(|record| record.lives),
-            model,
-            prompt,
-            rate: record.and_then(|Record { rate, .. }| rate),
-        };
+        let record = self.lives.as_ref().and_then(|lives| lives.present().ok());
+        let slip = Slip { record: record.as_ref(), model, prompt };
         let health = Health::of_this_machine();
         match &self.settings {
             Some(settings) => {
@@ -108,6 +120,7 @@ impl Paper {
 pub(crate) struct Receipt {
     printer: Option<Printer>,
     lives: Option<Lives>,
+    status: PrinterStatus,
 }
 
 impl Receipt {
@@ -123,23 +136,41 @@ impl Receipt {
         self.printer.as_ref().map_or(Duration::ZERO, Printer::waited)
     }
 
-    /// Ends the receipt with the death, waits until it is printed, and keeps
-    /// the life's rate in the record.
-    pub(crate) fn finish(self, summary: &Summary) {
-        if let Some(printer) = self.printer {
-            printer.finish(summary);
-        }
-        if let Some(lives) = &self.lives {
-            // A failure was reported when the life began.
-            let _ = lives.update(|record| record.rate = Some(summary.rate));
-        }
+    /// Ends the receipt with the death, waits until it is printed, and writes
+    /// the life to the record and the history.
+    pub(crate) fn finish(self, summary: &Summary, course: Course) {
+        let whole = self.printer.map(|printer| printer.finish(summary));
+        let end = End { course, paper: paper_end(whole, &self.status), outcome: Outcome::Death, fault: None };
+        write(self.lives.as_ref(), &end);
     }
 
-    /// Ends the receipt of a life that did not reach the death.
-    pub(crate) fn break_off(self, ending: &Ending) {
-        if let Some(printer) = self.printer {
-            printer.break_off(ending);
-        }
+    /// Ends the receipt of a life that did not reach the death, and writes the
+    /// life to the record and the history.
+    pub(crate) fn break_off(self, ending: &Ending, course: Course) {
+        let whole = self.printer.map(|printer| printer.break_off(ending));
+        let paper = paper_end(whole, &self.status);
+        let (outcome, fault) = match ending {
+            Ending::Interrupted(_) => (Outcome::Interrupted, None),
+            Ending::Unheard => (Outcome::Unheard, None),
+            Ending::Fault(fault) => (Outcome::Fault, Some(ending::one_line(fault))),
+        };
+        write(self.lives.as_ref(), &End { course, paper, outcome, fault: fault.as_deref() });
+    }
+}
+
+/// How the paper of a life ended whose receipt is `whole`, if it has one.
+fn paper_end(whole: Option<bool>, status: &PrinterStatus) -> PaperEnd {
+    match whole {
+        None => PaperEnd::None,
+        Some(true) => PaperEnd::Whole,
+        Some(false) if status.is_lost() => PaperEnd::Lost,
+        Some(false) => PaperEnd::CutOff,
+    }
+}
+
+fn write(lives: Option<&Lives>, end: &End) {
+    if let Some(Err(error)) = lives.map(|lives| lives.end(end)) {
+        warn(format_args!("{error:#}"));
     }
 }
 

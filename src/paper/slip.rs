@@ -1,26 +1,29 @@
 //! The content of the technician's slip: version, lives so far, model, prompt,
-//! and the board's health.
+//! what went wrong, and the board's health.
 
-use crate::board::health::Health;
+use crate::board::health::{Health, Throttled};
+use crate::state::record::Record;
 use crate::text::wrap::Wrapper;
 
 /// The content of the technician's slip, without the board's health.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slip<'a> {
-    /// Lives so far, if they are counted.
-    pub lives: Option<u64>,
+    /// The record of lives, if they are counted.
+    pub record: Option<&'a Record>,
     /// The model's name.
     pub model: &'a str,
     /// The whole prompt; the slip shows its first words.
     pub prompt: &'a str,
-    /// Tokens a second of the last life, if known.
-    pub rate: Option<f64>,
 }
 
 /// The width of the column of names, in characters.
 const NAME: usize = 12;
-/// The most lines for one value.
+/// The most lines for one value; and for a fault, whose line ends with the next
+/// step.
 const LINES: usize = 2;
+const FAULT_LINES: usize = 12;
+/// The name of the last fault.
+const FAULT: &str = "last fault";
 const NOT_KNOWN: &str = "not known";
 
 impl Slip<'_> {
@@ -28,15 +31,22 @@ impl Slip<'_> {
     #[must_use]
     pub(super) fn lines(&self, health: &Health, columns: usize) -> Vec<String> {
         let throttled = health.throttled.map(|throttled| throttled.slowed().to_owned());
+        let Self { record, .. } = self;
+        let fault = record.map(|record| record.fault.as_ref().map_or("none".to_owned(), ToString::to_string));
+        let in_lives = record.and_then(|record| record.throttled).map(|bits| Throttled(bits).names());
+        let rate = record.and_then(|record| record.rate);
         let facts = [
             ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
-            ("lives", self.lives.map(|lives| lives.to_string())),
+            ("lives", record.map(|record| record.lives.to_string())),
+            ("starts", record.map(|record| format!("{} since boot", record.starts))),
             ("model", Some(self.model.to_owned())),
             ("prompt", Some(self.prompt.split_whitespace().collect::<Vec<_>>().join(" "))),
-            ("last life", self.rate.map(|rate| format!("{rate:.1} tokens/s"))),
+            ("last life", rate.map(|rate| format!("{rate:.1} tokens/s"))),
+            (FAULT, fault),
             ("temperature", health.celsius.map(|celsius| format!("{celsius:.1} °C"))),
             ("throttled", throttled),
             ("low voltage", health.voltage().map(str::to_owned)),
+            ("in lives", in_lives.map(str::to_owned)),
             ("free memory", health.free.map(|free| format!("{} MB", free / 1_000_000))),
         ];
         facts
@@ -52,22 +62,26 @@ fn fact(name: &str, value: &str, columns: usize) -> Vec<String> {
     let mut text = String::new();
     wrapper.push(value, &mut text);
     wrapper.finish(&mut text);
+    let lines = if name == FAULT { FAULT_LINES } else { LINES };
     let names = std::iter::once(name).chain(std::iter::repeat(""));
-    names.zip(text.lines()).take(LINES).map(|(name, line)| format!("{name:NAME$}{line}")).collect()
+    names.zip(text.lines()).take(lines).map(|(name, line)| format!("{name:NAME$}{line}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::health::Throttled;
+    use crate::state::record::Fault;
     use unicode_width::UnicodeWidthStr;
 
     const SLIP: Slip = Slip {
-        lives: Some(12),
+        record: None,
         model: "SmolLM2-135M-Instruct-Q4_K_M.gguf",
         prompt: "You are here,\nand you will speak until there is no room left in you for a word.",
-        rate: Some(9.84),
     };
+
+    fn record() -> Record {
+        Record { lives: 12, starts: 3, rate: Some(9.84), throttled: Some(0x5), ..Record::default() }
+    }
 
     #[test]
     fn a_current_board_says_all_of_it() {
@@ -77,22 +91,33 @@ mod tests {
             under_voltage: Some(false),
             free: Some(240_000 * 1024),
         };
-        let lines = SLIP.lines(&health, 32);
+        let fault =
+            Fault::new(9, false, "llama.cpp failed at token 31 of model ember; --verbose shows its log");
+        let record = Record { fault: Some(fault), ..record() };
+        let lines = Slip { record: Some(&record), ..SLIP }.lines(&health, 32);
         assert_eq!(
             lines,
             [
                 concat!("version     ", env!("CARGO_PKG_VERSION")),
                 "lives       12",
+                "starts      3 since boot",
                 "model       SmolLM2-135M-Instruc",
                 "            t-Q4_K_M.gguf",
                 "prompt      You are here, and",
                 "            you will speak until",
                 "last life   9.8 tokens/s",
+                "last fault  life 9: llama.cpp",
+                "            failed at token 31",
+                "            of model ember;",
+                "            --verbose shows its",
+                "            log",
                 "temperature 54.8 °C",
                 "throttled   not now, but since",
                 "            boot",
                 "low voltage not now, but since",
                 "            boot",
+                "in lives    throttled, low",
+                "            voltage",
                 "free memory 245 MB",
             ]
         );
@@ -101,8 +126,20 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_not_known() {
-        let unknown = Slip { lives: None, rate: None, ..SLIP }.lines(&Health::default(), 32);
+        let unknown = SLIP.lines(&Health::default(), 32);
         let not_known = unknown.iter().filter(|line| line.ends_with(NOT_KNOWN)).count();
-        assert_eq!(not_known, 6, "{unknown:?}");
+        assert_eq!(not_known, 9, "{unknown:?}");
+    }
+
+    #[test]
+    fn the_longest_fault_is_told_to_its_end_and_none_is_said_to_be_none() {
+        let message = "one two three four five ".repeat(8) + "the next step";
+        let record = Record { fault: Some(Fault::new(9, true, &message)), ..record() };
+        let lines = Slip { record: Some(&record), ..SLIP }.lines(&Health::default(), 32);
+        assert!(lines.iter().any(|line| line.contains("last fault  before life 9:")), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("next step")), "{lines:?}");
+        let none = Record { fault: None, ..record };
+        let lines = Slip { record: Some(&none), ..SLIP }.lines(&Health::default(), 32);
+        assert!(lines.contains(&"last fault  none".to_owned()), "{lines:?}");
     }
 }

@@ -27,6 +27,17 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     checked(options.write(true).create(true).truncate(false).custom_flags(flags).open(path)?)
 }
 
+/// Opens a file for reading it and for writing at its end, and creates it if it
+/// is absent.
+///
+/// # Errors
+///
+/// As [`create`].
+pub(crate) fn append(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    checked(OpenOptions::new().read(true).append(true).create(true).custom_flags(flags).open(path)?)
+}
+
 /// Reads a file; at most its first `most` bytes.
 ///
 /// # Errors
@@ -61,6 +72,7 @@ mod tests {
         for path in [pipe.as_path(), &device, folder.path()] {
             assert!(read(path, 10).is_err(), "{path:?} was read");
             assert!(create(path).is_err(), "{path:?} was opened");
+            assert!(append(path).is_err(), "{path:?} was opened");
         }
     }
 

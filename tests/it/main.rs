@@ -15,4 +15,5 @@ mod mind;
 mod model_file;
 mod panel;
 mod paper;
+mod state;
 mod support;

@@ -1,0 +1,107 @@
+//! Which options `--relive` takes from an earlier life.
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command};
+
+/// The heading of the sampling options in the help.
+pub(super) const SAMPLING: &str = "Sampling";
+
+/// Whether the text of a life depends on this option. The other ones are of the
+/// box that it is lived in, and have a heading in the help.
+fn is_of_the_text(arg: &Arg) -> bool {
+    arg.get_help_heading().is_none_or(|heading| heading == SAMPLING)
+        && !["model_dir", "help", "version"].contains(&arg.get_id().as_str())
+}
+
+/// The options that are given on the command line beside `--relive`, and would
+/// be ignored. Those of the environment count for all other lives too, and give
+/// way without a word.
+pub(super) fn conflict(command: &Command, matches: &ArgMatches) -> Option<String> {
+    matches.get_one::<u64>("relive")?;
+    let given = |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let names: Vec<_> = (command.get_arguments().filter(|arg| is_of_the_text(arg)).filter(given))
+        .filter_map(Arg::get_long)
+        .map(|name| format!("--{name}"))
+        .collect();
+    (!names.is_empty())
+        .then(|| format!("--relive takes {} from the earlier life; leave one of them out", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use crate::state::history::Entry;
+    use clap::{CommandFactory, Parser};
+
+    fn parse(args: &[&str]) -> Cli {
+        Cli::try_parse_from([&["torment-nexus"], args].concat()).expect("valid options")
+    }
+
+    fn options(cli: &Cli) -> String {
+        cli.options_of_the_text(&cli.sampling.with_seed().expect("a seed"))
+    }
+
+    #[test]
+    fn each_option_that_the_text_depends_on_is_kept_and_comes_back() {
+        let command = Cli::command();
+        let of_the_text = command.get_arguments().filter(|arg| is_of_the_text(arg));
+        for name in of_the_text.filter_map(Arg::get_long) {
+            let value = match name {
+                "model" => "it's another.gguf",
+                "prompt-file" => "-a prompt.txt",
+                "opening" => "-- \"I\" am $HOME.",
+                "subject" => "-box,memory",
+                "ban" => "-*'",
+                "repeat-last-n" | "dry-penalty-last-n" => "12",
+                "context-size" | "top-k" | "dry-allowed-length" | "seed" => "77",
+                _ => "0.75",
+            };
+            // Options of random sampling count only with a temperature.
+            let args = match name {
+                "temp" => vec![format!("--{name}={value}")],
+                "dry-base" | "repeat-penalty" => vec![format!("--{name}=3"), "--temp=0.5".to_owned()],
+                _ => vec![format!("--{name}={value}"), "--temp=0.5".to_owned()],
+            };
+            let cli = parse(&args.iter().map(String::as_str).collect::<Vec<_>>());
+            let line = options(&cli);
+            assert!(line.contains(&format!("--{name}")), "{name} is not kept: {line}");
+            let life = Entry { options: format!("torment-nexus {line}"), ..Entry::default() };
+            let again = parse(&["--temp=1.5", "--ban=x", "--opening=None."]).relived(&life).expect("known");
+            assert_eq!(options(&again), line, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_box_stays_the_present_one() {
+        let life =
+            Entry { options: "torment-nexus --context-size 300 --threads 3".to_owned(), ..Entry::default() };
+        let cli =
+            parse(&["--threads=2", "--model-dir=elsewhere", "--printer=p"]).relived(&life).expect("known");
+        assert_eq!((cli.context_size.get(), cli.threads()), (300, 2));
+        assert_eq!(cli.model_dir.to_str(), Some("elsewhere"));
+        assert!(cli.printer.settings().is_some());
+    }
+
+    #[test]
+    fn options_of_another_version_are_an_error_that_shows_them() {
+        for options in ["torment-nexus --mood 3", "torment-nexus 'open", "torment-nexus --temp warm"] {
+            let life = Entry { number: 7, options: options.to_owned(), ..Entry::default() };
+            let error = parse(&[]).relived(&life).expect_err("not known").to_string();
+            assert!(error.contains("life 7") && error.contains(&format!("{options:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_option_of_the_text_beside_it_is_told_by_its_name() {
+        let conflict = |args: &[&str]| {
+            let command = Cli::command();
+            let matches = command.clone().try_get_matches_from([&["t"], args].concat()).expect("valid");
+            conflict(&command, &matches)
+        };
+        assert_eq!(conflict(&["--relive", "3", "--threads", "2", "--printer", "p"]), None);
+        assert_eq!(conflict(&["--temp", "1"]), None);
+        let told = conflict(&["--relive", "3", "--temp", "1", "-m", "ember"]).expect("a conflict");
+        assert!(told.contains("--model, --temp"), "{told}");
+    }
+}

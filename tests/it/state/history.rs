@@ -1,0 +1,156 @@
+//! `lives.csv` and the record of lives, whatever ends the lives.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+
+use assert_cmd::Command;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use torment_nexus::state::history::{Entry, History, Outcome, PaperEnd};
+use torment_nexus::state::lives::Lives;
+
+use crate::support::fake_printer::{Behaviour, FakePrinter};
+use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, ember_gguf};
+
+/// A short life on a printer that is much faster than any real one.
+const SHORT: [&str; 8] =
+    ["--context-size", "256", "--printer", "printer", "--printer-baud", "4000000", "--printer-line-ms", "1"];
+
+/// The same on a slower one: it lasts longer than it takes to print 300 bytes.
+const SLOW: [&str; 8] =
+    ["--context-size", "256", "--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "50"];
+
+/// The lives of `lives.csv`. Fails if it has a line that is none.
+fn history(nexus: &Nexus) -> Vec<Entry> {
+    let folder = nexus.path("torment-nexus");
+    let text = fs::read_to_string(folder.join("lives.csv")).expect("a history");
+    let entries = History::within(&folder).read().expect("a history");
+    assert!(text.ends_with('\n'));
+    assert_eq!(text.lines().count(), entries.len() + 1, "a line is torn: {text}");
+    entries
+}
+
+fn lives(nexus: &Nexus) -> Lives {
+    Lives::within(&nexus.path("torment-nexus"))
+}
+
+fn random(below: u64) -> u64 {
+    RandomState::new().build_hasher().finish() % below
+}
+
+/// Begins a life and sends it a signal once so many bytes of its receipt are
+/// printed.
+fn stop(nexus: &Nexus, signal: Signal, bytes: usize) {
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let mut command = nexus.command(["--model", "ember"].iter().chain(&SLOW));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    printer.wait_for(bytes);
+    kill(Pid::from_raw(child.id() as i32), signal).expect("it still runs");
+    child.wait().expect("it ends");
+    printer.stop();
+}
+
+#[test]
+fn of_20_lives_of_which_5_are_killed_each_has_its_number_and_one_whole_line() {
+    let nexus = Nexus::new();
+    let mut killed = BTreeSet::new();
+    while killed.len() < 5 {
+        killed.insert(1 + random(20));
+    }
+    for life in 1..=20 {
+        if killed.contains(&life) {
+            let bytes = 1 + random(300) as usize;
+            println!("life {life} is killed after {bytes} bytes");
+            stop(&nexus, Signal::SIGKILL, bytes);
+        } else {
+            let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+            nexus.ember(&SHORT).died();
+            printer.stop();
+        }
+    }
+    // A kill is noticed at the next start.
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    nexus.ember(&SHORT).died();
+    printer.stop();
+    let lives = history(&nexus);
+    assert_eq!(lives.iter().map(|life| life.number).collect::<Vec<_>>(), (1..=21).collect::<Vec<_>>());
+    for life in lives {
+        let ends = match killed.contains(&life.number) {
+            true => (Some(Outcome::Killed), Some(PaperEnd::CutOff), None),
+            // 95 % of 256.
+            false => (Some(Outcome::Death), Some(PaperEnd::Whole), Some(243)),
+        };
+        assert_eq!((life.outcome, life.paper, life.course.tokens), ends, "life {}", life.number);
+        assert_eq!((life.model.as_str(), life.seed), ("ember", None));
+        assert_eq!(life.options, "torment-nexus --model ember --context-size 256");
+        assert_eq!((life.fingerprint.len(), life.prompt.len()), (16, 16));
+    }
+}
+
+#[test]
+fn an_interrupted_life_has_its_tokens_and_a_fault_before_a_life_is_kept_for_the_slip() {
+    let nexus = Nexus::new();
+    stop(&nexus, Signal::SIGTERM, 200);
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let fault = nexus.run(["--model", "none.gguf"].iter().chain(&SHORT));
+    fault.failed(1, &["none.gguf"]);
+    printer.stop();
+    let [life] = &history(&nexus)[..] else { panic!("one life") };
+    assert_eq!((life.outcome, life.paper), (Some(Outcome::Interrupted), Some(PaperEnd::Whole)));
+    assert!(life.course.tokens.is_some_and(|tokens| tokens > 10), "{life:?}");
+    assert!(life.course.seconds.is_some() && life.course.rate.is_some(), "{life:?}");
+    let record = lives(&nexus).read().expect("a record");
+    assert_eq!((record.lives, record.starts, record.unended), (1, 2, None));
+    let kept = record.fault.expect("a fault").to_string();
+    assert_eq!(format!("error: {kept}\n"), fault.stderr.replace("error: ", "error: before life 2: "));
+}
+
+#[test]
+fn a_lost_printer_is_in_the_history_and_without_printer_and_button_there_is_none() {
+    let nexus = Nexus::new();
+    nexus.ember(&["--context-size", "256"]).died();
+    assert!(!nexus.path("torment-nexus/lives.csv").exists());
+    assert!(!nexus.path("torment-nexus/lives").exists());
+    nexus.ember(&SHORT).died();
+    assert_eq!(history(&nexus)[0].paper, Some(PaperEnd::Lost));
+}
+
+#[test]
+fn a_full_disk_costs_a_warning_and_the_line_and_nothing_else() {
+    let nexus = Nexus::new();
+    nexus.file("model.gguf", ember_gguf());
+    nexus.file("prompt.txt", "You are here.");
+    let args: Vec<_> = ["--model", "model.gguf"].iter().chain(&SHORT).collect();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    nexus.run(&args).died();
+    // The disk is full 10 bytes after the end of the history: no file of the
+    // process may become longer than that.
+    const FULL: u64 = 100_000;
+    let path = nexus.path("torment-nexus/lives.csv");
+    let mut full = fs::read(&path).expect("a history");
+    full.resize(FULL as usize - 10, b'\n');
+    fs::write(&path, &full).expect("a long history");
+    let mut command = nexus.command(&args);
+    // SAFETY: both calls may be made between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            let limit = libc::rlimit { rlim_cur: FULL, rlim_max: FULL };
+            match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+    let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+    printer.stop();
+    let warning = ended.died().stderr.strip_suffix(DEATH).expect("the death comes last");
+    assert!(warning.starts_with("warning: cannot write life 2 to "), "{warning}");
+    assert_eq!(warning.lines().count(), 1, "{warning}");
+    assert_eq!(fs::read(&path).expect("a history"), full, "a part of the line is left");
+    let record = lives(&nexus).read().expect("a record");
+    assert_eq!((record.lives, record.receipt_open, record.unended), (2, false, None));
+}

@@ -1,0 +1,3 @@
+//! What is kept between lives.
+
+mod history;
