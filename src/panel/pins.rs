@@ -34,8 +34,7 @@ impl Contact for Input {
     }
 
     fn forget_edges(&mut self) {
-        // If it fails, edges wake the thread for nothing, no more often than
-        // polls would.
+        // If it fails, edges wake the thread for nothing, which it limits.
         let _ = self.drain();
     }
 }
