@@ -107,14 +107,11 @@ use crate::text::stdout::Output;
 /// ending. It unwinds from here, so that the context and the model are freed.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
-    Panel::open(pins, interrupt)?.through(|panel| live(cli, panel, interrupt))
+    Panel::open(pins, cli.verbose, interrupt)?.through(|panel| live(cli, panel, interrupt))
 }
 
 /// Runs the life of [`run`], with its button and its light opened.
 fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, Ending> {
-    if let Some(note) = panel.note().filter(|_| cli.verbose) {
-        say(format_args!("{note}\n"));
-    }
     let folder = StateFolder::locate(cli.state_dir.as_deref());
     let paper = Paper::open(cli.printer.settings(), folder.as_ref(), cli.hardware.button.is_some())?;
     let own_prompt = cli.model.own_prompt();

@@ -49,21 +49,21 @@ struct Thread {
     handle: Option<JoinHandle<()>>,
     has_button: bool,
     has_light: bool,
-    note: Option<String>,
 }
 
 impl Panel {
     /// Takes the pins of `settings`, and lets the light show that the model
-    /// loads.
+    /// loads. With `verbose` the thread says how it reads the button and drives
+    /// the light, once it knows.
     ///
     /// # Errors
     ///
     /// When this is no Raspberry Pi, or its pins may not be used.
-    pub(crate) fn open(settings: Settings, interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn open(settings: Settings, verbose: bool, interrupt: &Interrupt) -> Result<Self> {
         if settings == Settings::default() {
             return Ok(Self::with(None, Arc::default(), interrupt));
         }
-        Self::start(move || pins::take(settings), interrupt)
+        Self::start(move || pins::take(settings, verbose), interrupt)
     }
 
     /// Starts the thread, which calls `pins` to take the pins: no other thread
@@ -90,16 +90,16 @@ impl Panel {
                     Ok(pins) => pins,
                     Err(error) => return drop(ready.send(Err(error))),
                 };
-                let found = (pins.button.is_some(), pins.light.is_some(), pins.note.clone());
+                let found = (pins.button.is_some(), pins.light.is_some() || pins.coming.is_some());
                 if ready.send(Ok(found)).is_ok() {
                     attend(Attendant::new(pins, shared, answer), &entered, &heard);
                 }
             })
             .context("cannot start the GPIO thread; free some memory, or leave --button and --led out")?;
-        let (has_button, has_light, note) =
+        let (has_button, has_light) =
             opened.recv().map_err(|_| anyhow!("the GPIO thread ended before it began; report this"))??;
         let thread =
-            Thread { phases: Some(phases), bell, asked, handle: Some(handle), has_button, has_light, note };
+            Thread { phases: Some(phases), bell, asked, handle: Some(handle), has_button, has_light };
         let panel = Self::with(Some(thread), gauge, interrupt);
         panel.enter(Phase::Loading);
         Ok(panel)
@@ -137,12 +137,6 @@ impl Panel {
             }
             other => other,
         }
-    }
-
-    /// How the light is driven, if there is one.
-    #[must_use]
-    pub(crate) fn note(&self) -> Option<&str> {
-        self.thread.as_ref()?.note.as_deref()
     }
 
     /// Waits for a press; without a button it returns [`Asked::Life`] at once.

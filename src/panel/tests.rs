@@ -18,10 +18,9 @@ use rppal::gpio as rp;
 use super::handle::Panel;
 use super::pins;
 use super::pulse::Means;
-use super::pwm::Pwm;
 use super::pwm::tests::Sysfs;
 use super::settings::{Pin, Settings};
-use super::thread::{Asked, Attendant, Contact, Lamp, Phase, Pins};
+use super::thread::{Asked, Attendant, Coming, Contact, Lamp, Phase, Pins};
 use crate::life::ending::{Death, Ending};
 use crate::life::interrupt::Interrupt;
 
@@ -104,7 +103,7 @@ impl Board {
         Pins {
             button: Some(Box::new(FakeContact(self.clone()))),
             light: Some(Box::new(FakeLamp(self.clone(), Means::Dimmed))),
-            note: None,
+            coming: None,
             claims: Vec::new(),
         }
     }
@@ -383,6 +382,42 @@ fn a_light_that_fails_in_mid_life_is_left_alone_and_the_button_still_works() {
     assert_eq!(simulated.asked.try_recv(), Ok((0, Asked::Life)));
 }
 
+/// A light that is ready after some time, and then shows on the board.
+struct Later(Board, Duration);
+
+impl Coming for Later {
+    fn look(&mut self, waited: Duration) -> Option<Box<dyn Lamp>> {
+        (waited >= self.1).then(|| Box::new(FakeLamp(self.0.clone(), Means::Dimmed)) as Box<dyn Lamp>)
+    }
+}
+
+#[test]
+fn a_light_that_is_ready_late_shows_what_is_due_then_and_the_button_works_before() {
+    let board = Board::default();
+    let coming: Box<dyn Coming> = Box::new(Later(board.clone(), Duration::from_secs(7)));
+    let mut simulated = Simulated::with(Pins { light: None, coming: Some(coming), ..board.pins() });
+    // What the pins were before is dropped.
+    board.shown();
+    simulated.pass_ms(2000).enter(ARMED, 0.0).pass_ms(1000);
+    board.down.store(true, Ordering::SeqCst);
+    simulated.pass_ms(100);
+    assert_eq!(simulated.asked.try_recv(), Ok((0, Asked::Life)));
+    simulated.enter(ALIVE, 0.05).pass_ms(3500);
+    assert_eq!(board.shown(), [], "no light yet");
+    simulated.pass_ms(60_000);
+    let shown = board.shown();
+    let beats = shown.windows(2).filter(|pair| pair[0] < 0.15 && pair[1] >= 0.15).count();
+    assert!(beats.abs_diff(40) <= 1, "{beats}");
+}
+
+#[test]
+fn a_light_that_is_looked_for_wakes_the_thread_four_times_a_second() {
+    let coming: Box<dyn Coming> = Box::new(Later(Board::default(), LIMIT));
+    let mut simulated = Simulated::with(Pins { coming: Some(coming), ..Pins::default() });
+    simulated.pass_ms(10_000);
+    assert!(simulated.wakes <= 41, "{}", simulated.wakes);
+}
+
 #[test]
 fn the_thread_wakes_only_for_the_button_and_for_a_light_that_moves() {
     let wakes = |phase: Phase, fill: f32| {
@@ -429,7 +464,7 @@ fn the_thread_costs_less_than_a_hundredth_of_a_core() {
         ("wrong options", Phase::WrongOptions, 0.0),
     ] {
         let sysfs = Sysfs::with_overlay();
-        let light: Box<dyn Lamp> = Box::new(sysfs.open(18).expect("PWM"));
+        let light: Box<dyn Lamp> = Box::new(sysfs.open(18));
         let mut simulated = Simulated::with(Pins { light: Some(light), ..Board::default().pins() });
         let before = cpu();
         // Real sleeps, because going to sleep and waking are part of the cost.
@@ -445,16 +480,10 @@ fn the_thread_costs_less_than_a_hundredth_of_a_core() {
 fn the_death_unwinds_to_a_dark_light_and_reset_pins() {
     let sysfs = Sysfs::with_overlay();
     sysfs.make_channel(0);
-    let root = sysfs.0.path().to_owned();
+    let pwm = sysfs.open(18);
     let (_raise, interrupt) = Interrupt::new();
-    let panel = Panel::start(
-        move || {
-            let pwm = Pwm::open(&root, Pin::new(18).expect("a pin"), |_| ())?;
-            Ok(Pins { light: Some(Box::new(pwm)), ..Pins::default() })
-        },
-        &interrupt,
-    )
-    .expect("PWM");
+    let panel = Panel::start(move || Ok(Pins { light: Some(Box::new(pwm)), ..Pins::default() }), &interrupt)
+        .expect("PWM");
     let death = catch_unwind(AssertUnwindSafe(|| {
         panel.through(|panel| {
             panel.dying();
@@ -613,7 +642,7 @@ fn an_edge_on_the_real_thread_begins_a_life() {
 #[test]
 fn without_pins_a_life_begins_at_once_and_nothing_is_held() {
     let (_raise, interrupt) = Interrupt::new();
-    let panel = Panel::open(Settings::default(), &interrupt).expect("nothing to open");
+    let panel = Panel::open(Settings::default(), false, &interrupt).expect("nothing to open");
     assert_eq!(panel.wait_for_press().expect("at once"), Asked::Life);
     panel.dying();
     panel.hold_last_light();

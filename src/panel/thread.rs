@@ -42,6 +42,9 @@ const POLL_ALIVE: Duration = Duration::from_millis(20);
 /// is noticed even if its edges are lost.
 const POLL_CALM: Duration = Duration::from_millis(40);
 
+/// Interval between two looks for a light that is not ready.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Work that is due within this time is done now, so that the thread wakes once
 /// and not twice.
 const SLACK: Duration = Duration::from_millis(5);
@@ -75,15 +78,22 @@ pub(super) trait Lamp {
     fn set(&mut self, luminance: f64) -> io::Result<()>;
 }
 
+/// A light that may be ready only some time after the program has started.
+pub(super) trait Coming {
+    /// Looks for it, `waited` after the first look. `None` if it is not ready
+    /// yet: that must end.
+    fn look(&mut self, waited: Duration) -> Option<Box<dyn Lamp>>;
+}
+
 /// The hardware that the thread owns.
 #[derive(Default)]
 pub(super) struct Pins {
     /// The button, if there is one.
     pub button: Option<Box<dyn Contact>>,
-    /// The light, if there is one.
+    /// The light, if there is one and it is ready.
     pub light: Option<Box<dyn Lamp>>,
-    /// How the light is driven, for `--verbose`.
-    pub note: Option<String>,
+    /// The light, if there is one and it is not ready.
+    pub coming: Option<Box<dyn Coming>>,
     /// Keep other programs from these pins.
     pub claims: Vec<Claim>,
 }
@@ -170,6 +180,9 @@ pub(super) struct Attendant {
     phase: Phase,
     pub(super) gauge: Arc<Gauge>,
     asked: Sender<(u32, Asked)>,
+    /// When the light was looked for first, and is looked for next.
+    sought: Option<Duration>,
+    look_due: Duration,
     /// When the light was stepped last, and when its next step is due.
     stepped: Duration,
     step_due: Option<Duration>,
@@ -191,6 +204,8 @@ impl Attendant {
             phase: Phase::Loading,
             gauge,
             asked,
+            sought: None,
+            look_due: Duration::ZERO,
             stepped: Duration::ZERO,
             step_due: Some(Duration::ZERO),
             poll_due: Duration::ZERO,
@@ -214,8 +229,9 @@ impl Attendant {
     /// due again; `None` if nothing is before the next phase.
     pub(super) fn tick(&mut self, now: Duration) -> Option<Duration> {
         let poll = self.attend_button(now);
+        let look = self.seek_light(now);
         let step = self.attend_light(now);
-        [poll, step].into_iter().flatten().min().map(|due| due.saturating_sub(now))
+        [poll, look, step].into_iter().flatten().min().map(|due| due.saturating_sub(now))
     }
 
     /// The descriptor that is worth waiting for. There is none while the next
@@ -300,6 +316,22 @@ impl Attendant {
             Phase::Closed => Pattern::Closed,
             Phase::WrongOptions => Pattern::WrongOptions,
         }
+    }
+
+    fn seek_light(&mut self, now: Duration) -> Option<Duration> {
+        let coming = self.pins.coming.as_mut()?;
+        if now + SLACK >= self.look_due {
+            let sought = *self.sought.get_or_insert(now);
+            if let Some(light) = coming.look(now.saturating_sub(sought)) {
+                self.pulse = Pulse::new(light.means());
+                self.pins.light = Some(light);
+                self.pins.coming = None;
+                self.step_due = Some(now);
+                return None;
+            }
+            self.look_due = now + LOOK;
+        }
+        Some(self.look_due)
     }
 
     fn attend_light(&mut self, now: Duration) -> Option<Duration> {
