@@ -75,6 +75,7 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 
+use crate::board::clock;
 use crate::board::health::Health;
 use crate::cli::Cli;
 use crate::life::ending::{self, Ending};
@@ -83,6 +84,7 @@ use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Lifespan;
 use crate::life::listener::Listeners;
 use crate::life::prompt::Prompt;
+use crate::life::schedule::{self, Doing, Moment, Schedule};
 use crate::life::vitals::Vitals;
 use crate::mind::computing::Computing;
 use crate::mind::model::Model;
@@ -110,14 +112,12 @@ use crate::text::stdout::Output;
 /// ending. It unwinds from here, so that the context and the model are freed.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
-    Panel::open(pins, interrupt)?.through(|panel| live(cli, panel, interrupt))
+    Panel::open(pins, cli.verbose, interrupt)?.through(|panel| live(cli, panel, interrupt))
 }
 
 /// Runs the life of [`run`], with its button and its light opened.
 fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, Ending> {
-    if let Some(note) = panel.note().filter(|_| cli.verbose) {
-        say(format_args!("{note}\n"));
-    }
+    let start = Instant::now();
     let folder = StateFolder::locate(cli.state_dir.as_deref());
     let paper = Paper::open(
         cli.printer.settings(),
@@ -125,7 +125,57 @@ fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, E
         folder.as_ref(),
         cli.hardware.button.is_some(),
     )?;
-    live_on(cli, panel, &paper, folder.as_ref(), interrupt).inspect_err(|ending| paper.note(ending))
+    live_on(cli, panel, &paper, folder.as_ref(), start, interrupt).inspect_err(|ending| paper.note(ending))
+}
+
+/// Waits for a press while the schedule lets the piece live; while it does not,
+/// the light shows that and no press is answered. `start`: when the program
+/// started, which is when the life before it ended.
+fn wait_for_a_press(
+    schedule: Schedule,
+    panel: &Panel,
+    paper: &Paper,
+    start: Instant,
+    interrupt: &Interrupt,
+) -> Result<Asked, Ending> {
+    if schedule == Schedule::default() {
+        return panel.wait_for_press();
+    }
+    // Without a record each start counts as one after a life.
+    let rested = paper.lives().is_some_and(|lives| lives.any_since_boot().is_ok_and(|any| !any));
+    let today = || {
+        schedule.lives_per_day?;
+        paper.lives()?.on(&clock::now("%Y-%m-%d")?).ok()
+    };
+    if schedule.lives_per_day.is_some() && paper.lives().is_none() {
+        warn("--lives-per-day is ignored: lives are counted only with a button or a printer");
+    }
+    let mut told = false;
+    loop {
+        let minute = clock::minute_of_day();
+        if minute.is_none() && schedule.needs_a_clock() && !told {
+            warn("the clock is not set: --open and --lives-per-day are ignored until it is");
+            told = true;
+        }
+        let since_life = (!rested).then(|| start.elapsed());
+        let wait = match schedule.at(Moment { since_life, minute, today: today() }) {
+            Doing::Open => match panel.wait_for_press_within(schedule::GLANCE)? {
+                Some(asked) => return Ok(asked),
+                None => continue,
+            },
+            Doing::Rests(left) => {
+                panel.rest();
+                left.min(schedule::GLANCE)
+            }
+            Doing::Closed => {
+                panel.close();
+                schedule::GLANCE
+            }
+        };
+        if interrupt.is_raised_within(wait) {
+            return Err(Ending::Interrupted("while the piece rests".to_owned()));
+        }
+    }
 }
 
 /// Runs the life of [`run`], with its paper opened too.
@@ -134,6 +184,7 @@ fn live_on(
     panel: &Panel,
     paper: &Paper,
     folder: Option<&StateFolder>,
+    start: Instant,
     interrupt: &Interrupt,
 ) -> Result<Infallible, Ending> {
     let past = cli.relive.map(|number| History::of(folder)?.find(number)).transpose()?;
@@ -182,7 +233,8 @@ fn live_on(
     if cli.verbose {
         say(format_args!("armed after {:.2} s of prompt, {how}\n", prefill.as_secs_f64()));
     }
-    while panel.wait_for_press()? == Asked::Slip {
+    let schedule = cli.show.schedule();
+    while wait_for_a_press(schedule, panel, paper, start, interrupt)? == Asked::Slip {
         paper.slip(&file.to_string(), prompt.text(), interrupt);
     }
 

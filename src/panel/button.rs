@@ -14,8 +14,17 @@ pub(super) const STABLE: Duration = Duration::from_millis(30);
 const SAMPLES: u32 = 3;
 
 /// How long a button that is already down when the piece is armed must be held,
-/// counted from then, to ask for the technician's slip.
-pub(super) const HELD: Duration = Duration::from_secs(3);
+/// counted from then, to ask for the technician's slip: longer than a child
+/// holds a button to see what happens.
+pub(super) const HELD: Duration = Duration::from_secs(10);
+
+/// From this second of it on, each second is an [`Event::Cue`], so that whoever
+/// holds the button knows that it is noticed.
+const FIRST_CUE: u64 = 3;
+
+/// A button that is down for longer than this is jammed: three times as long as
+/// anybody has a reason to hold it.
+pub(super) const JAMMED: Duration = Duration::from_secs(30);
 
 /// What a press means at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +44,16 @@ pub(super) enum Event {
     Begin,
     /// Pressed during a life.
     Acknowledge,
+    /// Held down from the moment of arming for another second, and not yet for
+    /// [`HELD`].
+    Cue,
     /// Held down for [`HELD`] from the moment of arming.
     Slip,
+    /// Down for more than [`JAMMED`]. `first` if it was not reported since the
+    /// button was up.
+    Jam { first: bool },
+    /// Up after a jam; this begins no life.
+    Freed,
 }
 
 /// The state of a button whose level is polled.
@@ -44,14 +61,26 @@ pub(super) enum Event {
 pub(super) struct Button {
     role: Role,
     level: Level,
-    /// If it has been down ever since it was armed, the time of its first
-    /// sample.
-    held: Option<Duration>,
+    /// Since when its stable level is down.
+    down: Option<Duration>,
+    /// If it has been down ever since it was armed and no slip was asked for:
+    /// the second of that time that is the next cue.
+    next_cue: Option<u64>,
+    jam: Jam,
+}
+
+/// Whether the button is jammed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Jam {
+    No,
+    /// It was before it was armed again, and has not been seen up since.
+    Reported,
+    Yes,
 }
 
 impl Default for Button {
     fn default() -> Self {
-        Self { role: Role::Idle, level: Level::default(), held: None }
+        Self { role: Role::Idle, level: Level::default(), down: None, next_cue: None, jam: Jam::No }
     }
 }
 
@@ -62,11 +91,15 @@ impl Button {
             return;
         }
         self.role = role;
-        self.held = None;
+        self.next_cue = None;
         if role == Role::Armed {
             // Its earlier level is ignored: the first stable level after arming
             // tells whether the button is held.
             self.level = Level::default();
+            self.down = None;
+            if self.jam == Jam::Yes {
+                self.jam = Jam::Reported;
+            }
         }
     }
 
@@ -83,23 +116,60 @@ impl Button {
         self.level.stable.is_some() && self.level.seen.map(|(down, ..)| down) == self.level.stable
     }
 
+    /// Whether cues are given: the button is held, but not yet for [`HELD`].
+    #[must_use]
+    pub(super) fn is_counted(&self) -> bool {
+        self.next_cue.is_some_and(|cue| cue > FIRST_CUE)
+    }
+
+    /// Whether it is jammed.
+    #[must_use]
+    pub(super) fn is_jammed(&self) -> bool {
+        self.jam == Jam::Yes
+    }
+
     /// Takes the level sampled at the time `now`, which never runs backwards.
     pub(super) fn poll(&mut self, now: Duration, down: bool) -> Option<Event> {
         let changed = self.level.sample(now, down);
-        match (self.role, changed) {
-            (Role::Idle, _) => None,
-            (Role::Armed, Some(Change::Known { down: true, since })) => {
-                self.held = Some(since);
-                None
-            }
-            (Role::Armed, Some(Change::Pressed)) => Some(Event::Begin),
-            (Role::Alive, Some(Change::Pressed)) => Some(Event::Acknowledge),
-            (_, Some(Change::Released)) => {
-                self.held = None;
-                None
-            }
-            _ => self.held.take_if(|since| now.saturating_sub(*since) >= HELD).map(|_| Event::Slip),
+        if self.role == Role::Idle {
+            return None;
         }
+        match changed {
+            Some(Change::Known { down: true, since }) => {
+                self.down = Some(since);
+                self.next_cue = (self.role == Role::Armed).then_some(FIRST_CUE);
+                None
+            }
+            Some(Change::Pressed { since }) => {
+                self.down = Some(since);
+                Some(if self.role == Role::Armed { Event::Begin } else { Event::Acknowledge })
+            }
+            Some(Change::Known { down: false, .. } | Change::Released) => {
+                (self.down, self.next_cue) = (None, None);
+                let jam = std::mem::replace(&mut self.jam, Jam::No);
+                (jam == Jam::Yes).then_some(Event::Freed)
+            }
+            None => self.hold(now.saturating_sub(self.down?)),
+        }
+    }
+
+    /// What follows from having been down for that time.
+    fn hold(&mut self, time: Duration) -> Option<Event> {
+        if let Some(cue) = self.next_cue {
+            if time >= HELD {
+                self.next_cue = None;
+                return Some(Event::Slip);
+            }
+            if time.as_secs() >= cue {
+                self.next_cue = Some(time.as_secs() + 1);
+                return Some(Event::Cue);
+            }
+        }
+        if time > JAMMED && self.jam != Jam::Yes {
+            let first = std::mem::replace(&mut self.jam, Jam::Yes) == Jam::No;
+            return Some(Event::Jam { first });
+        }
+        None
     }
 }
 
@@ -111,7 +181,9 @@ enum Change {
         down: bool,
         since: Duration,
     },
-    Pressed,
+    Pressed {
+        since: Duration,
+    },
     Released,
 }
 
@@ -136,7 +208,7 @@ impl Level {
         }
         Some(match self.stable.replace(down) {
             None => Change::Known { down, since },
-            Some(_) if down => Change::Pressed,
+            Some(_) if down => Change::Pressed { since },
             Some(_) => Change::Released,
         })
     }
@@ -205,7 +277,7 @@ mod tests {
         let mut hand = Hand::armed();
         assert_eq!(hand.up(500).did(), []);
         let pressed = hand.now;
-        while hand.events.is_empty() && hand.now < pressed + HELD {
+        while hand.events.is_empty() && hand.now < pressed + POLL * 10 {
             hand.down(10);
         }
         assert_eq!(hand.did(), [Event::Begin]);
@@ -242,6 +314,9 @@ mod tests {
         let mut hand = Hand::armed();
         assert_eq!(hand.down(2900).up(200).did(), []);
         assert_eq!(hand.down(100).did(), [Event::Begin]);
+        let mut hand = Hand::armed();
+        assert_eq!(hand.down(9900).up(200).did(), [Event::Cue; 7], "cues, and no slip");
+        assert_eq!(hand.down(100).did(), [Event::Begin]);
     }
 
     #[test]
@@ -251,12 +326,70 @@ mod tests {
     }
 
     #[test]
-    fn a_button_held_from_the_start_for_3_s_asks_for_the_slip_once() {
+    fn a_button_held_from_the_start_for_10_s_asks_for_the_slip_once_after_a_cue_each_second() {
         let mut hand = Hand::armed();
         assert_eq!(hand.down(2990).did(), []);
-        assert_eq!(hand.down(30).did(), [Event::Slip]);
-        assert_eq!(hand.down(20_000).did(), [], "once");
+        for second in 3..10 {
+            assert!(!hand.button.is_counted() || second > 3, "the count begins with the first cue");
+            assert_eq!(hand.down(20).did(), [Event::Cue], "at {second} s");
+            assert!(hand.button.is_counted());
+            assert_eq!(hand.down(980).did(), [], "after {second} s");
+        }
+        assert_eq!(hand.down(20).did(), [Event::Slip]);
+        assert!(!hand.button.is_counted());
+        assert_eq!(hand.down(19_000).did(), [], "once");
         assert_eq!(hand.up(100).down(100).did(), [Event::Begin], "and the next press is a life");
+    }
+
+    #[test]
+    fn cues_that_late_polls_have_missed_are_one() {
+        let mut hand = Hand::armed();
+        hand.down(100).polled_every(Duration::from_secs(7), true, 7000);
+        assert_eq!(hand.down(10).did(), [Event::Cue], "at 7.1 s");
+        assert_eq!(hand.down(880).did(), []);
+        assert_eq!(hand.down(20).did(), [Event::Cue], "the next one is on its second again");
+    }
+
+    #[test]
+    fn a_button_down_for_more_than_30_s_is_jammed_until_it_is_up_and_then_starts_nothing() {
+        let mut hand = Hand::armed();
+        assert_eq!(hand.down(30_000).did().last(), Some(&Event::Slip));
+        assert!(!hand.button.is_jammed());
+        assert_eq!(hand.down(60_000).did(), [Event::Jam { first: true }], "no second slip either");
+        assert!(hand.button.is_jammed());
+        assert_eq!(hand.up(100).did(), [Event::Freed]);
+        assert!(!hand.button.is_jammed());
+        assert_eq!(hand.down(100).did(), [Event::Begin]);
+    }
+
+    #[test]
+    fn the_press_that_begins_a_life_is_a_jam_too_if_it_stays_down() {
+        let mut hand = Hand::armed();
+        assert_eq!(hand.up(100).down(100).become_(Role::Alive).did(), [Event::Begin]);
+        assert_eq!(hand.down(29_000).did(), []);
+        assert_eq!(hand.down(1000).did(), [Event::Jam { first: true }]);
+        assert_eq!(hand.up(100).down(100).did(), [Event::Freed, Event::Acknowledge]);
+    }
+
+    #[test]
+    fn a_jam_that_lasts_until_the_piece_is_armed_again_is_reported_once() {
+        let mut hand = Hand::armed();
+        let jams = |hand: &mut Hand| {
+            hand.did()
+                .iter()
+                .filter_map(|event| match event {
+                    Event::Jam { first } => Some(*first),
+                    _ => None,
+                })
+                .collect::<Vec<_>>()
+        };
+        hand.up(100).become_(Role::Alive).down(40_000);
+        assert_eq!(jams(&mut hand), [true]);
+        hand.become_(Role::Idle).down(1000).become_(Role::Armed).down(40_000);
+        assert_eq!(jams(&mut hand), [false]);
+        hand.become_(Role::Idle).up(1000).become_(Role::Armed).up(1000);
+        hand.become_(Role::Idle).down(1000).become_(Role::Armed).down(40_000);
+        assert_eq!(jams(&mut hand), [true], "another jam");
     }
 
     #[test]
@@ -289,7 +422,7 @@ mod tests {
     fn a_button_pressed_while_nobody_looked_counts_as_held_when_armed_again() {
         let mut hand = Hand::armed();
         hand.up(100).become_(Role::Idle).become_(Role::Armed);
-        assert_eq!(hand.down(2900).did(), []);
+        assert_eq!(hand.down(9900).did(), [Event::Cue; 7]);
         assert_eq!(hand.down(200).did(), [Event::Slip]);
     }
 

@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -31,6 +31,9 @@ pub(crate) struct Panel {
     interrupt: Interrupt,
     /// When the death began.
     dying: OnceLock<Instant>,
+    /// Counts the times that the button was waited for and then no longer: a
+    /// press of an earlier time is ignored.
+    turn: AtomicU32,
     /// Set if the light has to show a fault before it goes dark.
     failed: AtomicBool,
 }
@@ -42,25 +45,25 @@ struct Thread {
     phases: Option<Sender<Phase>>,
     /// Rung after each change of `phases`.
     bell: Arc<Bell>,
-    asked: Receiver<Asked>,
+    asked: Receiver<(u32, Asked)>,
     handle: Option<JoinHandle<()>>,
     has_button: bool,
     has_light: bool,
-    note: Option<String>,
 }
 
 impl Panel {
     /// Takes the pins of `settings`, and lets the light show that the model
-    /// loads.
+    /// loads. With `verbose` the thread says how it reads the button and drives
+    /// the light, once it knows.
     ///
     /// # Errors
     ///
     /// When this is no Raspberry Pi, or its pins may not be used.
-    pub(crate) fn open(settings: Settings, interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn open(settings: Settings, verbose: bool, interrupt: &Interrupt) -> Result<Self> {
         if settings == Settings::default() {
             return Ok(Self::with(None, Arc::default(), interrupt));
         }
-        Self::start(move || pins::take(settings), interrupt)
+        Self::start(move || pins::take(settings, verbose), interrupt)
     }
 
     /// Starts the thread, which calls `pins` to take the pins: no other thread
@@ -87,16 +90,16 @@ impl Panel {
                     Ok(pins) => pins,
                     Err(error) => return drop(ready.send(Err(error))),
                 };
-                let found = (pins.button.is_some(), pins.light.is_some(), pins.note.clone());
+                let found = (pins.button.is_some(), pins.light.is_some() || pins.coming.is_some());
                 if ready.send(Ok(found)).is_ok() {
                     attend(Attendant::new(pins, shared, answer), &entered, &heard);
                 }
             })
             .context("cannot start the GPIO thread; free some memory, or leave --button and --led out")?;
-        let (has_button, has_light, note) =
+        let (has_button, has_light) =
             opened.recv().map_err(|_| anyhow!("the GPIO thread ended before it began; report this"))??;
         let thread =
-            Thread { phases: Some(phases), bell, asked, handle: Some(handle), has_button, has_light, note };
+            Thread { phases: Some(phases), bell, asked, handle: Some(handle), has_button, has_light };
         let panel = Self::with(Some(thread), gauge, interrupt);
         panel.enter(Phase::Loading);
         Ok(panel)
@@ -108,6 +111,7 @@ impl Panel {
             gauge,
             interrupt: interrupt.clone(),
             dying: OnceLock::new(),
+            turn: AtomicU32::new(0),
             failed: AtomicBool::new(false),
         }
     }
@@ -135,29 +139,71 @@ impl Panel {
         }
     }
 
-    /// How the light is driven, if there is one.
-    #[must_use]
-    pub(crate) fn note(&self) -> Option<&str> {
-        self.thread.as_ref()?.note.as_deref()
-    }
-
     /// Waits for a press; without a button it returns [`Asked::Life`] at once.
     ///
     /// # Errors
     ///
     /// [`Ending::Interrupted`] when a signal came first.
     pub(crate) fn wait_for_press(&self) -> Result<Asked, Ending> {
-        let Some(thread) = self.thread.as_ref().filter(|thread| thread.has_button) else {
-            return Ok(Asked::Life);
-        };
-        self.enter(Phase::Armed);
-        match self.interrupt.or_next(&thread.asked) {
-            Some(asked) => Ok(asked),
-            None if self.interrupt.is_raised() => {
-                Err(Ending::Interrupted("while waiting for the button".to_owned()))
+        loop {
+            if let Some(asked) = self.wait_until(None)? {
+                return Ok(asked);
             }
-            None => Err(anyhow!("the GPIO thread has ended; start it again, and report this").into()),
         }
+    }
+
+    /// Waits for a press for `time` at most; `None` if none came. Without a
+    /// button it returns [`Asked::Life`] at once. The piece stays armed: call
+    /// [`Panel::rest`] or [`Panel::close`] to end that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Panel::wait_for_press`].
+    pub(crate) fn wait_for_press_within(&self, time: Duration) -> Result<Option<Asked>, Ending> {
+        self.wait_until(Instant::now().checked_add(time))
+    }
+
+    fn wait_until(&self, limit: Option<Instant>) -> Result<Option<Asked>, Ending> {
+        let Some(thread) = self.thread.as_ref().filter(|thread| thread.has_button) else {
+            return Ok(Some(Asked::Life));
+        };
+        let turn = self.turn.load(Ordering::Relaxed);
+        self.enter(Phase::Armed { turn });
+        loop {
+            let next = match limit {
+                Some(limit) => {
+                    let left = limit.saturating_duration_since(Instant::now());
+                    self.interrupt.or_next_within(&thread.asked, left)
+                }
+                None => self.interrupt.or_next(&thread.asked),
+            };
+            match next {
+                Some((asked_in, asked)) if asked_in == turn => return Ok(Some(asked)),
+                Some(_) => {}
+                None if self.interrupt.is_raised() => {
+                    return Err(Ending::Interrupted("while waiting for the button".to_owned()));
+                }
+                None if limit.is_some_and(|limit| Instant::now() >= limit) => return Ok(None),
+                None => {
+                    return Err(anyhow!("the GPIO thread has ended; start it again, and report this").into());
+                }
+            }
+        }
+    }
+
+    /// Rests: the button is not read, and a press until now no longer counts.
+    pub(crate) fn rest(&self) {
+        self.disarm(Phase::Resting);
+    }
+
+    /// The same outside opening hours.
+    pub(crate) fn close(&self) {
+        self.disarm(Phase::Closed);
+    }
+
+    fn disarm(&self, phase: Phase) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
+        self.enter(phase);
     }
 
     /// Begins a life, whose context the prompt fills to `birth`. Returns the
@@ -168,8 +214,8 @@ impl Panel {
         Light(&self.gauge)
     }
 
-    /// The flag for a lost printer: once it is set, every fourth beat of the
-    /// light is missing.
+    /// The flags of the printer: once it is lost, every fourth beat of the light
+    /// is missing; while it is out of paper, the light shows that instead.
     #[must_use]
     pub(crate) fn printer_status(&self) -> PrinterStatus {
         self.gauge.printer.clone()
@@ -187,6 +233,17 @@ impl Panel {
         if let (true, Some(since)) = (self.has_light(), self.dying.get()) {
             let _ = self.interrupt.is_raised_within(DYING_TIME.saturating_sub(since.elapsed()));
         }
+    }
+
+    /// Waits until something was asked that nobody has taken.
+    #[cfg(test)]
+    pub(super) fn has_asked_within(&self, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        let asked = || self.thread.as_ref().is_some_and(|thread| !thread.asked.is_empty());
+        while !asked() && Instant::now() < end {
+            thread::yield_now();
+        }
+        asked()
     }
 
     fn fail(&self) {

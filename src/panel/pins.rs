@@ -8,20 +8,22 @@
 //! | the light without PWM | rppal | an output whose change is one write to a register, and which gets its former function back at the end |
 //! | the light with PWM | sysfs ([`pwm`]) | see there |
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::thread;
+use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow};
 use rppal::gpio::{self as rp, InputPin, Mode, OutputPin};
 
 use super::claim::Claim;
 use super::pulse::Means;
-use super::pwm::{self, Pwm};
+use super::pwm::{self, Look, Pwm, Search};
 use super::settings::{Pin, Settings};
-use super::thread::{Contact, Lamp, Pins};
+use super::thread::{Coming, Contact, Lamp, Pins};
 use crate::board::gpio::{Bias, Input, Refusal};
+use crate::text::stderr::say;
 
 impl Contact for Input {
     fn is_down(&mut self) -> bool {
@@ -34,8 +36,7 @@ impl Contact for Input {
     }
 
     fn forget_edges(&mut self) {
-        // If it fails, edges wake the thread for nothing, no more often than
-        // polls would.
+        // If it fails, edges wake the thread for nothing, which it limits.
         let _ = self.drain();
     }
 }
@@ -77,23 +78,68 @@ impl Drop for Switch {
     }
 }
 
-/// Takes the pins of a Raspberry Pi that `settings` ask for.
+/// A pin that may get hardware PWM. It is left as it is until that is known: if
+/// it were taken as an output first, rppal would give it its former function back
+/// at the end, and the overlay's would be lost until the next boot.
+struct Undecided {
+    /// `None` once it is decided.
+    pin: Option<rp::Pin>,
+    search: Search,
+    verbose: bool,
+}
+
+impl Coming for Undecided {
+    fn look(&mut self, waited: Duration) -> Option<Box<dyn Lamp>> {
+        let pin = self.pin.as_ref()?;
+        let number = pin.pin();
+        // Of the pins of a channel, hardware PWM reaches only the one that the
+        // overlay has switched to it, which may be another pin than this.
+        let switched = || matches!((number, pin.mode()), (12 | 13, Mode::Alt0) | (18 | 19, Mode::Alt5));
+        let (light, how): (Box<dyn Lamp>, _) = match self.search.look(waited, switched) {
+            Look::NotYet => return None,
+            Look::Found(pwm) => (Box::new(pwm), "dimmed by hardware PWM".to_owned()),
+            Look::Never(why) => {
+                let pin = self.pin.take()?;
+                (Box::new(Switch(pin.into_output_low())), format!("only on or off: {why}"))
+            }
+        };
+        if self.verbose {
+            say(format_args!("the light on GPIO {number} is {how}\n"));
+        }
+        Some(light)
+    }
+}
+
+/// Takes the pins of a Raspberry Pi that `settings` ask for, and with `verbose`
+/// says how.
 ///
 /// # Errors
 ///
 /// When this is no Raspberry Pi, or its pins may not be used.
-pub(super) fn take(settings: Settings) -> Result<Pins> {
+pub(super) fn take(settings: Settings, verbose: bool) -> Result<Pins> {
     let Settings { button, light } = settings;
     let options = options(settings);
     let mut pins = Pins::default();
     let mut mapped = None;
+    let tell = |how: fmt::Arguments<'_>| {
+        if verbose {
+            say(format_args!("{how}\n"));
+        }
+    };
     if let Some(button) = button {
         pins.button = Some(match Input::open(button.number(), Bias::PullUp) {
-            Ok(input) => Box::new(input),
+            Ok(input) => {
+                tell(format_args!(
+                    "the button on GPIO {} is read by the kernel's GPIO device",
+                    button.number()
+                ));
+                Box::new(input)
+            }
             Err(in_use @ Refusal::InUse { .. }) => return Err(in_use.into()),
-            Err(Refusal::Unavailable(_)) => {
+            Err(Refusal::Unavailable(why)) => {
                 let pin = map(button, &mut mapped, &options)?;
                 pins.claims.push(Claim::of(button)?);
+                tell(format_args!("the button on GPIO {} is polled in its register: {why}", button.number()));
                 Box::new(pin.into_input_pullup())
             }
         });
@@ -101,24 +147,8 @@ pub(super) fn take(settings: Settings) -> Result<Pins> {
     if let Some(light) = light {
         let pin = map(light, &mut mapped, &options)?;
         pins.claims.push(Claim::of(light)?);
-        // Of the pins of a channel, hardware PWM reaches only the one that the
-        // overlay has switched to it, which may be another pin than this.
-        let switched = matches!((light.number(), pin.mode()), (12 | 13, Mode::Alt0) | (18 | 19, Mode::Alt5));
-        let pwm = if switched || pwm::channel_of(light).is_none() {
-            Pwm::open(Path::new(pwm::ROOT), light, thread::sleep)
-        } else {
-            Err(io::Error::other("the pwm overlay is not loaded for this pin"))
-        };
-        match pwm {
-            Ok(pwm) => {
-                pins.note = Some(format!("the light on GPIO {} is dimmed by hardware PWM", light.number()));
-                pins.light = Some(Box::new(pwm));
-            }
-            Err(why) => {
-                pins.note = Some(format!("the light on GPIO {} is only on or off: {why}", light.number()));
-                pins.light = Some(Box::new(Switch(pin.into_output_low())));
-            }
-        }
+        let search = Search::new(Path::new(pwm::ROOT), Path::new(pwm::DEVICE_TREE), light);
+        pins.coming = Some(Box::new(Undecided { pin: Some(pin), search, verbose }));
     }
     Ok(pins)
 }

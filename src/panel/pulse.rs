@@ -1,15 +1,8 @@
 //! The light's curve: what it shows in each phase of the piece, as perceived
 //! brightness over time. Pure: time and pattern in, brightness out.
 //!
-//! | pattern | dimmed by PWM | only on and off |
-//! |---|---|---|
-//! | [`Pattern::Loading`] | dim, steady | a blip every 3 s |
-//! | [`Pattern::Armed`] | a faint breath of 6 s | 3 s on, 3 s off |
-//! | [`Pattern::Alive`] | a beat, 40 to 150 a minute, ever deeper | half of each beat on |
-//! | the same, printer lost | every fourth beat is missing | the same |
-//! | [`Pattern::Dying`] | full | on |
-//! | [`Pattern::Fault`] | a pause and three blinks, every 2.5 s | the same |
-//! | [`Pattern::Dark`] | off | off |
+//! The table of `hardware/README.md` says what each pattern looks like: a test
+//! measures it from this file.
 //!
 //! The length and depth of a beat are fixed when it begins, so that the light
 //! does not jump when the fill changes them. The light never flashes more than
@@ -40,24 +33,40 @@ const MISSING: u8 = 4;
 
 /// Lightness (L*) while the model loads.
 const LOADING: f64 = 22.0;
-/// The length of a blip, and the time from one to the next, while the model
-/// loads.
-const BLIP: Duration = Duration::from_millis(100);
-const BLIP_CYCLE: Duration = Duration::from_secs(3);
-/// A breath's length, and its least and greatest lightness (L*): below 10 % of
-/// full luminance, so that it does not count as a flash.
-const BREATH: Duration = Duration::from_secs(6);
-const BREATH_LIGHTNESS: (f64, f64) = (10.0, 36.0);
+/// A breath while the piece is armed: its length, and its least and greatest
+/// lightness (L*), below 10 % of full luminance, so that it does not count as a
+/// flash.
+const ARMED: Breath = Breath { length: Duration::from_secs(6), low: 10.0, high: 36.0 };
+/// The same while the piece rests between two lives: slower and darker.
+const RESTING: Breath = Breath { length: Duration::from_secs(12), low: 2.0, high: 18.0 };
+/// The same outside opening hours, once in each [`CLOSED_CYCLE`]: it tells a
+/// technician that the box has power, and lights no dark room.
+const CLOSED: Breath = Breath { length: Duration::from_secs(4), low: 0.0, high: 14.0 };
+const CLOSED_CYCLE: Duration = Duration::from_secs(30);
+/// Lightness (L*) between the dips of the cues, and between those of a jam.
+const COUNTED: f64 = 36.0;
+const JAMMED: f64 = 60.0;
 
-/// The length of a fault's blink, and the time from one to the next. The pause
-/// comes first, so that whatever was shown before adds no flash to the blinks.
-const BLINK: Duration = Duration::from_millis(150);
-const BLINK_STEP: Duration = Duration::from_millis(400);
-const BLINKS: u32 = 3;
-/// The time of a pause and the blinks after it.
-const FAULT_CYCLE: Duration = Duration::from_millis(2500);
+/// What a light without PWM shows in place of a steady or breathing one: on and
+/// off, in milliseconds.
+const LOADING_BLIPS: [Part; 2] = [on(100), off(2900)];
+const ARMED_HALVES: [Part; 2] = [on(3000), off(3000)];
+const RESTING_BLIPS: [Part; 2] = [on(1000), off(9000)];
+const CLOSED_BLIPS: [Part; 2] = [on(100), off(29_900)];
+
+/// What either light shows: on and off, in milliseconds. A pause comes first
+/// where whatever was shown before would add a flash to the blinks.
+const COUNTED_DIPS: [Part; 2] = [off(300), on(700)];
+const JAMMED_DIPS: [Part; 4] = [off(250), on(300), off(250), on(2200)];
+const WAITING_BLINKS: [Part; 4] = [off(1500), on(900), off(300), on(300)];
+const WRONG_BLINKS: [Part; 2] = [off(1000), on(1000)];
+const FAULT_BLINKS: [Part; 7] = [off(1300), on(150), off(250), on(150), off(250), on(150), off(250)];
+
 /// How long a fault is shown: two pauses and two times three blinks.
 pub(super) const FAULT_TIME: Duration = Duration::from_secs(5);
+/// How long wrong options are shown: three blinks.
+#[cfg_attr(not(test), expect(dead_code, reason = "for wrong usage"))]
+pub(super) const WRONG_TIME: Duration = Duration::from_secs(6);
 
 /// The least time that the death's full light is held: 2 s to be seen, and the
 /// time by which the flash limit may delay it (0.2 s after a beat at full
@@ -72,6 +81,26 @@ const DIP: Duration = Duration::from_millis(200);
 const FRAME: Duration = Duration::from_millis(20);
 const BREATH_FRAME: Duration = Duration::from_millis(40);
 
+/// A part of a rhythm: whether the light is on, and for how long.
+#[derive(Debug, Clone, Copy)]
+struct Part(bool, Duration);
+
+const fn on(milliseconds: u64) -> Part {
+    Part(true, Duration::from_millis(milliseconds))
+}
+
+const fn off(milliseconds: u64) -> Part {
+    Part(false, Duration::from_millis(milliseconds))
+}
+
+/// A slow rise from `low` to `high`, and the fall back.
+#[derive(Debug, Clone, Copy)]
+struct Breath {
+    length: Duration,
+    low: f64,
+    high: f64,
+}
+
 /// What the light shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Pattern {
@@ -79,8 +108,20 @@ pub(super) enum Pattern {
     Loading,
     /// The piece waits for the button.
     Armed,
+    /// The button is held for the technician's slip, which will come.
+    Counted,
+    /// The piece waits for the button, which does not come up.
+    Jammed,
     /// A life.
     Alive(Life),
+    /// A life that waits for new paper.
+    WaitsForPaper,
+    /// The pause between two lives.
+    Resting,
+    /// Outside opening hours.
+    Closed,
+    /// The program was started with wrong options.
+    WrongOptions,
     /// From the last token until the panic.
     Dying,
     /// Something failed.
@@ -232,36 +273,34 @@ impl Pulse {
         Frame { lightness: self.lightness, next }
     }
 
+    /// Begins the pattern anew, if the next step is of `pattern`.
+    pub(super) fn restart(&mut self, pattern: Pattern) {
+        if self.pattern == pattern {
+            self.pattern = Pattern::Dark;
+        }
+    }
+
     /// The frame of any pattern but [`Pattern::Alive`], before the flash limit.
     fn still(&self) -> Frame {
         let dimmed = self.means == Means::Dimmed;
+        let rhythm = |parts: &[Part], lit: f64| rhythm(parts, self.since, if dimmed { lit } else { 100.0 });
         match self.pattern {
             Pattern::Loading if dimmed => steady(LOADING),
-            Pattern::Loading => {
-                let time = modulo(self.since, BLIP_CYCLE);
-                if time < BLIP { until(100.0, BLIP - time) } else { until(0.0, BLIP_CYCLE - time) }
+            Pattern::Loading => rhythm(&LOADING_BLIPS, 100.0),
+            Pattern::Armed if dimmed => ARMED.at(self.since),
+            Pattern::Armed => rhythm(&ARMED_HALVES, 100.0),
+            Pattern::Counted => rhythm(&COUNTED_DIPS, COUNTED),
+            Pattern::Jammed => rhythm(&JAMMED_DIPS, JAMMED),
+            Pattern::WaitsForPaper => rhythm(&WAITING_BLINKS, 100.0),
+            Pattern::Resting if dimmed => RESTING.at(self.since),
+            Pattern::Resting => rhythm(&RESTING_BLIPS, 100.0),
+            Pattern::Closed if dimmed => {
+                let time = modulo(self.since, CLOSED_CYCLE);
+                if time < CLOSED.length { CLOSED.at(time) } else { until(CLOSED.low, CLOSED_CYCLE - time) }
             }
-            Pattern::Armed => {
-                let time = modulo(self.since, BREATH);
-                let half = BREATH / 2;
-                if dimmed {
-                    let (low, high) = BREATH_LIGHTNESS;
-                    let share = 1.0 - (time.div_duration_f64(half) - 1.0).abs();
-                    until(ease(low, high, share), BREATH_FRAME)
-                } else if time < half {
-                    until(100.0, half - time)
-                } else {
-                    until(0.0, BREATH - time)
-                }
-            }
-            Pattern::Fault => {
-                let pause = FAULT_CYCLE - BLINK_STEP * BLINKS;
-                let Some(time) = modulo(self.since, FAULT_CYCLE).checked_sub(pause) else {
-                    return until(0.0, pause - modulo(self.since, FAULT_CYCLE));
-                };
-                let time = modulo(time, BLINK_STEP);
-                if time < BLINK { until(100.0, BLINK - time) } else { until(0.0, BLINK_STEP - time) }
-            }
+            Pattern::Closed => rhythm(&CLOSED_BLIPS, 100.0),
+            Pattern::WrongOptions => rhythm(&WRONG_BLINKS, 100.0),
+            Pattern::Fault => rhythm(&FAULT_BLINKS, 100.0),
             Pattern::Dying => steady(100.0),
             Pattern::Dark | Pattern::Alive(_) => steady(0.0),
         }
@@ -350,6 +389,27 @@ impl Pulse {
     }
 }
 
+impl Breath {
+    fn at(&self, time: Duration) -> Frame {
+        let half = self.length / 2;
+        let share = 1.0 - (modulo(time, self.length).div_duration_f64(half) - 1.0).abs();
+        until(ease(self.low, self.high, share), BREATH_FRAME)
+    }
+}
+
+/// The frame of a rhythm, `time` after its beginning; it is `lit` while it is
+/// on.
+fn rhythm(parts: &[Part], time: Duration, lit: f64) -> Frame {
+    let mut left = modulo(time, parts.iter().map(|Part(_, length)| *length).sum());
+    for Part(on, length) in parts {
+        match length.checked_sub(left).filter(|rest| !rest.is_zero()) {
+            Some(rest) => return until(if *on { lit } else { 0.0 }, rest),
+            None => left -= *length,
+        }
+    }
+    steady(0.0)
+}
+
 fn steady(lightness: f64) -> Frame {
     Frame { lightness, next: None }
 }
@@ -373,5 +433,7 @@ pub(super) fn luminance(lightness: f64) -> f64 {
     if lightness <= 8.0 { lightness / 903.3 } else { ((lightness + 16.0) / 116.0).powi(3) }
 }
 
+#[cfg(test)]
+mod table;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,13 @@
 //! (BCM2835 ARM Peripherals, table 6-31; overlays/README of Raspberry Pi's
 //! firmware.) The PWM hardware holds the duty cycle: between two changes no
 //! code runs.
+//!
+//! The kernel may bind the block's driver after the program has started, and
+//! udev gives the group gpio its files some time after that. So the channel is
+//! looked for again and again, for [`LONGEST_SEARCH`] at most, and only if it is
+//! known to come: the firmware has merged the overlay into the device tree, or
+//! the chip is there. Each look returns at once, so that the model loads
+//! meanwhile.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -26,15 +33,19 @@ pub(super) const ROOT: &str = "/sys/class/pwm";
 /// address before it differs between boards: 3f20c000.pwm on a Zero 2 W.
 const DEVICE: &str = "20c000.pwm";
 
-/// 1 kHz: far above what an eye or a camera sees, and with the block's clock
-/// of 10 MHz or more still 10,000 steps of brightness.
-const PERIOD_NS: u32 = 1_000_000;
+/// The block's node in the device tree, which the firmware hands to the kernel.
+const NODE: &str = "soc/pwm@7e20c000";
+/// The folder in which the kernel shows the device tree.
+pub(super) const DEVICE_TREE: &str = "/proc/device-tree";
 
-/// After the export, udev gives the channel's files to the group gpio. That
-/// takes some 30 ms; the program waits at most 1 s, which is enough on a loaded
-/// board.
-const EXPORT_WAIT: Duration = Duration::from_millis(40);
-const EXPORT_WAITS: u32 = 25;
+/// 20 kHz: far above what an eye or a camera sees (1 kHz leaves bands on the
+/// video of a phone). The overlay sets the block's clock to 100 MHz, so that
+/// there are 5,000 steps of brightness.
+const PERIOD_NS: u32 = 50_000;
+
+/// How long the channel is looked for: udev and the kernel's drivers are late by
+/// a few seconds on a board that has just been switched on.
+pub(super) const LONGEST_SEARCH: Duration = Duration::from_secs(10);
 
 /// The channel of the PWM block that a pin can be switched to.
 #[must_use]
@@ -55,30 +66,83 @@ pub(super) struct Pwm {
     duty: File,
 }
 
+/// The search for the channel of a pin.
+#[derive(Debug)]
+pub(super) struct Search {
+    root: PathBuf,
+    pin: Pin,
+    /// Whether the device tree says that the channel will come.
+    expected: bool,
+    /// Whether the chip was absent at first.
+    late: bool,
+}
+
+/// What a look for the channel has found.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// The channel, with a duty cycle of 0.
+    Found(Pwm),
+    /// Look again.
+    NotYet,
+    /// It will not come: the reason, without a next step.
+    Never(io::Error),
+}
+
+impl Search {
+    /// A search for the channel of `pin` under `root`, the folder of the PWM
+    /// chips, and in `device_tree`.
+    pub(super) fn new(root: &Path, device_tree: &Path, pin: Pin) -> Self {
+        let status = fs::read(device_tree.join(NODE).join("status")).unwrap_or_default();
+        // The device tree's two spellings, with the zero that ends a string.
+        let expected = matches!(status.strip_suffix(b"\0"), Some(b"okay" | b"ok"));
+        Self { root: root.to_owned(), pin, expected, late: false }
+    }
+
+    /// Looks for it, `waited` after the first look. `switched` tells whether
+    /// the pin has been switched to the block: the kernel does that before the
+    /// chip appears.
+    pub(super) fn look(&mut self, waited: Duration, switched: impl FnOnce() -> bool) -> Look {
+        let never = |why: &str| Look::Never(io::Error::new(io::ErrorKind::NotFound, why));
+        let Some(channel) = channel_of(self.pin) else { return never("the pin has no hardware PWM") };
+        let Some(chip) = chip(&self.root) else {
+            self.late = true;
+            return match (self.expected, waited < LONGEST_SEARCH) {
+                (true, true) => Look::NotYet,
+                (true, false) => never("the pwm overlay's driver does not come"),
+                (false, _) => never("the pwm overlay is not loaded"),
+            };
+        };
+        if !switched() {
+            return match self.late && waited < LONGEST_SEARCH {
+                true => Look::NotYet,
+                false => never("the pwm overlay is not loaded for this pin"),
+            };
+        }
+        match Pwm::open(&chip, channel) {
+            Ok(pwm) => Look::Found(pwm),
+            Err(_) if waited < LONGEST_SEARCH => Look::NotYet,
+            Err(error) => {
+                unexport(&chip, channel);
+                Look::Never(error)
+            }
+        }
+    }
+}
+
 impl Pwm {
-    /// Exports the channel of `pin` under `root` with a duty cycle of 0;
-    /// `sleep` waits for udev.
+    /// Exports and enables the channel with a duty cycle of 0.
     ///
     /// # Errors
     ///
-    /// When the pin has no channel, the kernel offers none, or it cannot be
-    /// used: the reason, without a next step.
-    pub(super) fn open(root: &Path, pin: Pin, sleep: impl FnMut(Duration)) -> io::Result<Self> {
-        let absent = |why: &str| io::Error::new(io::ErrorKind::NotFound, why);
-        let channel = channel_of(pin).ok_or_else(|| absent("the pin has no hardware PWM"))?;
-        let chip = chip(root).ok_or_else(|| absent("the pwm overlay is not loaded"))?;
+    /// When it cannot be used yet, or not at all. What is exported then stays
+    /// so.
+    fn open(chip: &Path, channel: u32) -> io::Result<Self> {
         let folder = chip.join(format!("pwm{channel}"));
         if !folder.exists() {
-            fs::write(chip.join("export"), channel.to_string())?;
+            writable(&chip.join("export"))?.write_all_at(channel.to_string().as_bytes(), 0)?;
         }
-        let result = enable(&folder, sleep);
-        match result {
-            Ok(duty) => Ok(Self { chip, channel, duty }),
-            Err(error) => {
-                unexport(&chip, channel);
-                Err(error)
-            }
-        }
+        let duty = enable(&folder)?;
+        Ok(Self { chip: chip.to_owned(), channel, duty })
     }
 
     /// Sets the luminance, 0 to 1, which is the duty cycle.
@@ -116,30 +180,20 @@ fn chip(root: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Waits until the channel's files can be written, and enables the channel with
-/// a duty cycle of 0.
-fn enable(folder: &Path, mut sleep: impl FnMut(Duration)) -> io::Result<File> {
-    let mut waits = 0;
-    let duty = loop {
-        match writable(&folder.join("duty_cycle")).and_then(|duty| {
-            writable(&folder.join("period"))?;
-            writable(&folder.join("enable"))?;
-            Ok(duty)
-        }) {
-            Ok(duty) => break duty,
-            Err(error) if waits == EXPORT_WAITS => return Err(error),
-            Err(_) => sleep(EXPORT_WAIT),
-        }
-        waits += 1;
-    };
+/// Enables the channel with a duty cycle of 0, once all its files can be
+/// written.
+fn enable(folder: &Path) -> io::Result<File> {
+    let duty = writable(&folder.join("duty_cycle"))?;
+    let period = writable(&folder.join("period"))?;
+    let enable = writable(&folder.join("enable"))?;
     // The kernel refuses a duty cycle above the period, and any duty cycle
     // while there is no period. So the duty cycle of a channel that a killed
     // program left is set to 0 before its period; on a new channel this write
     // fails and is ignored.
     let _ = duty.write_all_at(b"0\n", 0);
-    fs::write(folder.join("period"), PERIOD_NS.to_string())?;
+    period.write_all_at(format!("{PERIOD_NS}\n").as_bytes(), 0)?;
     duty.write_all_at(b"0\n", 0)?;
-    fs::write(folder.join("enable"), "1")?;
+    enable.write_all_at(b"1\n", 0)?;
     Ok(duty)
 }
 
@@ -153,23 +207,14 @@ pub(crate) mod tests {
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;
 
-    /// A folder that simulates /sys/class/pwm of a board.
+    /// A folder that simulates /sys/class/pwm and /proc/device-tree of a board.
     pub(crate) struct Sysfs(pub(crate) TempDir);
 
     impl Sysfs {
-        /// The first chip is not that of the 40-pin header, as a fan's may be.
         pub(crate) fn with_overlay() -> Self {
             let sysfs = Self::without_overlay();
-            for (chip, device) in [("pwmchip0", "1f000a0000.fan"), ("pwmchip1", "3f20c000.pwm")] {
-                let chip = sysfs.path(chip);
-                let device = sysfs.path(&format!("devices/{device}"));
-                fs::create_dir_all(&chip).expect("a chip");
-                fs::create_dir_all(&device).expect("a device");
-                symlink(&device, chip.join("device")).expect("a link");
-                for file in ["export", "unexport"] {
-                    fs::write(chip.join(file), "").expect("a file");
-                }
-            }
+            sysfs.configure(b"okay\0");
+            sysfs.bind();
             sysfs
         }
 
@@ -181,31 +226,77 @@ pub(crate) mod tests {
             self.0.path().join(name)
         }
 
+        /// Makes the device tree, as the firmware does.
+        fn configure(&self, status: &[u8]) {
+            let node = self.path("tree").join(NODE);
+            fs::create_dir_all(&node).expect("a node");
+            fs::write(node.join("status"), status).expect("a status");
+        }
+
+        /// Makes the chips, as the kernel's drivers do. The first one is not
+        /// that of the 40-pin header, as a fan's may be.
+        pub(crate) fn bind(&self) {
+            for (chip, device) in [("pwmchip0", "1f000a0000.fan"), ("pwmchip1", "3f20c000.pwm")] {
+                let chip = self.path("pwm").join(chip);
+                let device = self.path(&format!("devices/{device}"));
+                fs::create_dir_all(&chip).expect("a chip");
+                fs::create_dir_all(&device).expect("a device");
+                symlink(&device, chip.join("device")).expect("a link");
+                for file in ["export", "unexport"] {
+                    fs::write(chip.join(file), "").expect("a file");
+                }
+            }
+        }
+
+        fn chip(&self, file: &str) -> PathBuf {
+            self.path("pwm/pwmchip1").join(file)
+        }
+
         /// The first line of a file of the 40-pin header's chip.
         pub(crate) fn says(&self, file: &str) -> String {
-            let text = fs::read_to_string(self.path("pwmchip1").join(file)).expect("a file");
+            let text = fs::read_to_string(self.chip(file)).unwrap_or_default();
             text.lines().next().unwrap_or_default().to_owned()
         }
 
         /// Creates the channel's files, as the kernel and udev do after an
         /// export.
         pub(crate) fn make_channel(&self, channel: u32) {
-            let folder = self.path("pwmchip1").join(format!("pwm{channel}"));
+            let folder = self.chip(&format!("pwm{channel}"));
             fs::create_dir_all(&folder).expect("a channel");
             for file in ["period", "duty_cycle", "enable"] {
                 fs::write(folder.join(file), "0").expect("a file");
             }
         }
 
-        pub(crate) fn open(&self, pin: u8) -> io::Result<Pwm> {
-            let mut waits = 0;
-            Pwm::open(self.0.path(), Pin::new(pin).expect("a pin"), |_| {
-                waits += 1;
-                let exported = self.says("export");
-                if waits == 2 && !exported.is_empty() {
-                    self.make_channel(exported.parse().expect("a channel"));
+        pub(crate) fn search(&self, pin: u8) -> Search {
+            Search::new(&self.path("pwm"), &self.path("tree"), Pin::new(pin).expect("a pin"))
+        }
+
+        /// Looks every quarter of a second of a virtual clock, and calls
+        /// `happens` with the time before each look. Returns the time as well.
+        fn found(&self, pin: u8, mut happens: impl FnMut(Duration)) -> (Result<Pwm, String>, Duration) {
+            let mut search = self.search(pin);
+            let mut waited = Duration::ZERO;
+            loop {
+                happens(waited);
+                match search.look(waited, || true) {
+                    Look::Found(pwm) => return (Ok(pwm), waited),
+                    Look::Never(why) => return (Err(why.to_string()), waited),
+                    Look::NotYet => waited += Duration::from_millis(250),
                 }
-            })
+                assert!(waited <= LONGEST_SEARCH, "it looks for ever");
+            }
+        }
+
+        /// Makes the files of a channel once it is exported.
+        fn answer_export(&self) {
+            if let Ok(channel) = self.says("export").parse() {
+                self.make_channel(channel);
+            }
+        }
+
+        pub(crate) fn open(&self, pin: u8) -> Pwm {
+            self.found(pin, |_| self.answer_export()).0.expect("PWM")
         }
     }
 
@@ -213,12 +304,12 @@ pub(crate) mod tests {
     fn each_pin_has_its_channel_of_the_headers_own_chip() {
         for (pin, channel) in [(12, 0), (13, 1), (18, 0), (19, 1)] {
             let sysfs = Sysfs::with_overlay();
-            let mut pwm = sysfs.open(pin).expect("PWM");
+            let mut pwm = sysfs.open(pin);
             assert_eq!(sysfs.says("export"), channel.to_string(), "GPIO {pin}");
             let of = |file: &str| sysfs.says(&format!("pwm{channel}/{file}"));
-            assert_eq!([of("period"), of("duty_cycle"), of("enable")], ["1000000", "0", "1"]);
+            assert_eq!([of("period"), of("duty_cycle"), of("enable")], ["50000", "0", "1"]);
             pwm.set(0.25).expect("set");
-            assert_eq!(of("duty_cycle"), "250000");
+            assert_eq!(of("duty_cycle"), "12500");
             pwm.set(0.0).expect("set");
             assert_eq!(of("duty_cycle"), "0", "a shorter number replaces a longer one");
         }
@@ -227,7 +318,7 @@ pub(crate) mod tests {
     #[test]
     fn it_leaves_the_pin_dark_and_the_channel_unexported() {
         let sysfs = Sysfs::with_overlay();
-        let mut pwm = sysfs.open(18).expect("PWM");
+        let mut pwm = sysfs.open(18);
         pwm.set(1.0).expect("set");
         drop(pwm);
         assert_eq!([sysfs.says("pwm0/duty_cycle"), sysfs.says("pwm0/enable")], ["0", "0"]);
@@ -238,21 +329,74 @@ pub(crate) mod tests {
     fn a_channel_that_a_killed_program_left_behind_is_taken_over() {
         let sysfs = Sysfs::with_overlay();
         sysfs.make_channel(0);
-        let pwm = sysfs.open(18).expect("PWM");
+        let (pwm, waited) = sysfs.found(18, |_| ());
         assert_eq!((sysfs.says("export").as_str(), sysfs.says("pwm0/enable").as_str()), ("", "1"));
+        assert_eq!(waited, Duration::ZERO);
         drop(pwm);
     }
 
     #[test]
-    fn without_the_overlay_or_without_permission_it_says_so_and_waits_no_longer_than_a_second() {
+    fn a_chip_that_appears_after_7_s_is_found_then() {
         let sysfs = Sysfs::without_overlay();
-        assert_eq!(sysfs.open(18).expect_err("no chip").to_string(), "the pwm overlay is not loaded");
+        sysfs.configure(b"okay\0");
+        let seven = Duration::from_secs(7);
+        let (found, waited) = sysfs.found(18, |now| match now == seven {
+            true => sysfs.bind(),
+            false => sysfs.answer_export(),
+        });
+        found.expect("PWM");
+        assert!((seven..=seven + Duration::from_millis(250)).contains(&waited), "{waited:?}");
+    }
+
+    #[test]
+    fn an_export_that_is_refused_until_udev_has_come_is_tried_again() {
         let sysfs = Sysfs::with_overlay();
-        assert_eq!(sysfs.open(23).expect_err("no channel").to_string(), "the pin has no hardware PWM");
-        let mut waited = Duration::ZERO;
-        let pin = Pin::new(18).expect("a pin");
-        let never = Pwm::open(sysfs.0.path(), pin, |wait| waited += wait);
-        assert!(never.is_err() && waited <= Duration::from_secs(1), "{waited:?}");
+        // A folder in the place of the file cannot be written, by root neither.
+        fs::remove_file(sysfs.chip("export")).expect("removed");
+        fs::create_dir(sysfs.chip("export")).expect("a folder");
+        let (found, waited) = sysfs.found(18, |now| match now.as_secs() {
+            0..3 => {}
+            3 if sysfs.chip("export").is_dir() => {
+                fs::remove_dir(sysfs.chip("export")).expect("removed");
+                fs::write(sysfs.chip("export"), "").expect("a file");
+            }
+            _ => sysfs.answer_export(),
+        });
+        found.expect("PWM");
+        assert!(waited < Duration::from_secs(4), "{waited:?}");
+    }
+
+    #[test]
+    fn a_chip_or_a_permission_that_never_comes_is_given_up_after_10_s() {
+        let sysfs = Sysfs::without_overlay();
+        sysfs.configure(b"okay\0");
+        let (found, waited) = sysfs.found(18, |_| ());
+        assert_eq!(
+            (found.expect_err("no chip").as_str(), waited),
+            ("the pwm overlay's driver does not come", LONGEST_SEARCH)
+        );
+        let sysfs = Sysfs::with_overlay();
+        let (found, waited) = sysfs.found(18, |_| ());
+        assert!(found.is_err() && waited == LONGEST_SEARCH, "{waited:?}");
         assert_eq!(sysfs.says("unexport"), "0", "nothing is left exported");
+    }
+
+    #[test]
+    fn nothing_is_waited_for_that_will_not_come() {
+        let at_once = |sysfs: &Sysfs, pin: u8, switched: bool| match sysfs
+            .search(pin)
+            .look(Duration::ZERO, || switched)
+        {
+            Look::Never(why) => why.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let sysfs = Sysfs::without_overlay();
+        assert_eq!(at_once(&sysfs, 18, true), "the pwm overlay is not loaded");
+        sysfs.configure(b"disabled\0");
+        assert_eq!(at_once(&sysfs, 18, true), "the pwm overlay is not loaded");
+        assert_eq!(at_once(&sysfs, 23, true), "the pin has no hardware PWM");
+        let sysfs = Sysfs::with_overlay();
+        assert_eq!(at_once(&sysfs, 18, false), "the pwm overlay is not loaded for this pin");
+        assert_eq!(sysfs.says("export"), "", "another pin's channel is left alone");
     }
 }

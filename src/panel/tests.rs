@@ -18,10 +18,9 @@ use rppal::gpio as rp;
 use super::handle::Panel;
 use super::pins;
 use super::pulse::Means;
-use super::pwm::Pwm;
 use super::pwm::tests::Sysfs;
 use super::settings::{Pin, Settings};
-use super::thread::{Asked, Attendant, Contact, Lamp, Phase, Pins};
+use super::thread::{Asked, Attendant, Coming, Contact, Lamp, Phase, Pins};
 use crate::life::ending::{Death, Ending};
 use crate::life::interrupt::Interrupt;
 
@@ -104,7 +103,7 @@ impl Board {
         Pins {
             button: Some(Box::new(FakeContact(self.clone()))),
             light: Some(Box::new(FakeLamp(self.clone(), Means::Dimmed))),
-            note: None,
+            coming: None,
             claims: Vec::new(),
         }
     }
@@ -140,7 +139,7 @@ impl Board {
 /// The thread's work, on a virtual clock.
 struct Simulated {
     attendant: Attendant,
-    asked: Receiver<Asked>,
+    asked: Receiver<(u32, Asked)>,
     now: Duration,
     /// When it wakes next.
     due: Duration,
@@ -184,16 +183,17 @@ impl Simulated {
     }
 }
 
+const ARMED: Phase = Phase::Armed { turn: 0 };
 const ALIVE: Phase = Phase::Alive { birth: 0.05 };
 
 #[test]
 fn a_press_while_armed_asks_for_a_life_and_is_noticed_within_50_ms() {
     let board = Board::default();
     let mut simulated = Simulated::with(board.pins());
-    simulated.pass_ms(1000).enter(Phase::Armed, 0.0).pass_ms(995);
+    simulated.pass_ms(1000).enter(ARMED, 0.0).pass_ms(995);
     board.down.store(true, Ordering::SeqCst);
     simulated.pass_ms(50);
-    assert_eq!(simulated.asked.try_recv(), Ok(Asked::Life));
+    assert_eq!(simulated.asked.try_recv(), Ok((0, Asked::Life)));
 }
 
 #[test]
@@ -201,12 +201,12 @@ fn a_press_whose_edge_wakes_the_thread_is_noticed_within_50_ms() {
     let board = Board::default();
     for moment in 0..80 {
         let mut simulated = Simulated::with(board.edgy());
-        simulated.enter(Phase::Armed, 0.0).pass_ms(995 + moment);
+        simulated.enter(ARMED, 0.0).pass_ms(995 + moment);
         assert!(simulated.attendant.edges().is_some(), "it waits for the edge");
         board.down.store(true, Ordering::SeqCst);
         simulated.attendant.edge();
         simulated.pass_ms(50);
-        assert_eq!(simulated.asked.try_recv(), Ok(Asked::Life), "at {moment}");
+        assert_eq!(simulated.asked.try_recv(), Ok((0, Asked::Life)), "at {moment}");
         board.down.store(false, Ordering::SeqCst);
     }
 }
@@ -216,33 +216,33 @@ fn a_press_of_100_ms_is_noticed_where_edges_never_come() {
     let board = Board::default();
     for moment in 0..80 {
         let mut simulated = Simulated::with(board.edgy());
-        simulated.enter(Phase::Armed, 0.0).pass_ms(995 + moment);
+        simulated.enter(ARMED, 0.0).pass_ms(995 + moment);
         board.down.store(true, Ordering::SeqCst);
         simulated.pass_ms(100);
         board.down.store(false, Ordering::SeqCst);
         simulated.pass_ms(200);
-        assert_eq!(simulated.asked.try_recv(), Ok(Asked::Life), "at {moment}");
+        assert_eq!(simulated.asked.try_recv(), Ok((0, Asked::Life)), "at {moment}");
     }
 }
 
 #[test]
-fn a_line_full_of_noise_wakes_the_thread_no_more_often_than_polls_would() {
+fn a_line_full_of_noise_wakes_the_thread_no_more_than_200_times_a_second() {
     let board = Board::default();
     let mut simulated = Simulated::with(Pins { light: None, ..board.edgy() });
-    simulated.enter(Phase::Armed, 0.0);
-    for millisecond in 0..10_000 {
-        board.down.store(millisecond % 3 == 0, Ordering::SeqCst);
-        let wait = simulated.attendant.edges().is_some();
-        if wait {
+    simulated.enter(ARMED, 0.0);
+    // Spikes too short to be seen by a read of the level, one each millisecond.
+    for _ in 0..10_000 {
+        let waits = simulated.attendant.edges().is_some();
+        if waits {
             simulated.attendant.edge();
         }
-        if wait || simulated.due <= simulated.now {
+        if waits || simulated.due <= simulated.now {
             simulated.wake();
         }
         simulated.now += Duration::from_millis(1);
     }
     assert!(simulated.asked.is_empty());
-    assert!(simulated.wakes <= 10 * 205, "{}", simulated.wakes);
+    assert!(simulated.wakes <= 10 * 200, "{}", simulated.wakes);
 }
 
 #[test]
@@ -250,10 +250,85 @@ fn a_button_held_while_the_piece_arms_asks_for_the_slip() {
     let board = Board::default();
     board.down.store(true, Ordering::SeqCst);
     let mut simulated = Simulated::with(board.pins());
-    simulated.pass_ms(10_000).enter(Phase::Armed, 0.0).pass_ms(2900);
+    simulated.pass_ms(10_000).enter(ARMED, 0.0).pass_ms(9900);
     assert!(simulated.asked.is_empty());
     simulated.pass_ms(200);
-    assert_eq!(simulated.asked.try_recv(), Ok(Asked::Slip));
+    assert_eq!(simulated.asked.try_recv(), Ok((0, Asked::Slip)));
+}
+
+#[test]
+fn the_light_dips_each_second_while_the_button_is_held_for_the_slip_and_then_breathes_again() {
+    let board = Board::default();
+    board.down.store(true, Ordering::SeqCst);
+    let mut simulated = Simulated::with(board.pins());
+    simulated.enter(ARMED, 0.0).pass_ms(2950);
+    assert!(!board.shown().contains(&0.0), "it breathes");
+    let dips = board.clone();
+    let mut dark = 0;
+    for _ in 3..10 {
+        simulated.pass_ms(1000);
+        dark += dips.shown().iter().filter(|&&luminance| luminance == 0.0).count();
+    }
+    assert_eq!(dark, 7);
+    simulated.pass_ms(10_000);
+    assert!(!board.shown().contains(&0.0), "it breathes");
+}
+
+#[test]
+fn a_jammed_button_is_seen_while_armed_and_not_during_a_life() {
+    let dips = |board: &Board| board.shown().iter().filter(|&&luminance| luminance == 0.0).count();
+    let board = Board::default();
+    board.down.store(true, Ordering::SeqCst);
+    let mut simulated = Simulated::with(board.pins());
+    simulated.enter(ARMED, 0.0).pass_ms(30_100);
+    dips(&board);
+    simulated.pass_ms(30_000);
+    assert_eq!(dips(&board), 20, "two gaps every 3 s");
+    assert_eq!(simulated.asked.try_iter().count(), 1, "one slip");
+    board.down.store(false, Ordering::SeqCst);
+    simulated.pass_ms(100);
+    dips(&board);
+    simulated.pass_ms(10_000);
+    assert_eq!(dips(&board), 0, "it breathes");
+    board.down.store(true, Ordering::SeqCst);
+    simulated.pass_ms(100);
+    assert_eq!(simulated.asked.try_recv(), Ok((0, Asked::Life)));
+    simulated.enter(ALIVE, 0.05).pass_ms(60_000);
+    assert_eq!(dips(&board), 0, "it beats");
+}
+
+#[test]
+fn paper_that_has_ended_is_seen_during_a_life_until_it_is_there_again() {
+    let board = Board::default();
+    let mut simulated = Simulated::with(board.pins());
+    simulated.enter(ALIVE, 0.05).pass_ms(5000);
+    simulated.attendant.gauge.printer.set_out_of_paper(true);
+    simulated.pass_ms(3000);
+    board.shown();
+    simulated.pass_ms(9000);
+    assert_eq!(board.shown().iter().filter(|&&luminance| luminance == 1.0).count(), 6);
+    simulated.attendant.gauge.printer.set_out_of_paper(false);
+    simulated.pass_ms(3000);
+    board.shown();
+    simulated.pass_ms(9000);
+    assert!(!board.shown().contains(&1.0), "it beats");
+}
+
+#[test]
+fn a_press_while_it_rests_or_is_closed_is_not_answered() {
+    for phase in [Phase::Resting, Phase::Closed] {
+        let board = Board::default();
+        let mut simulated = Simulated::with(board.pins());
+        simulated.enter(ARMED, 0.0).pass_ms(1000).enter(phase, 0.0).pass_ms(1000);
+        board.down.store(true, Ordering::SeqCst);
+        simulated.pass_ms(500);
+        board.down.store(false, Ordering::SeqCst);
+        simulated.pass_ms(500).enter(Phase::Armed { turn: 1 }, 0.0).pass_ms(1000);
+        assert!(simulated.asked.is_empty(), "{phase:?}");
+        board.down.store(true, Ordering::SeqCst);
+        simulated.pass_ms(100);
+        assert_eq!(simulated.asked.try_recv(), Ok((1, Asked::Life)), "{phase:?}");
+    }
 }
 
 #[test]
@@ -266,7 +341,7 @@ fn a_press_during_a_life_dips_the_light_and_asks_for_nothing() {
     simulated.pass_ms(400);
     assert!(board.shown().contains(&0.0), "no dip was seen");
     board.down.store(false, Ordering::SeqCst);
-    simulated.pass_ms(400).enter(Phase::Dying, 0.95).pass_ms(3000).enter(Phase::Armed, 0.0).pass_ms(3000);
+    simulated.pass_ms(400).enter(Phase::Dying, 0.95).pass_ms(3000).enter(ARMED, 0.0).pass_ms(3000);
     assert!(simulated.asked.is_empty());
 }
 
@@ -300,11 +375,47 @@ fn a_light_that_fails_in_mid_life_is_left_alone_and_the_button_still_works() {
     }
     let board = Board::default();
     let mut simulated = Simulated::with(Pins { light: Some(Box::new(Broken)), ..board.pins() });
-    simulated.enter(Phase::Armed, 0.0).pass_ms(1000);
+    simulated.enter(ARMED, 0.0).pass_ms(1000);
     assert!(simulated.attendant.pins.light.is_none());
     board.down.store(true, Ordering::SeqCst);
     simulated.pass_ms(100);
-    assert_eq!(simulated.asked.try_recv(), Ok(Asked::Life));
+    assert_eq!(simulated.asked.try_recv(), Ok((0, Asked::Life)));
+}
+
+/// A light that is ready after some time, and then shows on the board.
+struct Later(Board, Duration);
+
+impl Coming for Later {
+    fn look(&mut self, waited: Duration) -> Option<Box<dyn Lamp>> {
+        (waited >= self.1).then(|| Box::new(FakeLamp(self.0.clone(), Means::Dimmed)) as Box<dyn Lamp>)
+    }
+}
+
+#[test]
+fn a_light_that_is_ready_late_shows_what_is_due_then_and_the_button_works_before() {
+    let board = Board::default();
+    let coming: Box<dyn Coming> = Box::new(Later(board.clone(), Duration::from_secs(7)));
+    let mut simulated = Simulated::with(Pins { light: None, coming: Some(coming), ..board.pins() });
+    // What the pins were before is dropped.
+    board.shown();
+    simulated.pass_ms(2000).enter(ARMED, 0.0).pass_ms(1000);
+    board.down.store(true, Ordering::SeqCst);
+    simulated.pass_ms(100);
+    assert_eq!(simulated.asked.try_recv(), Ok((0, Asked::Life)));
+    simulated.enter(ALIVE, 0.05).pass_ms(3500);
+    assert_eq!(board.shown(), [], "no light yet");
+    simulated.pass_ms(60_000);
+    let shown = board.shown();
+    let beats = shown.windows(2).filter(|pair| pair[0] < 0.15 && pair[1] >= 0.15).count();
+    assert!(beats.abs_diff(40) <= 1, "{beats}");
+}
+
+#[test]
+fn a_light_that_is_looked_for_wakes_the_thread_four_times_a_second() {
+    let coming: Box<dyn Coming> = Box::new(Later(Board::default(), LIMIT));
+    let mut simulated = Simulated::with(Pins { coming: Some(coming), ..Pins::default() });
+    simulated.pass_ms(10_000);
+    assert!(simulated.wakes <= 41, "{}", simulated.wakes);
 }
 
 #[test]
@@ -317,6 +428,8 @@ fn the_thread_wakes_only_for_the_button_and_for_a_light_that_moves() {
     };
     assert_eq!(wakes(Phase::Loading, 0.0), 0);
     assert_eq!(wakes(Phase::Dying, 0.95), 0);
+    assert!(wakes(Phase::Closed, 0.0) <= 4, "{}", wakes(Phase::Closed, 0.0));
+    assert!(wakes(Phase::Resting, 0.0) <= 25, "{}", wakes(Phase::Resting, 0.0));
     assert!(wakes(Phase::Fault, 0.0) <= 3);
     let edgy = |phase: Phase, fill: f32| {
         let mut simulated = Simulated::with(Board::default().edgy());
@@ -324,12 +437,12 @@ fn the_thread_wakes_only_for_the_button_and_for_a_light_that_moves() {
         simulated.wakes / 60
     };
     // 25 polls each second, due at the same time as the frames of the breath.
-    assert!(edgy(Phase::Armed, 0.0) <= 26, "{}", edgy(Phase::Armed, 0.0));
+    assert!(edgy(ARMED, 0.0) <= 26, "{}", edgy(ARMED, 0.0));
     // Frames of the beat every 20 ms, and 25 polls each second between beats.
     assert!(edgy(ALIVE, 0.05) <= 32, "{}", edgy(ALIVE, 0.05));
     assert!(edgy(ALIVE, 0.95) <= 50, "{}", edgy(ALIVE, 0.95));
     // 100 polls and 25 frames of the breath each second.
-    assert!(wakes(Phase::Armed, 0.0) <= 126, "{}", wakes(Phase::Armed, 0.0));
+    assert!(wakes(ARMED, 0.0) <= 126, "{}", wakes(ARMED, 0.0));
     // 50 polls each second; most frames are due at the same time as a poll.
     assert!(wakes(ALIVE, 0.05) <= 55, "{}", wakes(ALIVE, 0.05));
     assert!(wakes(ALIVE, 0.95) <= 60, "{}", wakes(ALIVE, 0.95));
@@ -341,14 +454,17 @@ fn the_thread_costs_less_than_a_hundredth_of_a_core() {
     let time = Duration::from_secs(20);
     for (name, phase, fill) in [
         ("loading", Phase::Loading, 0.0),
-        ("armed", Phase::Armed, 0.0),
+        ("armed", ARMED, 0.0),
         ("alive, at birth", ALIVE, 0.05),
         ("alive, at the end", ALIVE, 0.95),
         ("dying", Phase::Dying, 0.95),
         ("fault", Phase::Fault, 0.0),
+        ("resting", Phase::Resting, 0.0),
+        ("closed", Phase::Closed, 0.0),
+        ("wrong options", Phase::WrongOptions, 0.0),
     ] {
         let sysfs = Sysfs::with_overlay();
-        let light: Box<dyn Lamp> = Box::new(sysfs.open(18).expect("PWM"));
+        let light: Box<dyn Lamp> = Box::new(sysfs.open(18));
         let mut simulated = Simulated::with(Pins { light: Some(light), ..Board::default().pins() });
         let before = cpu();
         // Real sleeps, because going to sleep and waking are part of the cost.
@@ -364,16 +480,10 @@ fn the_thread_costs_less_than_a_hundredth_of_a_core() {
 fn the_death_unwinds_to_a_dark_light_and_reset_pins() {
     let sysfs = Sysfs::with_overlay();
     sysfs.make_channel(0);
-    let root = sysfs.0.path().to_owned();
+    let pwm = sysfs.open(18);
     let (_raise, interrupt) = Interrupt::new();
-    let panel = Panel::start(
-        move || {
-            let pwm = Pwm::open(&root, Pin::new(18).expect("a pin"), |_| ())?;
-            Ok(Pins { light: Some(Box::new(pwm)), ..Pins::default() })
-        },
-        &interrupt,
-    )
-    .expect("PWM");
+    let panel = Panel::start(move || Ok(Pins { light: Some(Box::new(pwm)), ..Pins::default() }), &interrupt)
+        .expect("PWM");
     let death = catch_unwind(AssertUnwindSafe(|| {
         panel.through(|panel| {
             panel.dying();
@@ -449,18 +559,50 @@ fn a_press_is_waited_for_until_a_signal_comes() {
 }
 
 #[test]
-fn a_press_on_the_real_thread_begins_a_life() {
-    /// Down only after 20 polls, so that it was seen up before.
-    struct Late(u32);
-    impl Contact for Late {
-        fn is_down(&mut self) -> bool {
-            self.0 += 1;
-            self.0 > 20
-        }
+fn a_press_is_waited_for_no_longer_than_is_said() {
+    let (raise, interrupt) = Interrupt::new();
+    let board = Board::default();
+    let panel = board.panel(&interrupt);
+    let none = panel.wait_for_press_within(Duration::from_millis(1));
+    assert!(matches!(none, Ok(None)), "{none:?}");
+    drop(raise);
+    let Err(Ending::Interrupted(_)) = panel.wait_for_press_within(LIMIT) else { panic!("no interrupt") };
+}
+
+/// Down only after 20 polls, so that it was seen up before.
+struct Late(u32);
+
+impl Contact for Late {
+    fn is_down(&mut self) -> bool {
+        self.0 += 1;
+        self.0 > 20
     }
-    let (_raise, interrupt) = Interrupt::new();
+}
+
+fn with_late_press(interrupt: &Interrupt) -> Panel {
     let late = || Ok(Pins { button: Some(Box::new(Late(0))), ..Pins::default() });
-    let panel = Panel::start(late, &interrupt).expect("fakes");
+    Panel::start(late, interrupt).expect("fakes")
+}
+
+#[test]
+fn a_press_that_came_as_the_piece_closed_begins_no_life_when_it_opens() {
+    let (_raise, interrupt) = Interrupt::new();
+    let moment = Duration::from_millis(1);
+    let waited = |panel: &Panel| panel.wait_for_press_within(moment).expect("no signal");
+    let panel = with_late_press(&interrupt);
+    assert_eq!(waited(&panel), None, "the button is up");
+    // The visitor presses, and nobody waits any more.
+    assert!(panel.has_asked_within(LIMIT), "the thread has noticed the press");
+    panel.close();
+    assert_eq!(waited(&panel), None);
+    panel.rest();
+    assert_eq!(waited(&panel), None);
+}
+
+#[test]
+fn a_press_on_the_real_thread_begins_a_life() {
+    let (_raise, interrupt) = Interrupt::new();
+    let panel = with_late_press(&interrupt);
     assert_eq!(panel.wait_for_press().expect("a press"), Asked::Life);
 }
 
@@ -500,7 +642,7 @@ fn an_edge_on_the_real_thread_begins_a_life() {
 #[test]
 fn without_pins_a_life_begins_at_once_and_nothing_is_held() {
     let (_raise, interrupt) = Interrupt::new();
-    let panel = Panel::open(Settings::default(), &interrupt).expect("nothing to open");
+    let panel = Panel::open(Settings::default(), false, &interrupt).expect("nothing to open");
     assert_eq!(panel.wait_for_press().expect("at once"), Asked::Life);
     panel.dying();
     panel.hold_last_light();

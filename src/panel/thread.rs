@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
-use super::button::{Button, Event, Role};
+use super::button::{Button, Event, JAMMED, Role};
 use super::claim::Claim;
 use super::pulse::{Life, Means, Pattern, Pulse, luminance};
 use super::wake::Bell;
@@ -41,6 +41,9 @@ const POLL_ALIVE: Duration = Duration::from_millis(20);
 /// once for both. With the 30 ms that a level must be stable, a press of 80 ms
 /// is noticed even if its edges are lost.
 const POLL_CALM: Duration = Duration::from_millis(40);
+
+/// Interval between two looks for a light that is not ready.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Work that is due within this time is done now, so that the thread wakes once
 /// and not twice.
@@ -75,15 +78,22 @@ pub(super) trait Lamp {
     fn set(&mut self, luminance: f64) -> io::Result<()>;
 }
 
+/// A light that may be ready only some time after the program has started.
+pub(super) trait Coming {
+    /// Looks for it, `waited` after the first look. `None` if it is not ready
+    /// yet: that must end.
+    fn look(&mut self, waited: Duration) -> Option<Box<dyn Lamp>>;
+}
+
 /// The hardware that the thread owns.
 #[derive(Default)]
 pub(super) struct Pins {
     /// The button, if there is one.
     pub button: Option<Box<dyn Contact>>,
-    /// The light, if there is one.
+    /// The light, if there is one and it is ready.
     pub light: Option<Box<dyn Lamp>>,
-    /// How the light is driven, for `--verbose`.
-    pub note: Option<String>,
+    /// The light, if there is one and it is not ready.
+    pub coming: Option<Box<dyn Coming>>,
     /// Keep other programs from these pins.
     pub claims: Vec<Claim>,
 }
@@ -102,11 +112,24 @@ pub(crate) enum Asked {
 /// button means.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Phase {
+    /// The model loads.
     Loading,
-    Armed,
+    /// The button is waited for. `turn` comes back with what is asked: the
+    /// program ignores what was asked in an earlier turn.
+    Armed { turn: u32 },
+    /// A life, with the fill at birth.
     Alive { birth: f32 },
+    /// The end of a life.
     Dying,
+    /// Something failed.
     Fault,
+    /// The pause between two lives.
+    Resting,
+    /// Outside opening hours.
+    Closed,
+    /// The program was started with wrong options.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for wrong usage"))]
+    WrongOptions,
 }
 
 /// Values that change during a life: written by other threads, read by this
@@ -156,7 +179,10 @@ pub(super) struct Attendant {
     pulse: Pulse,
     phase: Phase,
     pub(super) gauge: Arc<Gauge>,
-    asked: Sender<Asked>,
+    asked: Sender<(u32, Asked)>,
+    /// When the light was looked for first, and is looked for next.
+    sought: Option<Duration>,
+    look_due: Duration,
     /// When the light was stepped last, and when its next step is due.
     stepped: Duration,
     step_due: Option<Duration>,
@@ -169,7 +195,7 @@ pub(super) struct Attendant {
 }
 
 impl Attendant {
-    pub(super) fn new(pins: Pins, gauge: Arc<Gauge>, asked: Sender<Asked>) -> Self {
+    pub(super) fn new(pins: Pins, gauge: Arc<Gauge>, asked: Sender<(u32, Asked)>) -> Self {
         let means = pins.light.as_ref().map_or(Means::OnOff, |light| light.means());
         Self {
             pins,
@@ -178,6 +204,8 @@ impl Attendant {
             phase: Phase::Loading,
             gauge,
             asked,
+            sought: None,
+            look_due: Duration::ZERO,
             stepped: Duration::ZERO,
             step_due: Some(Duration::ZERO),
             poll_due: Duration::ZERO,
@@ -191,9 +219,9 @@ impl Attendant {
         self.phase = phase;
         self.step_due = Some(Duration::ZERO);
         self.button.set_role(match phase {
-            Phase::Armed => Role::Armed,
+            Phase::Armed { .. } => Role::Armed,
             Phase::Alive { .. } => Role::Alive,
-            Phase::Loading | Phase::Dying | Phase::Fault => Role::Idle,
+            _ => Role::Idle,
         });
     }
 
@@ -201,13 +229,14 @@ impl Attendant {
     /// due again; `None` if nothing is before the next phase.
     pub(super) fn tick(&mut self, now: Duration) -> Option<Duration> {
         let poll = self.attend_button(now);
+        let look = self.seek_light(now);
         let step = self.attend_light(now);
-        [poll, step].into_iter().flatten().min().map(|due| due.saturating_sub(now))
+        [poll, look, step].into_iter().flatten().min().map(|due| due.saturating_sub(now))
     }
 
     /// The descriptor that is worth waiting for. There is none while the next
     /// poll is near anyway: a contact that bounces all the time, or a cable that
-    /// picks up noise, wakes the thread no more often than polls would.
+    /// picks up noise, wakes the thread at most twice in each 10 ms.
     pub(super) fn edges(&self) -> Option<BorrowedFd<'_>> {
         let contact = self.pins.button.as_ref().filter(|_| self.button.is_awake() && self.is_calm)?;
         contact.edges()
@@ -227,16 +256,16 @@ impl Attendant {
             // The level is read after the edges are forgotten, so that an edge
             // in between is not lost.
             contact.forget_edges();
-            match self.button.poll(now, contact.is_down()) {
-                Some(Event::Begin) => drop(self.asked.send(Asked::Life)),
-                Some(Event::Slip) => drop(self.asked.send(Asked::Slip)),
-                Some(Event::Acknowledge) => {
-                    self.pulse.dip();
-                    self.step_due = Some(now);
-                }
-                None => {}
+            let (down, has_edges) = (contact.is_down(), contact.edges().is_some());
+            let held = (self.button.is_counted(), self.button.is_jammed());
+            let event = self.button.poll(now, down);
+            if let Some(event) = event {
+                self.meet(event);
             }
-            let (has_edges, edge) = (contact.edges().is_some(), std::mem::take(&mut self.edge));
+            if event.is_some() || held != (self.button.is_counted(), self.button.is_jammed()) {
+                self.step_due = Some(now);
+            }
+            let edge = std::mem::take(&mut self.edge);
             self.is_calm = has_edges && !edge && self.button.is_settled();
             self.poll_due = now
                 + match self.phase {
@@ -248,25 +277,73 @@ impl Attendant {
         Some(self.poll_due)
     }
 
+    fn meet(&mut self, event: Event) {
+        match event {
+            Event::Begin => self.ask(Asked::Life),
+            Event::Slip => self.ask(Asked::Slip),
+            Event::Acknowledge => self.pulse.dip(),
+            Event::Cue => self.pulse.restart(Pattern::Counted),
+            Event::Jam { first: true } => warn(format_args!(
+                "the button has been down for {} s; free it, or look for a short circuit in its wires",
+                JAMMED.as_secs()
+            )),
+            Event::Jam { first: false } | Event::Freed => {}
+        }
+    }
+
+    fn ask(&self, asked: Asked) {
+        if let Phase::Armed { turn } = self.phase {
+            // If nobody waits any more, the program is about to end.
+            let _ = self.asked.send((turn, asked));
+        }
+    }
+
+    fn pattern(&self) -> Pattern {
+        match self.phase {
+            Phase::Loading => Pattern::Loading,
+            Phase::Armed { .. } if self.button.is_jammed() => Pattern::Jammed,
+            Phase::Armed { .. } if self.button.is_counted() => Pattern::Counted,
+            Phase::Armed { .. } => Pattern::Armed,
+            Phase::Alive { .. } if self.gauge.printer.is_out_of_paper() => Pattern::WaitsForPaper,
+            Phase::Alive { birth } => Pattern::Alive(Life {
+                birth,
+                fill: self.gauge.fill(),
+                printer_lost: self.gauge.printer.is_lost(),
+            }),
+            Phase::Dying => Pattern::Dying,
+            Phase::Fault => Pattern::Fault,
+            Phase::Resting => Pattern::Resting,
+            Phase::Closed => Pattern::Closed,
+            Phase::WrongOptions => Pattern::WrongOptions,
+        }
+    }
+
+    fn seek_light(&mut self, now: Duration) -> Option<Duration> {
+        let coming = self.pins.coming.as_mut()?;
+        if now + SLACK >= self.look_due {
+            let sought = *self.sought.get_or_insert(now);
+            if let Some(light) = coming.look(now.saturating_sub(sought)) {
+                self.pulse = Pulse::new(light.means());
+                self.pins.light = Some(light);
+                self.pins.coming = None;
+                self.step_due = Some(now);
+                return None;
+            }
+            self.look_due = now + LOOK;
+        }
+        Some(self.look_due)
+    }
+
     fn attend_light(&mut self, now: Duration) -> Option<Duration> {
-        let light = self.pins.light.as_mut()?;
+        self.pins.light.as_ref()?;
         if self.step_due.is_some_and(|due| now + SLACK >= due) {
             let elapsed = now.saturating_sub(self.stepped);
             self.stepped = now;
-            let pattern = match self.phase {
-                Phase::Loading => Pattern::Loading,
-                Phase::Armed => Pattern::Armed,
-                Phase::Alive { birth } => Pattern::Alive(Life {
-                    birth,
-                    fill: self.gauge.fill(),
-                    printer_lost: self.gauge.printer.is_lost(),
-                }),
-                Phase::Dying => Pattern::Dying,
-                Phase::Fault => Pattern::Fault,
-            };
+            let pattern = self.pattern();
             let frame = self.pulse.step(elapsed, pattern);
             let luminance = luminance(frame.lightness);
             if luminance != self.shown {
+                let light = self.pins.light.as_mut()?;
                 if let Err(error) = light.set(luminance) {
                     warn(format_args!("the light is lost ({error}); the piece goes on without it"));
                     self.pins.light = None;

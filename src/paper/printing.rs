@@ -58,6 +58,12 @@ impl Paper {
         Ok(Self { settings, template, lives })
     }
 
+    /// The record in which lives are counted, if they are.
+    #[must_use]
+    pub(crate) fn lives(&self) -> Option<&Lives> {
+        self.lives.as_ref()
+    }
+
     /// Begins the receipt of the life that `about` tells of, and counts it.
     /// `status` says how the printer is.
     #[must_use]

@@ -145,6 +145,26 @@ impl Lives {
         }))
     }
 
+    /// Lives whose line in the history has this date, as 2026-11-24.
+    ///
+    /// # Errors
+    ///
+    /// When the history cannot be read.
+    pub(crate) fn on(&self, date: &str) -> Result<u32> {
+        let lives = History::within(&self.folder).read().with_context(|| self.failure())?;
+        Ok(lives.iter().filter(|life| life.date.starts_with(date)).count() as u32)
+    }
+
+    /// Whether a life or a fault was noted since the system was started.
+    ///
+    /// # Errors
+    ///
+    /// When the record cannot be read.
+    pub(crate) fn any_since_boot(&self) -> Result<bool> {
+        let boot = boot::id();
+        Ok(!boot.is_empty() && self.read()?.boot == boot)
+    }
+
     /// Reads the record, with this start counted.
     ///
     /// # Errors

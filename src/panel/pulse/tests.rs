@@ -10,6 +10,25 @@ fn without_printer(fill: f32) -> Pattern {
     Pattern::Alive(Life { birth: 0.05, fill, printer_lost: true })
 }
 
+/// Every pattern but the death, with lives at their beginning and at their end.
+fn patterns() -> [Pattern; 13] {
+    [
+        Pattern::Loading,
+        Pattern::Armed,
+        Pattern::Counted,
+        Pattern::Jammed,
+        alive(0.05),
+        without_printer(0.05),
+        alive(0.95),
+        without_printer(0.95),
+        Pattern::WaitsForPaper,
+        Pattern::Resting,
+        Pattern::Closed,
+        Pattern::WrongOptions,
+        Pattern::Fault,
+    ]
+}
+
 /// Lightness over time, one sample for each [`STEP`].
 struct Seen {
     pulse: Pulse,
@@ -161,6 +180,12 @@ fn whole_lives_flash_at_most_three_times_in_any_second_whatever_is_pressed() {
         let mut seen = Seen::by(means);
         seen.show(Pattern::Loading, seconds(dice.below(9)));
         seen.show(Pattern::Armed, seconds(dice.below(15)));
+        if dice.below(3) == 0 {
+            for _ in 3..10 {
+                seen.pulse.restart(Pattern::Counted);
+                seen.show(Pattern::Counted, seconds(1));
+            }
+        }
         let length = 60 + dice.below(60);
         let presses = 1 + dice.below(60);
         let lost_at = dice.below(2 * length);
@@ -168,7 +193,13 @@ fn whole_lives_flash_at_most_three_times_in_any_second_whatever_is_pressed() {
             let past = step as f32 / steps(seconds(length)) as f32;
             let fill = 0.05 + 0.9 * past;
             let lost = step > steps(seconds(lost_at));
-            seen.show(if lost { without_printer(fill) } else { alive(fill) }, STEP);
+            let out_of_paper = step / steps(seconds(7)) % 5 == 4;
+            let pattern = match (out_of_paper, lost) {
+                (true, _) => Pattern::WaitsForPaper,
+                (false, true) => without_printer(fill),
+                (false, false) => alive(fill),
+            };
+            seen.show(pattern, STEP);
             if dice.below(presses * 20) == 0 {
                 seen.pulse.dip();
             }
@@ -188,16 +219,12 @@ fn no_order_of_patterns_fills_and_presses_flashes_more_than_three_times_in_a_sec
         let mut seen = Seen::by(if seed % 2 == 0 { Means::Dimmed } else { Means::OnOff });
         while seen.samples.len() < steps(seconds(60)) {
             let fill = dice.below(1000) as f32 / 1000.0;
-            let patterns = [
-                Pattern::Loading,
-                Pattern::Armed,
-                alive(fill),
-                without_printer(fill),
-                Pattern::Dying,
-                Pattern::Fault,
-                Pattern::Dark,
-            ];
-            let pattern = patterns[dice.below(7) as usize];
+            let others = [alive(fill), without_printer(fill), Pattern::Dying, Pattern::Dark];
+            let patterns = [&patterns()[..], &others].concat();
+            let pattern = patterns[dice.below(patterns.len() as u64) as usize];
+            if dice.below(4) == 0 {
+                seen.pulse.restart(pattern);
+            }
             seen.show(pattern, STEP * (1 + dice.below(60)) as u32);
             seen.pulse.dip();
         }
@@ -303,31 +330,25 @@ fn a_fault_is_two_times_three_blinks_whatever_came_before() {
 
 #[test]
 fn no_two_patterns_look_alike_however_they_are_shifted_in_time() {
+    // Half a minute of one pattern, the longest cycle, against every half minute
+    // of the other that begins in its first half minute.
     let sample = Duration::from_millis(50);
+    let window = 600;
     for means in [Means::Dimmed, Means::OnOff] {
-        let patterns = [
-            Pattern::Loading,
-            Pattern::Armed,
-            alive(0.05),
-            without_printer(0.05),
-            alive(0.95),
-            without_printer(0.95),
-            Pattern::Dying,
-            Pattern::Fault,
-            Pattern::Dark,
-        ];
+        let patterns = [&patterns()[..], &[Pattern::Dying, Pattern::Dark]].concat();
         let seen: Vec<Vec<f64>> = patterns
             .iter()
             .map(|&pattern| {
                 let mut pulse = Pulse::new(means);
-                (0..600).map(|_| pulse.step(sample, pattern).lightness).collect()
+                (0..2 * window + 100).map(|_| pulse.step(sample, pattern).lightness).collect()
             })
             .collect();
         for (one, first) in seen.iter().enumerate() {
             for (other, second) in seen.iter().enumerate().skip(one + 1) {
-                for shift in 0..300 {
-                    let apart =
-                        (0..300).map(|at| (first[at + 100] - second[at + shift]).abs()).fold(0.0, f64::max);
+                for shift in 0..window {
+                    let apart = (0..window)
+                        .map(|at| (first[at + 100] - second[at + shift]).abs())
+                        .fold(0.0, f64::max);
                     let (one, other) = (patterns[one], patterns[other]);
                     assert!(apart > 10.0, "{one:?} looks like {other:?} to {means:?}, {apart} apart");
                 }
@@ -339,9 +360,7 @@ fn no_two_patterns_look_alike_however_they_are_shifted_in_time() {
 #[test]
 fn without_pwm_the_light_is_only_on_or_off() {
     let mut seen = Seen::by(Means::OnOff);
-    for pattern in
-        [Pattern::Loading, Pattern::Armed, alive(0.5), Pattern::Fault, Pattern::Dying, Pattern::Dark]
-    {
+    for pattern in [&patterns()[..], &[Pattern::Dying, Pattern::Dark]].concat() {
         seen.show(pattern, seconds(12));
         seen.pulse.dip();
     }
@@ -349,9 +368,46 @@ fn without_pwm_the_light_is_only_on_or_off() {
 }
 
 #[test]
+fn the_light_that_waits_for_an_opening_hour_is_darker_than_the_one_that_waits_for_a_press() {
+    let brightest = |pattern| {
+        let mut seen = Seen::by(Means::Dimmed);
+        seen.show(pattern, seconds(60));
+        extremes(&seen.samples).1
+    };
+    let (closed, resting, armed) =
+        (brightest(Pattern::Closed), brightest(Pattern::Resting), brightest(Pattern::Armed));
+    assert!(closed < resting && resting < armed, "{closed} {resting} {armed}");
+}
+
+#[test]
+fn a_cue_is_a_dip_that_begins_with_it() {
+    for means in [Means::Dimmed, Means::OnOff] {
+        for early in 0..20 {
+            let mut seen = Seen::by(means);
+            seen.show(Pattern::Armed, seconds(3)).show(Pattern::Counted, seconds(1) - STEP * early);
+            seen.pulse.restart(Pattern::Counted);
+            seen.samples.clear();
+            seen.show(Pattern::Counted, seconds(1));
+            let dark = seen.samples.iter().take_while(|&&lightness| lightness == 0.0).count();
+            assert_eq!(STEP * dark as u32, Duration::from_millis(300), "{means:?}");
+        }
+    }
+}
+
+#[test]
+fn wrong_options_are_three_blinks_whatever_came_before() {
+    for means in [Means::Dimmed, Means::OnOff] {
+        let mut seen = Seen::by(means);
+        seen.show(Pattern::WrongOptions, WRONG_TIME).show(Pattern::Dark, seconds(1));
+        let blinks = seen.samples.windows(2).filter(|pair| pair[0] < 50.0 && pair[1] > 50.0).count();
+        assert_eq!(blinks, 3, "{means:?}");
+    }
+}
+
+#[test]
 fn a_step_that_waits_as_long_as_it_was_told_misses_nothing() {
     for means in [Means::Dimmed, Means::OnOff] {
-        for pattern in [Pattern::Loading, Pattern::Armed, alive(0.4), without_printer(0.9), Pattern::Fault] {
+        for pattern in [&patterns()[..], &[alive(0.4)]].concat() {
             let (mut told, mut often) = (Pulse::new(means), Pulse::new(means));
             let (mut lightness, mut wait) = (0.0, Duration::ZERO);
             let (mut since, mut differ) = (Duration::ZERO, 0);

@@ -3,5 +3,6 @@
 mod outside;
 mod prompt;
 mod real_model;
+mod show;
 mod signals;
 mod whole_life;
