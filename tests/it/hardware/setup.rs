@@ -580,6 +580,11 @@ fn the_model_comes_from_the_stick_to_where_the_service_finds_it() {
     assert_eq!(system.snapshot()[Path::new("var/lib/private")].1 & 0o777, 0o700);
     assert_eq!(system.setup(&["--yes", "--model-from", from]).last_line(), "setup: nothing to change");
 
+    fs::write(stick.0.join("Mind-Q4.gguf"), b"GGUF another").expect("a model");
+    let ended = system.setup(&["--yes", "--model-from", from]);
+    assert!(ended.error().contains("is there already"), "{}", ended.stderr);
+    assert_eq!(system.read(model), "GGUF the mind");
+
     // Once the service has run, its folder is its user's: so must be what comes later.
     let owner = if is_root() { 63_210 } else { fs::metadata(&stick.0).expect("metadata").uid() };
     let system = System::new("bookworm");
@@ -646,6 +651,10 @@ fn a_read_only_root_keeps_the_state_on_its_partition_and_the_journal_in_memory()
     assert!(system.read(CMDLINE).starts_with("overlayroot=tmpfs:recurse=0 console=tty1 "));
     assert_eq!(system.read(JOURNAL), "[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n");
     assert!(system.is_masked("dphys-swapfile.service"), "a swap file cannot be in memory");
+    let stick = Folder::new();
+    fs::write(stick.0.join("mind.gguf"), b"GGUF").expect("a model");
+    let ended = system.setup(&["--yes", "--model-from", stick.0.to_str().expect("UTF-8")]);
+    assert!(ended.error().starts_with("the state is on a partition of its own"), "{}", ended.stderr);
     assert_eq!(system.setup(&options).last_line(), "setup: nothing to change");
     assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change", "it stays as it is");
 
