@@ -317,7 +317,7 @@ fn a_last_line_without_an_end_gets_one_before_the_box_s_lines() {
 }
 
 #[test]
-fn sound_is_switched_off_wherever_it_was_on_for_this_board() {
+fn what_contradicts_the_box_is_replaced_wherever_it_holds_on_this_board() {
     let replaced = "# torment-nexus-setup replaced: ";
     for (before, after) in [
         ("dtparam=audio=on\n", format!("{replaced}dtparam=audio=on\n")),
@@ -329,6 +329,7 @@ fn sound_is_switched_off_wherever_it_was_on_for_this_board() {
         ("[pi02]\ndtparam=audio=on\n[all]\n", format!("[pi02]\n{replaced}dtparam=audio=on\n[all]\n")),
         ("[EDID=ABC]\ndtparam=audio=on\n", format!("[EDID=ABC]\n{replaced}dtparam=audio=on\n")),
         ("enable_uart=0\n", format!("{replaced}enable_uart=0\n")),
+        ("[all]\nuart_2ndstage=1\n", format!("[all]\n{replaced}uart_2ndstage=1\n")),
         // Other boards, comments and other parameters are not the box's business.
         ("[pi4]\ndtparam=audio=on\n[cm4]\nenable_uart=0\n", String::new()),
         ("[pi4]\n[EDID=ABC]\ndtparam=audio=on\n", String::new()),
@@ -576,6 +577,7 @@ fn the_model_comes_from_the_stick_to_where_the_service_finds_it() {
     assert!(ended.last_line().ends_with(", 1 model copied"), "{}", ended.stdout);
     let model = "var/lib/private/torment-nexus/models/Mind-Q4.gguf";
     assert_eq!(system.read(model), "GGUF the mind");
+    assert!(ended.stdout.contains("note: this is not the default model: set TORMENT_MODEL="));
     // systemd refuses to use a /var/lib/private that others may enter.
     assert_eq!(system.snapshot()[Path::new("var/lib/private")].1 & 0o777, 0o700);
     assert_eq!(system.setup(&["--yes", "--model-from", from]).last_line(), "setup: nothing to change");
@@ -595,6 +597,17 @@ fn the_model_comes_from_the_stick_to_where_the_service_finds_it() {
     let found = system.snapshot();
     assert_eq!((found[Path::new(model)].2, found[Path::new(model)].1 & 0o777), (owner, 0o644));
     assert_eq!(found[Path::new("var/lib/private/torment-nexus/models")].2, owner);
+}
+
+#[test]
+fn the_default_model_needs_no_option() {
+    let name = "SmolLM2-135M-Instruct-Q4_K_M.gguf";
+    let options = fs::read_to_string(Path::new(ROOT).join("src/cli/options.rs")).expect("the options");
+    assert!(options.contains(name), "setup names another default model than the program");
+    let stick = Folder::new();
+    fs::write(stick.0.join(name), "GGUF").expect("a model");
+    let ended = System::new("trixie").setup(&["--yes", "--model-from", stick.0.to_str().expect("UTF-8")]);
+    assert!(!ended.stdout.contains("default model"), "{}", ended.stdout);
 }
 
 #[test]
