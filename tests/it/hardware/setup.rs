@@ -91,6 +91,7 @@ impl System {
     fn new(release: &str) -> System {
         let system = System(Folder::new());
         copy(&Path::new(ROOT).join("tests/fixtures").join(release), &system.0.0);
+        fs::create_dir_all(system.path("var/lib")).expect("a folder");
         symlink("usr/lib", system.path("lib")).expect("the merged /usr");
         fs::set_permissions(system.path("etc/gshadow"), fs::Permissions::from_mode(0o640)).expect("a mode");
         system
@@ -122,7 +123,9 @@ impl System {
     }
 
     fn command(&self, options: &[&str]) -> Command {
-        let mut command = Command::new("python3");
+        // The system's, as on the Pi.
+        let system = Path::new("/usr/bin/python3");
+        let mut command = Command::new(if system.exists() { system } else { Path::new("python3") });
         command.arg(Path::new(ROOT).join("hardware/setup"));
         command.arg("--root").arg(&self.0.0).args(options).stdin(Stdio::null());
         command
