@@ -484,6 +484,29 @@ fn fixture(release: &str, path: &str) -> PathBuf {
 }
 
 #[test]
+fn a_card_that_is_full_leaves_no_half_of_a_file() {
+    let system = System::new("trixie");
+    let before = system.snapshot();
+    // Files of at most 7 × 512 bytes can be written: the unit is larger.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 7; exec \"$0\" \"$@\""]);
+    let setup = system.command(&["--yes"]);
+    command.arg(setup.get_program()).args(setup.get_args()).stdin(Stdio::null());
+    let ended = Ended::of(command.output().expect("it starts"));
+    assert!(
+        ended.error().starts_with("/etc/systemd/system/torment-nexus.service: File too large; 8 of 13 "),
+        "{}",
+        ended.stderr
+    );
+    let unit = system.path("etc/systemd/system/torment-nexus.service");
+    let written = fs::read_dir(unit.parent().expect("a folder")).expect("a folder");
+    let names: Vec<_> = written.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().starts_with("torment-nexus")), "{names:?}");
+    system.setup(&["--undo", "--yes"]).last_line();
+    assert_eq!(system.snapshot(), before);
+}
+
+#[test]
 fn a_half_written_file_of_a_power_cut_is_no_hindrance() {
     let system = System::new("trixie");
     system.write(&format!("{CONFIG}.torment-nexus-new"), "dtparam=au");
