@@ -1,4 +1,6 @@
-//! Tests of the systemd service, and of the program on an emulated Zero 2 W.
+//! Tests of the systemd service, of the program on an emulated Zero 2 W, and of the
+//! setup of the system.
 
 mod emulator;
+mod setup;
 mod supervision;
