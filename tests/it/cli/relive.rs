@@ -31,7 +31,7 @@ fn a_life_is_lived_again_with_its_seed_and_options_after_others_and_counts_anew(
     assert_eq!(again.died().stdout, first.stdout);
     // Options of the environment are for new lives.
     let mut command = nexus.command(["--printer", "printer", "--relive", "4"]);
-    command.env("TORMENT_TEMP", "0").env("TORMENT_OPENING", "No.").env("TORMENT_MODEL", "none.gguf");
+    command.env("TORMENT_TEMP", "0").env("TORMENT_TOP_K", "1").env("TORMENT_MODEL", "none.gguf");
     let third = Ended::of(command.output());
     assert_eq!(third.died().stdout, first.stdout);
     let lives = History::within(&nexus.path("torment-nexus")).read().expect("a history");
