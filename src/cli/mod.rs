@@ -6,6 +6,7 @@
 //! | [`hardware`] | the options of the button and the light |
 //! | [`printer`] | the options of the printer |
 //! | [`sampling`] | the options by which the next token is chosen |
+//! | [`usage`] | what is said instead of a life: wrong usage, help, version |
 //! | [`environment`] | the same options as `TORMENT_…` variables |
 
 mod environment;
@@ -13,5 +14,7 @@ mod hardware;
 mod options;
 mod printer;
 mod sampling;
+mod usage;
 
 pub use options::{Cli, DEFAULT_MODEL};
+pub use usage::Usage;

@@ -9,9 +9,10 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser};
 
 use super::environment::with_variables;
-use super::hardware::HardwareArgs;
+use super::hardware::{self, HardwareArgs};
 use super::printer::PrinterArgs;
 use super::sampling::SamplingArgs;
+use super::usage::Usage;
 use crate::mind::computing::MAX_LOOKAHEAD;
 use crate::mind::sampler::Sampling;
 use crate::model_file::name::ModelName;
@@ -118,16 +119,23 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Parses the process's arguments and environment; exits with 2 on wrong
-    /// usage and with 0 after `--help` and `--version`.
-    #[must_use]
-    pub fn from_command_line() -> Self {
-        let matches = command().get_matches();
-        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        if let Err(conflict) = cli.hardware.settings() {
-            command().error(ErrorKind::ArgumentConflict, conflict).exit();
-        }
-        cli
+    /// Parses the process's arguments and environment.
+    ///
+    /// # Errors
+    ///
+    /// On wrong usage, and for `--help` and `--version`.
+    pub fn from_command_line() -> Result<Self, Usage> {
+        let parsed = command().try_get_matches().and_then(|matches| {
+            let cli = Self::from_arg_matches(&matches)?;
+            match cli.hardware.settings() {
+                Ok(_) => Ok(cli),
+                Err(conflict) => Err(command().error(ErrorKind::ArgumentConflict, conflict)),
+            }
+        });
+        parsed.map_err(|error| {
+            let variable = |name: &str| std::env::var(name).ok();
+            Usage::new(error, hardware::light_of(std::env::args_os(), variable))
+        })
     }
 
     /// The line that `--verbose` prints after a life with random sampling: every
