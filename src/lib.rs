@@ -77,7 +77,7 @@ use anyhow::{Context, anyhow};
 
 use crate::board::clock;
 use crate::board::health::Health;
-use crate::cli::Cli;
+use crate::cli::{Cli, Usage};
 use crate::life::ending::{self, Ending};
 use crate::life::generator;
 use crate::life::interrupt::Interrupt;
@@ -113,6 +113,19 @@ use crate::text::stdout::Output;
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
     Panel::open(pins, cli.verbose, interrupt)?.through(|panel| live(cli, panel, interrupt))
+}
+
+/// Prints what is said instead of a life, and shows wrong usage on the light if
+/// its pin is known: a dark light would look like a power cut.
+pub fn refuse(usage: &Usage) -> Ending {
+    let code = usage.print();
+    if let Some(light) = usage.light()
+        && let Ok(interrupt) = Interrupt::on_signals(false)
+        && let Ok(panel) = Panel::open(panel::Settings::light(light), false, &interrupt)
+    {
+        panel.show_wrong_options();
+    }
+    Ending::Usage(code)
 }
 
 /// Runs the life of [`run`], with its button and its light opened.

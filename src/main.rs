@@ -10,7 +10,7 @@ use torment_nexus::life::interrupt::Interrupt;
 fn main() -> ExitCode {
     ending::install_last_words();
     ending::conclude(|| {
-        let cli = Cli::from_command_line();
+        let cli = Cli::from_command_line().map_err(|usage| torment_nexus::refuse(&usage))?;
         let interrupt = Interrupt::on_signals(cli.verbose)?;
         torment_nexus::run(&cli, &interrupt)
     })

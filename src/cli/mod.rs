@@ -8,6 +8,7 @@
 //! | [`show`] | the options of a show: rest, lives a day, opening hours |
 //! | [`sampling`] | the options by which the next token is chosen |
 //! | [`relive`] | which options `--relive` takes from an earlier life |
+//! | [`usage`] | what is said instead of a life: wrong usage, help, version |
 //! | [`environment`] | the same options as `TORMENT_…` variables |
 
 mod environment;
@@ -17,5 +18,7 @@ mod printer;
 mod relive;
 mod sampling;
 mod show;
+mod usage;
 
 pub use options::{Cli, DEFAULT_MODEL};
+pub use usage::Usage;

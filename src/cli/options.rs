@@ -10,11 +10,12 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser};
 
 use super::environment::{naming_its_variable, unknown_variables, with_variables};
-use super::hardware::HardwareArgs;
+use super::hardware::{self, HardwareArgs};
 use super::printer::PrinterArgs;
 use super::relive::{self, SAMPLING};
 use super::sampling::SamplingArgs;
 use super::show::ShowArgs;
+use super::usage::Usage;
 use crate::mind::computing::MAX_LOOKAHEAD;
 use crate::mind::sampler::Sampling;
 use crate::model_file::name::ModelName;
@@ -132,23 +133,44 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Parses the process's arguments and environment; exits with 2 on wrong
-    /// usage and with 0 after `--help` and `--version`.
-    #[must_use]
-    pub fn from_command_line() -> Self {
+    /// Parses the process's arguments and environment. Variables that belong to no
+    /// option are warned about.
+    ///
+    /// # Errors
+    ///
+    /// On wrong usage, and for `--help` and `--version`.
+    pub fn from_command_line() -> Result<Self, Usage> {
         let args: Vec<String> =
             std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let matches = command()
-            .try_get_matches()
-            .unwrap_or_else(|error| naming_its_variable(error, command(), &args).exit());
+        let parsed = command().try_get_matches().and_then(|matches| {
+            let cli = Self::from_arg_matches(&matches)?;
+            match cli.conflict().or_else(|| relive::conflict(&command(), &matches)) {
+                None => Ok(cli),
+                Some(conflict) => Err(command().error(ErrorKind::ArgumentConflict, conflict)),
+            }
+        });
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         unknown_variables(&command(), names).iter().for_each(warn);
-        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        let conflict = cli.hardware.settings().err().or_else(|| relive::conflict(&command(), &matches));
-        if let Some(conflict) = conflict {
-            command().error(ErrorKind::ArgumentConflict, conflict).exit();
-        }
-        cli
+        parsed.map_err(|error| {
+            let variable = |name: &str| std::env::var(name).ok();
+            let error = naming_its_variable(error, command(), &args);
+            Usage::new(error, hardware::light_of(std::env::args_os(), variable))
+        })
+    }
+
+    /// Two options that cannot be meant together.
+    fn conflict(&self) -> Option<String> {
+        let pins = self.hardware.settings().err();
+        pins.or_else(|| {
+            let busy = self.printer.printer_busy?;
+            let others = [("--button", self.hardware.button), ("--led", self.hardware.led)];
+            let (other, _) = others.into_iter().find(|(_, pin)| *pin == Some(busy))?;
+            Some(format!(
+                "--printer-busy and {other} are both GPIO {}; give each a pin of its own (24 for BUSY in the \
+                 wiring)",
+                busy.number()
+            ))
+        })
     }
 
     /// The line that `--verbose` prints after a life with random sampling: its

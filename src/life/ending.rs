@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`Death`]: 95 % of the context is used | the three lines | 101 |
 //! | a fault | one `error:` line with the next step | 1 |
-//! | wrong usage | clap's message | 2 |
+//! | [`Ending::Usage`]: wrong usage | clap's message | 2 |
 //! | a bug: any other panic | Rust's message, and a line that says that it is a bug, not the artwork | 70 |
 //! | [`Ending::Interrupted`] | `interrupted`, and how far it got | 130 |
 //! | [`Ending::Unheard`] | nothing | 0 |
@@ -48,6 +48,9 @@ pub enum Ending {
     Interrupted(String),
     /// Nobody reads stdout any more.
     Unheard,
+    /// No life was begun: what clap had to say was said, and this is its exit
+    /// code.
+    Usage(u8),
     /// Something failed; the error names it and the next step.
     Fault(Error),
 }
@@ -63,6 +66,7 @@ impl fmt::Display for Ending {
         match self {
             Self::Interrupted(place) => write!(f, "interrupted {place}"),
             Self::Unheard => f.write_str("stdout was closed by its reader"),
+            Self::Usage(_) => f.write_str("no life was begun"),
             Self::Fault(fault) => write!(f, "{fault:#}"),
         }
     }
@@ -108,6 +112,7 @@ pub fn conclude(life: impl FnOnce() -> Result<Infallible, Ending>) -> ExitCode {
     match panic::catch_unwind(AssertUnwindSafe(life)) {
         Ok(Ok(never)) => match never {},
         Ok(Err(Ending::Unheard)) => ExitCode::SUCCESS,
+        Ok(Err(Ending::Usage(code))) => code.into(),
         Ok(Err(ending @ Ending::Interrupted(_))) => {
             say(format_args!("{ending}\n"));
             INTERRUPTED.into()

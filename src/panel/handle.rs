@@ -11,7 +11,7 @@ use anyhow::{Context, Error, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::pins;
-use super::pulse::{DYING_TIME, FAULT_TIME};
+use super::pulse::{DYING_TIME, FAULT_TIME, WRONG_TIME};
 use super::settings::Settings;
 use super::thread::{Asked, Attendant, Gauge, Phase, Pins, attend};
 use super::wake::Bell;
@@ -232,6 +232,15 @@ impl Panel {
     pub(crate) fn hold_last_light(&self) {
         if let (true, Some(since)) = (self.has_light(), self.dying.get()) {
             let _ = self.interrupt.is_raised_within(DYING_TIME.saturating_sub(since.elapsed()));
+        }
+    }
+
+    /// Shows that the program was started with wrong options. A signal ends this
+    /// early.
+    pub(crate) fn show_wrong_options(self) {
+        self.enter(Phase::WrongOptions);
+        if self.has_light() {
+            let _ = self.interrupt.is_raised_within(WRONG_TIME);
         }
     }
 

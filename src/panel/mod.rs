@@ -13,8 +13,8 @@
 //! | [`claim`] | keeps a second program from using a pin that rppal drives |
 //! | [`pwm`] | dims the light with a hardware PWM channel, through sysfs |
 //!
-//! The thread receives phases (loading, armed, alive, dying, fault) and sends
-//! presses. The fill is a shared number that it reads at its own pace.
+//! The thread receives phases (loading, armed, alive, dying, resting, closed,
+//! fault, wrong options) and sends presses. The fill is a shared number that it reads at its own pace.
 
 mod button;
 mod claim;

@@ -65,7 +65,6 @@ const FAULT_BLINKS: [Part; 7] = [off(1300), on(150), off(250), on(150), off(250)
 /// How long a fault is shown: two pauses and two times three blinks.
 pub(super) const FAULT_TIME: Duration = Duration::from_secs(5);
 /// How long wrong options are shown: three blinks.
-#[cfg_attr(not(test), expect(dead_code, reason = "for wrong usage"))]
 pub(super) const WRONG_TIME: Duration = Duration::from_secs(6);
 
 /// The least time that the death's full light is held: 2 s to be seen, and the

@@ -53,6 +53,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// A light alone.
+    pub(crate) fn light(pin: Pin) -> Self {
+        Self { button: None, light: Some(pin) }
+    }
+
     /// The two pins, which must differ.
     ///
     /// # Errors

@@ -408,6 +408,7 @@ fn a_light_that_is_ready_late_shows_what_is_due_then_and_the_button_works_before
     let shown = board.shown();
     let beats = shown.windows(2).filter(|pair| pair[0] < 0.15 && pair[1] >= 0.15).count();
     assert!(beats.abs_diff(40) <= 1, "{beats}");
+    assert!(shown.iter().any(|&luminance| luminance > 0.0 && luminance < 1.0), "it is dimmed");
 }
 
 #[test]
@@ -640,12 +641,27 @@ fn an_edge_on_the_real_thread_begins_a_life() {
 }
 
 #[test]
+fn wrong_options_blink_until_they_were_shown_or_a_signal_comes() {
+    let (raise, interrupt) = Interrupt::new();
+    let board = Board::default();
+    let panel = board.panel(&interrupt);
+    let end = thread::spawn(move || panel.show_wrong_options());
+    assert!(board.is_full_before_it_goes());
+    assert!(!board.is_reset());
+    drop(raise);
+    end.join().expect("an end");
+    assert!(board.is_reset());
+}
+
+#[test]
 fn without_pins_a_life_begins_at_once_and_nothing_is_held() {
     let (_raise, interrupt) = Interrupt::new();
     let panel = Panel::open(Settings::default(), false, &interrupt).expect("nothing to open");
     assert_eq!(panel.wait_for_press().expect("at once"), Asked::Life);
     panel.dying();
     panel.hold_last_light();
+    panel.show_wrong_options();
+    let panel = Panel::open(Settings::default(), false, &interrupt).expect("nothing to open");
     let fault = panel.through(|_| Err(anyhow!("no more").into())).expect_err("a fault");
     assert_eq!(fault.to_string(), "no more");
 }

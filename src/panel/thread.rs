@@ -128,7 +128,6 @@ pub(super) enum Phase {
     /// Outside opening hours.
     Closed,
     /// The program was started with wrong options.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for wrong usage"))]
     WrongOptions,
 }
 

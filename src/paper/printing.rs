@@ -157,7 +157,8 @@ impl Receipt {
         let paper = paper_end(whole, &self.status);
         let (outcome, fault) = match ending {
             Ending::Interrupted(_) => (Outcome::Interrupted, None),
-            Ending::Unheard => (Outcome::Unheard, None),
+            // Wrong usage is told before a life begins.
+            Ending::Unheard | Ending::Usage(_) => (Outcome::Unheard, None),
             Ending::Fault(fault) => (Outcome::Fault, Some(ending::one_line(fault))),
         };
         write(self.lives.as_ref(), &End { course, paper, outcome, fault: fault.as_deref() });

@@ -265,7 +265,7 @@ impl Template {
     pub(crate) fn cut_short(&self, ending: &Ending) -> Vec<Line> {
         let why = match ending {
             Ending::Interrupted(_) => &self.interrupted,
-            Ending::Unheard | Ending::Fault(_) => &self.fault,
+            Ending::Unheard | Ending::Usage(_) | Ending::Fault(_) => &self.fault,
         };
         vec![Line::Rule, Line::Text(why.clone()), Line::Tear]
     }

@@ -245,8 +245,8 @@ mod exhibition {
     }
 
     /// Runs that many lives, each begun by a visitor, and restarts the program
-    /// as systemd does by the unit: soon after a death, later after a fault,
-    /// never after wrong usage.
+    /// as systemd does by the unit: soon after a death, later after a fault. Wrong
+    /// usage, which the unit tries again after a minute, ends the test.
     fn exhibition(pin: u8, wire: Wire, lives: usize) -> Result<(), String> {
         // A small context, so that the light goes through all its rates in less
         // than a minute and each life prints about a page; and a line time that

@@ -124,20 +124,33 @@ fn the_exhibitions_options_are_options_of_the_program() {
 }
 
 #[test]
-fn the_next_start_waits_after_a_fault_and_not_after_a_death() {
+fn the_next_start_waits_after_a_fault_longer_after_wrong_usage_and_not_after_a_death() {
     let line = setting("ExecStopPost").replace("$$", "$");
     let script =
         line.strip_prefix("/bin/sh -c '").and_then(|line| line.strip_suffix('\'')).expect("a script");
     let nexus = Nexus::new();
     let sleep = nexus.file("sleep", "#!/bin/sh\necho $1 >>slept\n");
     fs::set_permissions(&sleep, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
-    for (result, slept) in [("success", ""), ("exit-code", "4\n")] {
+    // The results and statuses of systemd.exec(5).
+    for (result, status, slept) in [
+        ("success", "101", ""),
+        ("success", "TERM", ""),
+        ("exit-code", "1", "4\n"),
+        ("exit-code", "70", "4\n"),
+        ("exit-code", "2", "60\n"),
+        ("signal", "KILL", "4\n"),
+        ("oom-kill", "KILL", "4\n"),
+    ] {
         let mut command = StdCommand::new("/bin/sh");
         command.args(["-c", script]).current_dir(nexus.folder.path());
-        command.env("SERVICE_RESULT", result).env("PATH", nexus.folder.path());
+        command.env("SERVICE_RESULT", result).env("EXIT_STATUS", status);
+        command.env("PATH", nexus.folder.path());
         assert_eq!(Ended::of(Command::from_std(command).timeout(LIMIT).output()).code, Some(0));
-        assert_eq!(fs::read_to_string(nexus.path("slept")).unwrap_or_default(), slept, "after {result}");
+        let found = fs::read_to_string(nexus.path("slept")).unwrap_or_default();
+        assert_eq!(found, slept, "after {result}, {status}");
+        let _ = fs::remove_file(nexus.path("slept"));
     }
+    assert!(!UNIT.contains("RestartPreventExitStatus"), "it is tried again for ever");
     let pause: u32 = setting("RestartSec").parse().expect("seconds");
     assert!(pause <= 1 && pause + 4 >= 5);
 }

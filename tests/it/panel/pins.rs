@@ -35,3 +35,19 @@ fn a_pin_that_cannot_be_used_is_wrong_usage() {
         Nexus::new().run(args).failed(2, &[part]);
     }
 }
+
+#[test]
+fn wrong_options_end_with_2_and_help_with_0_on_a_machine_whose_light_cannot_show_it() {
+    if is_a_board() {
+        return;
+    }
+    let nexus = Nexus::new();
+    nexus.run(["--led", "18", "--context-size", "x"]).failed(2, &["--context-size"]);
+    nexus.run(["--led", "18", "--no-such-option"]).failed(2, &["--no-such-option"]);
+    nexus.ember_with("TORMENT_LED", "18", &["--temp", "x"]).failed(2, &["--temp"]);
+    for option in ["--help", "--version"] {
+        let said = nexus.run(["--led", "18", option]);
+        assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+        assert!(said.stdout.contains("torment-nexus"), "{}", said.stdout);
+    }
+}

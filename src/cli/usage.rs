@@ -1,0 +1,32 @@
+//! What is said instead of a life: wrong usage, `--help` and `--version`.
+
+use clap::Error;
+
+use crate::panel::Pin;
+
+/// Arguments that begin no life.
+#[derive(Debug)]
+pub struct Usage {
+    error: Error,
+    light: Option<Pin>,
+}
+
+impl Usage {
+    pub(super) fn new(error: Error, light: Option<Pin>) -> Self {
+        Self { error, light }
+    }
+
+    /// Prints clap's message, and returns its exit code: 2, and 0 for help and
+    /// version.
+    pub(crate) fn print(&self) -> u8 {
+        // As clap does when it exits: there is nowhere else to say it.
+        let _ = self.error.print();
+        u8::try_from(self.error.exit_code()).unwrap_or(u8::MAX)
+    }
+
+    /// The light's pin, if the arguments are wrong and it is known.
+    #[must_use]
+    pub(crate) fn light(&self) -> Option<Pin> {
+        self.light.filter(|_| self.error.use_stderr())
+    }
+}
