@@ -238,7 +238,7 @@ fn live_on(
         ));
     }
     let prefill = Instant::now();
-    let kept = folder.map(|folder: &StateFolder| PromptState::within(folder.path()));
+    let kept = folder.map(|folder| PromptState::within(folder.path()));
     let how = session.prefill(&tokens, kept.as_ref(), interrupt)?;
     let prefill = prefill.elapsed();
     let restored = matches!(how, Prefill::Restored);

@@ -186,3 +186,43 @@ impl Listener for Receipt {
         self.printer.as_mut().map_or(Ok(()), |printer| printer.token(text, fill))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::history::History;
+    use anyhow::anyhow;
+
+    #[test]
+    fn each_ending_has_its_word_in_the_history_and_a_fault_its_message() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (_raise, interrupt) = Interrupt::new();
+        for ending in [
+            Ending::Interrupted("at 40 of 95 tokens".to_owned()),
+            Ending::Unheard,
+            Ending::Fault(anyhow!("at token 40").context("it broke;\nmend it")),
+        ] {
+            // A button and no printer.
+            let paper = Paper { settings: None, lives: Some(Lives::within(folder.path())) };
+            let about = Entry { model: "ember".to_owned(), ..Entry::default() };
+            let receipt = paper.begin(about, &PrinterStatus::default(), &interrupt);
+            receipt.break_off(&ending, Course { tokens: Some(40), ..Course::default() });
+            // As lib.rs does with every ending.
+            paper.note(&ending);
+        }
+        let lives = History::within(folder.path()).read().expect("a history");
+        let told: Vec<_> =
+            lives.iter().map(|life| (life.number, life.outcome, life.fault.as_str())).collect();
+        let expected = [
+            (1, Some(Outcome::Interrupted), ""),
+            (2, Some(Outcome::Unheard), ""),
+            (3, Some(Outcome::Fault), "it broke; mend it: at token 40"),
+        ];
+        assert_eq!(told, expected);
+        assert!(
+            lives.iter().all(|life| life.paper == Some(PaperEnd::None) && life.course.tokens == Some(40))
+        );
+        let fault = Lives::within(folder.path()).read().expect("a record").fault.expect("a fault");
+        assert_eq!(fault.to_string(), "life 3: it broke; mend it: at token 40");
+    }
+}

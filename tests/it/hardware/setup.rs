@@ -565,7 +565,29 @@ fn a_unit_of_somebody_s_own_is_neither_masked_nor_replaced() {
     assert!(!system.path("etc/systemd/system/torment-nexus.service").exists(), "the package has a unit");
     let started = system.path("etc/systemd/system/multi-user.target.wants/torment-nexus.service");
     let unit = fs::read_link(started).expect("a link");
-    assert_eq!(unit, Path::new("/lib/systemd/system/torment-nexus.service"));
+    assert_eq!(unit, Path::new("/usr/lib/systemd/system/torment-nexus.service"));
+}
+
+#[test]
+fn a_unit_of_an_earlier_run_makes_way_for_the_package_s() {
+    let system = System::new("trixie");
+    let before = system.snapshot();
+    system.setup(&["--yes"]).last_line();
+    let package = "usr/lib/systemd/system/torment-nexus.service";
+    system.write(package, "[Service]\nExecStart=/usr/bin/torment-nexus\n");
+    system.setup(&["--yes"]).last_line();
+    assert!(!system.path("etc/systemd/system/torment-nexus.service").exists());
+    let started = system.path("etc/systemd/system/multi-user.target.wants/torment-nexus.service");
+    assert_eq!(fs::read_link(started).expect("a link"), Path::new("/").join(package));
+    assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
+    system.setup(&["--undo", "--yes"]).last_line();
+    fs::remove_file(system.path(package)).expect("removed");
+    assert_eq!(system.snapshot(), before);
+
+    // One that somebody has edited is theirs.
+    system.setup(&["--yes"]).last_line();
+    system.write("etc/systemd/system/torment-nexus.service", "[Service]\nExecStart=/bin/true\n");
+    assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
 }
 
 #[test]
