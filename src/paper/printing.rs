@@ -203,7 +203,8 @@ mod tests {
             Ending::Fault(anyhow!("at token 40").context("it broke;\nmend it")),
         ] {
             // A button and no printer.
-            let paper = Paper { settings: None, lives: Some(Lives::within(folder.path())) };
+            let template = Template::default();
+            let paper = Paper { settings: None, template, lives: Some(Lives::within(folder.path())) };
             let about = Entry { model: "ember".to_owned(), ..Entry::default() };
             let receipt = paper.begin(about, &PrinterStatus::default(), &interrupt);
             receipt.break_off(&ending, Course { tokens: Some(40), ..Course::default() });
