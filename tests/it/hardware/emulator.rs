@@ -209,8 +209,9 @@ mod exhibition {
     }
 
     /// Presses the button for life number `life`, watches the light, and waits
-    /// for the program to exit.
-    fn visit(board: &Board, life: usize) -> Result<Beats, String> {
+    /// for the program to exit. With `hold` the button is down again at the death,
+    /// and stays down.
+    fn visit(board: &Board, life: usize, hold: bool) -> Result<Beats, String> {
         board.wait_for("armed after", life, LIMIT)?;
         let (said, printed) = (board.console().len(), board.printed().len());
         // Enough time to notice a life that begins without a press.
@@ -240,8 +241,33 @@ mod exhibition {
             was_high = high;
             thread::sleep(Duration::from_millis(10));
         }
+        board.drive(BUTTON, !hold);
         board.wait_for("exit ", life, LIMIT)?;
         Ok(Beats(beats))
+    }
+
+    /// Waits for the slip of a button that is held through a death, and lets it go.
+    /// Returns how often the light was off meanwhile.
+    fn wait_for_the_slip(board: &Board, lives: usize) -> Result<usize, String> {
+        board.wait_for("armed after", lives + 1, LIMIT)?;
+        let armed = Instant::now();
+        let (mut gaps, mut was_high) = (0, false);
+        let slip = |board: &Board| {
+            let printed = board.printed();
+            let text = String::from_utf8_lossy(&printed);
+            text.split_once("technician's slip").is_some_and(|(_, slip)| slip.contains("free memory"))
+        };
+        while !slip(board) {
+            if armed.elapsed() > LIMIT {
+                return Err("no slip is printed".to_owned());
+            }
+            let high = board.is_high(LIGHT);
+            gaps += usize::from(was_high && !high);
+            was_high = high;
+            thread::sleep(Duration::from_millis(20));
+        }
+        board.drive(BUTTON, true);
+        Ok(gaps)
     }
 
     /// Runs that many lives, each begun by a visitor, and restarts the program
@@ -253,7 +279,7 @@ mod exhibition {
         // is meant not to hold up the generator.
         let life = format!(
             r#"lives=0
-while [ $lives -lt {lives} ]; do
+while [ $lives -le {lives} ]; do
     torment-nexus --verbose --model ember --threads 1 --context-size 768 --button {pin} --led {LIGHT} --printer /dev/ttyAMA0 --printer-line-ms 700 --state-dir /state >/dev/console 2>&1
     code=$?
     echo "exit $code"
@@ -267,7 +293,7 @@ done
         board.drive(pin, true);
         board.drive(BUTTON, true);
         for life in 1..=lives {
-            let beats = visit(&board, life)?;
+            let beats = visit(&board, life, life == lives)?;
             let (first, last) = beats.first_and_last();
             if first.is_nan() || last.is_nan() || first < 1.5 * last {
                 return Err(format!(
@@ -279,6 +305,10 @@ done
                 beats.0.len()
             );
         }
+        let gaps = match wire {
+            Wire::Printer => wait_for_the_slip(&board, lives)?,
+            Wire::Nowhere => 0,
+        };
         let console = board.console();
         if console.matches("exit 101\n").count() != lives {
             return Err(format!("{lives} lives do not end with 101: {console}"));
@@ -304,6 +334,14 @@ done
             if !said.split_whitespace().collect::<Vec<_>>().starts_with(&words) || words.len() < 100 {
                 return Err(format!("receipt {number} differs from what was said: {thought}\n{said}"));
             }
+        }
+        if wire == Wire::Printer {
+            let slip = lines.iter().skip_while(|line| !line.contains("technician's slip"));
+            let slip: Vec<_> = slip.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+            if !slip.contains(&format!("lives {lives}")) || gaps < 5 {
+                return Err(format!("the slip, after {gaps} dips of the light: {slip:#?}"));
+            }
+            println!("a slip held through a death, after {gaps} dips of the light");
         }
         println!(
             "{lives} presses, {lives} receipts, {lives} deaths; {} bytes printed",
