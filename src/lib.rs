@@ -24,6 +24,7 @@
 //! |---|---|
 //! | `main.rs` | parses the arguments, runs a life, ends with its exit code |
 //! | `lib.rs` | this table, and [`run`] |
+//! | [`check`] | `torment-nexus check`: what is well, what is not, and the next step |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
 //! | [`panel`] | the button and the light |
 //! | [`paper`] | the receipt and the printer |
@@ -38,8 +39,9 @@
 //! A room may import only rooms with a lower number, never one with the same.
 //!
 //! ```text
-//! 7  main
-//! 6  lib
+//! 8  main
+//! 7  lib
+//! 6  check
 //! 5  cli
 //! 4  mind                          (above model_file, whose files it loads)
 //! 3  panel  paper  model_file
@@ -60,6 +62,7 @@
 compile_error!("torment-nexus runs on Linux only: it needs /proc, memfd, GPIO and termios as Linux has them");
 
 mod board;
+mod check;
 pub mod cli;
 pub mod kernels;
 pub mod life;
@@ -77,7 +80,7 @@ use anyhow::{Context, anyhow};
 
 use crate::board::clock;
 use crate::board::health::Health;
-use crate::cli::{Cli, Usage};
+use crate::cli::{Cli, Instead, Usage};
 use crate::life::ending::{self, Ending};
 use crate::life::generator;
 use crate::life::interrupt::Interrupt;
@@ -111,6 +114,9 @@ use crate::text::stdout::Output;
 /// With [`ending::Death`] when 95 % of the context is used: the intended
 /// ending. It unwinds from here, so that the context and the model are freed.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+    if let Some(Instead::Check { json, quick }) = cli.instead {
+        return check::check(cli, check::Asked { json, quick }, interrupt);
+    }
     let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
     Panel::open(pins, cli.verbose, interrupt)?.through(|panel| live(cli, panel, interrupt))
 }

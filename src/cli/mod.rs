@@ -20,5 +20,5 @@ mod sampling;
 mod show;
 mod usage;
 
-pub use options::{Cli, DEFAULT_MODEL};
+pub use options::{Cli, DEFAULT_MODEL, Instead};
 pub use usage::Usage;

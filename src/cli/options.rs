@@ -43,7 +43,7 @@ counts as unset; the command line wins.";
 /// A language model in a box that thinks aloud until its context window is
 /// full, and dies of it.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "torment-nexus", version, after_help = AFTER_HELP)]
+#[command(name = "torment-nexus", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Cli {
     /// Hugging Face URL or local GGUF path (or `ember`, the model built in)
     #[arg(
@@ -127,9 +127,30 @@ pub struct Cli {
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub state_dir: Option<PathBuf>,
 
+    /// What is asked for instead of a life.
+    #[command(subcommand)]
+    pub instead: Option<Instead>,
+
     /// How the next token is chosen.
     #[command(flatten, next_help_heading = SAMPLING)]
     pub sampling: SamplingArgs,
+}
+
+/// What is asked for instead of a life.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Instead {
+    /// Look at every part of the box, and say what is not well and what to do
+    ///
+    /// With the options of /etc/default/torment-nexus, where that is: stop the service
+    /// first, and run it as root. The exit status is 0 only when all is well.
+    Check {
+        /// One JSON object on stdout
+        #[arg(long)]
+        json: bool,
+        /// No light, no button and no paper: nothing that a person has to see or do
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 impl Cli {

@@ -48,8 +48,8 @@ pub enum Ending {
     Interrupted(String),
     /// Nobody reads stdout any more.
     Unheard,
-    /// No life was begun: what clap had to say was said, and this is its exit
-    /// code.
+    /// No life was begun: what clap, or a check, had to say was said, and this is
+    /// the exit code.
     Usage(u8),
     /// Something failed; the error names it and the next step.
     Fault(Error),

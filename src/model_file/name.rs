@@ -72,6 +72,19 @@ impl fmt::Display for ModelName {
     }
 }
 
+/// What is on this machine of the file that `--model` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It is what was downloaded, or what is built in.
+    Verified(String),
+    /// It is a usable model, and nothing tells what it should be.
+    Unverified(String),
+    /// It is not what was downloaded.
+    Damaged(String),
+    /// There is no such file.
+    Absent(String),
+}
+
 /// A file that llama.cpp may open, and its name for messages.
 #[derive(Debug)]
 pub struct ModelFile {
@@ -99,6 +112,41 @@ impl ModelFile {
                 Ok(Self::at(&download::model(url, model_dir, client, interrupt)?)?)
             }
         }
+    }
+
+    /// Looks for the file that `name` names, without the network, and reads all of
+    /// it to verify it. An inner error says why it cannot be used.
+    ///
+    /// # Errors
+    ///
+    /// [`Ending::Interrupted`] when a signal came.
+    pub(crate) fn kept(
+        name: &ModelName,
+        model_dir: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<Result<Kept>, Ending> {
+        let (path, sha256) = match name {
+            ModelName::Ember => return Ok(Ok(Kept::Verified("ember".to_owned()))),
+            ModelName::Path(path) => (path.clone(), path.exists().then_some(None)),
+            ModelName::Url(url) => match download::kept(url, model_dir) {
+                Ok(kept) => kept,
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        let shown = format!("{path:?}");
+        let Some(sha256) = sha256 else { return Ok(Ok(Kept::Absent(shown))) };
+        if let Err(error) = Self::at(&path) {
+            return Ok(Err(error));
+        }
+        let Some(sha256) = sha256 else { return Ok(Ok(Kept::Unverified(shown))) };
+        Ok(match hash(&path, interrupt) {
+            Err(error) => {
+                Err(error).with_context(|| format!("cannot read model {path:?}; look at the SD card"))
+            }
+            Ok(None) => return Err(Ending::Interrupted("while the model was verified".to_owned())),
+            Ok(Some(found)) if found == sha256 => Ok(Kept::Verified(shown)),
+            Ok(Some(_)) => Ok(Kept::Damaged(shown)),
+        })
     }
 
     /// Ember as a file in memory (memfd): llama.cpp loads models from files
@@ -175,6 +223,23 @@ impl ModelFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The SHA-256 of a file, in hex; `None` if a signal came first.
+fn hash(path: &Path, interrupt: &Interrupt) -> io::Result<Option<String>> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            length => digest.update(&piece[..length]),
+        }
+        if interrupt.is_raised() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
 /// Hashes 64 samples of a page each, evenly spread over a file of this length.

@@ -403,7 +403,7 @@ fn a_light_that_is_ready_late_shows_what_is_due_then_and_the_button_works_before
     simulated.pass_ms(100);
     assert_eq!(simulated.asked.try_recv(), Ok((0, Asked::Life)));
     simulated.enter(ALIVE, 0.05).pass_ms(3500);
-    assert_eq!(board.shown(), [], "no light yet");
+    assert_eq!(board.shown(), [0.0; 0], "no light yet");
     simulated.pass_ms(60_000);
     let shown = board.shown();
     let beats = shown.windows(2).filter(|pair| pair[0] < 0.15 && pair[1] >= 0.15).count();

@@ -28,6 +28,10 @@ const WAKING: Duration = Duration::from_millis(50);
 /// receipt.
 const RESETTING: Duration = Duration::from_millis(200);
 
+/// Time for a line of garbage: that of an ordinary line, see
+/// [`super::pace::LINE_MILLIS`].
+const CLEARING: Duration = Duration::from_millis(350);
+
 /// Time for a cut, in which the printer takes nothing: a guillotine cutter's
 /// cycle takes less than half a second.
 const CUTTING: Duration = Duration::from_millis(500);
@@ -145,8 +149,9 @@ pub(crate) fn start(format: &Format, leftover: Leftover, gap: u8) -> Vec<Chunk> 
         chunks.push(Chunk { bytes, rest: RESETTING, ..Chunk::default() });
     }
     if leftover.garbage && !leftover.cut_off {
-        // Some clones keep their line through a reset.
-        chunks.push(line_break);
+        // Some clones keep their line through a reset. Mostly nothing is printed,
+        // but there is time for it.
+        chunks.push(Chunk { bytes: vec![LINE_FEED], fed: height, rest: CLEARING, ..Chunk::default() });
     }
     let mut settings = [&NO_CHINESE[..], &CODE_PAGE].concat();
     if format.busy_wire {
@@ -308,6 +313,12 @@ pub(crate) fn unprintable(text: &str) -> Option<char> {
         fold(character.encode_utf8(&mut [0; 4]), &mut folded);
         character.is_control() || (folded == "?" && character != '?')
     })
+}
+
+/// Every character that can be printed, without the blank.
+#[must_use]
+pub(crate) fn characters() -> String {
+    ('!'..='~').chain(CP437_HIGH.chars()).collect()
 }
 
 /// The byte of a printable character of CP437.

@@ -11,6 +11,7 @@
 //! | [`template`] | what a receipt says before and after the thought; the artist's own |
 //! | [`receipt`] | sets lines and the thought: text in, chunks of bytes out |
 //! | [`slip`] | what the technician's slip says |
+//! | [`strip`] | what `torment-nexus check` prints |
 //! | [`format`] | the kind of printer, the font, the columns |
 //! | [`escpos`] | lines to the printer's bytes; knows its commands |
 //! | [`printer`] | the queue to the printer thread, and how a receipt begins and ends |
@@ -37,6 +38,7 @@ pub(crate) mod printing;
 pub mod receipt;
 pub(crate) mod serial;
 mod slip;
+pub(crate) mod strip;
 pub mod template;
 
 #[cfg(test)]

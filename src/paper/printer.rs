@@ -85,15 +85,24 @@ impl Settings {
     ///
     /// As [`device::check`], and when the BUSY wire cannot be read.
     pub(crate) fn check(&self) -> Result<()> {
+        if !self.is_there()? {
+            warn(format_args!("there is no printer {:?} now; each life looks for it anew", self.device));
+        }
+        Ok(())
+    }
+
+    /// Checks the device; `false` if it is absent.
+    ///
+    /// # Errors
+    ///
+    /// As [`device::check`], and when the BUSY wire cannot be read.
+    pub(crate) fn is_there(&self) -> Result<bool> {
         if let Some(number) = self.busy {
             busy_wire(number).with_context(|| {
                 format!("cannot read --printer-busy {number}; leave it out to print at the pace of --printer-line-ms")
             })?;
         }
-        if !device::check(&self.device)? {
-            warn(format_args!("there is no printer {:?} now; each life looks for it anew", self.device));
-        }
-        Ok(())
+        device::check(&self.device)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Sets a receipt: the lines of its fixed parts, and the thought (the generated
 //! text). Text in, chunks of bytes out.
 
+use std::time::Duration;
+
 use super::escpos::{Chunk, Style, cut, feed, fold, line};
 use super::format::{Font, Format};
 use crate::text::wrap::Wrapper;
@@ -31,6 +33,8 @@ pub enum Line {
     Text(String),
     /// Wrapped at words, bold.
     Bold(String),
+    /// One line, and the pause after it.
+    Paced(String, Duration),
     /// A name at the left and its value at the right.
     Row(String, String),
     /// A share, 0 to 1, as a bar from edge to edge.
@@ -89,6 +93,7 @@ pub(crate) fn typeset(lines: &[Line], format: &Format) -> Vec<Chunk> {
             Line::Centred(text) => set(text, centred, &mut chunks),
             Line::Text(text) => set(text, plain, &mut chunks),
             Line::Bold(text) => set(text, bold, &mut chunks),
+            Line::Paced(text, rest) => chunks.push(Chunk { rest: *rest, ..line(text, plain) }),
             Line::Row(name, value) => {
                 let space = columns.saturating_sub(width(name) + width(value)).max(1);
                 set(&format!("{name}{:space$}{value}", ""), plain, &mut chunks);

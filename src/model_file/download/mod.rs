@@ -71,6 +71,19 @@ use crate::life::interrupt::Interrupt;
 /// ends without it.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// A model in `dir`, and the sha256 that it had when it was downloaded, if that is
+/// known. `None` if the file that `url` names is not there.
+///
+/// # Errors
+///
+/// When the file there is from elsewhere, or was changed.
+pub(super) fn kept(url: &str, dir: &Path) -> Result<(PathBuf, Option<Option<String>>)> {
+    let target = Target::new(&address::web_address(url)?, dir)?;
+    let is_there = target.is_there()?;
+    let sha256 = is_there.then(|| target.origin().and_then(|origin| origin.sha256));
+    Ok((target.path, sha256))
+}
+
 /// Returns the path of the file that `url` names, in `dir`. If it is not there,
 /// it is downloaded with the client that `client` creates.
 ///

@@ -32,7 +32,7 @@ impl Target {
     /// match it; a file that was copied there by hand has none.
     pub(super) fn is_there(&self) -> Result<bool> {
         let Ok(metadata) = fs::metadata(&self.path) else { return Ok(false) };
-        let Some(origin) = Origin::read(&self.beside("origin")) else { return Ok(true) };
+        let Some(origin) = self.origin() else { return Ok(true) };
         ensure!(
             origin.url == self.url,
             "model {:?} came from {}, not from {}; move it away, give another --model-dir, or name the file itself with --model",
@@ -48,6 +48,11 @@ impl Target {
             origin.size.unwrap_or_default()
         );
         Ok(true)
+    }
+
+    /// The record of the model, if it has one.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        Origin::read(&self.beside("origin"))
     }
 
     pub(super) fn beside(&self, ending: &str) -> PathBuf {

@@ -337,7 +337,8 @@ done
         }
         if wire == Wire::Printer {
             let slip = lines.iter().skip_while(|line| !line.contains("technician's slip"));
-            let slip: Vec<_> = slip.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+            let slip: Vec<_> =
+                slip.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
             if !slip.contains(&format!("lives {lives}")) || gaps < 5 {
                 return Err(format!("the slip, after {gaps} dips of the light: {slip:#?}"));
             }

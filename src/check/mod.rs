@@ -1,0 +1,18 @@
+//! `torment-nexus check`: looks at every part of the box and says what is well,
+//! what is not, and the next step.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`report`] | findings, as lines, as JSON and on the slip; pure |
+//! | [`system`] | the board, the operating system and the service, from files |
+//! | [`parts`] | the model, the state folder, the printer's device, the words of the receipt |
+//! | [`trial`] | what a person has to see and do: light, button, paper |
+//! | [`run`] | all of them in order |
+
+mod parts;
+mod report;
+mod run;
+mod system;
+mod trial;
+
+pub(crate) use run::{Asked, check};

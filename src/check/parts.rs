@@ -1,0 +1,168 @@
+//! The parts that the options name: model, memory, state folder, printer, words.
+
+use std::path::Path;
+
+use nix::sys::statvfs::statvfs;
+
+use super::report::Finding;
+use crate::board::clock;
+use crate::cli::Cli;
+use crate::life::ending::{Ending, one_line};
+use crate::life::interrupt::Interrupt;
+use crate::life::lifespan::Lifespan;
+use crate::life::prompt::Prompt;
+use crate::mind::computing::Computing;
+use crate::mind::model::Model;
+use crate::mind::session::Session;
+use crate::model_file::name::{Kept, ModelFile};
+use crate::paper::printing::Paper;
+use crate::state::folder::StateFolder;
+use crate::state::lives::Lives;
+
+/// Free space below which a download or the record of lives may fail, in bytes:
+/// twice the default model.
+const LITTLE_SPACE: u64 = 210_000_000;
+
+/// Starts since boot, for each life, from which on something ends the program
+/// early.
+const MANY_STARTS: u64 = 3;
+
+/// A fault as a finding; an interrupt is passed on.
+fn told(name: &'static str, ending: Ending) -> Result<Finding, Ending> {
+    match ending {
+        Ending::Fault(fault) => Ok(Finding::fault(name, &one_line(&fault))),
+        other => Err(other),
+    }
+}
+
+/// Whether the model is there and what was downloaded; it is not fetched here.
+pub(super) fn model(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending> {
+    Ok(match ModelFile::kept(&cli.model, &cli.model_dir, interrupt)? {
+        Ok(Kept::Verified(name)) => Finding::ok("model", format!("{name}, verified")),
+        Ok(Kept::Unverified(name)) => {
+            Finding::ok("model", format!("{name}; it has no record to verify it by"))
+        }
+        Ok(Kept::Damaged(name)) => Finding::fail(
+            "model",
+            format!("{name} is not what was downloaded"),
+            "delete it: the next start downloads it again",
+        ),
+        Ok(Kept::Absent(name)) => Finding::fail(
+            "model",
+            format!("{name} is not there"),
+            "connect the network and start the service once, or copy it there (hardware/setup --model-from)",
+        ),
+        Err(fault) => Finding::fault("model", &one_line(&fault)),
+    })
+}
+
+/// Whether model, prompt and context fit in memory together: they are loaded.
+pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending> {
+    let load = || -> Result<String, Ending> {
+        let prompt = Prompt::read(cli.prompt_file.as_deref(), cli.model.own_prompt(), interrupt)?;
+        let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
+        let model = Model::load(&file, cli.verbose, interrupt)?;
+        let trained = model.trained_context(cli.context_size)?;
+        let opening = cli.opening.as_deref().unwrap_or_default();
+        let tokens = model.tokenize_prompt(prompt.text(), opening)?;
+        let lifespan = Lifespan::new(cli.context_size, tokens.len(), trained)?;
+        let computing = Computing::new(cli.threads(), cli.lookahead);
+        let sampling = cli.sampling.with_seed()?;
+        Session::open(&model, lifespan, computing, &sampling)?;
+        Ok(format!("a context of {} tokens fits; the prompt has {}", cli.context_size, tokens.len()))
+    };
+    match load() {
+        Ok(found) => Ok(Finding::ok("memory", found)),
+        Err(ending) => told("memory", ending),
+    }
+}
+
+/// The clock: a date on receipts, opening hours.
+#[must_use]
+pub(super) fn clock() -> Finding {
+    match clock::now("%-d %B %Y, %H:%M") {
+        Some(now) => Finding::ok("clock", now),
+        None => Finding::warn(
+            "clock",
+            "not set",
+            "connect a network or a hardware clock; receipts have no date until then",
+        ),
+    }
+}
+
+/// The state folder and what it tells of the last lives.
+pub(super) fn state(folder: Option<&StateFolder>) -> Vec<Finding> {
+    let Some(folder) = folder else {
+        return vec![Finding::warn(
+            "state",
+            "no folder to keep the life number in",
+            "name one with --state-dir",
+        )];
+    };
+    let lives = Lives::within(folder.path());
+    let mut findings = vec![match lives.check() {
+        Ok(()) => Finding::ok("state", format!("{:?} can be written to", folder.path())),
+        Err(error) => Finding::fault("state", &one_line(&error)),
+    }];
+    findings.push(space(folder.path()));
+    match lives.read() {
+        Err(error) => findings.push(Finding::fault("lives", &one_line(&error))),
+        Ok(record) => {
+            let found = format!("{}, and {} starts since boot", record.lives, record.starts);
+            findings.push(match record.starts > 9 && record.starts > record.lives * MANY_STARTS {
+                false => Finding::ok("lives", found),
+                true => Finding::warn(
+                    "lives",
+                    found,
+                    "something ends the program early: journalctl -u torment-nexus -n 50",
+                ),
+            });
+            findings.push(match &record.fault {
+                None => Finding::ok("last fault", "none"),
+                // An old one has been seen to.
+                Some(fault) if fault.life < record.lives => Finding::ok("last fault", fault.to_string()),
+                Some(fault) => {
+                    Finding::warn("last fault", fault.to_string(), "see whether its cause is gone")
+                }
+            });
+        }
+    }
+    findings
+}
+
+fn space(folder: &Path) -> Finding {
+    match statvfs(folder) {
+        Err(error) => Finding::warn("disk", format!("not known: {error}"), "look with df -h"),
+        Ok(disk) => {
+            let free = disk.blocks_available() * disk.fragment_size();
+            let found = format!("{} MB free", free / 1_000_000);
+            match free < LITTLE_SPACE {
+                true => Finding::warn("disk", found, "delete what is not needed"),
+                false => Finding::ok("disk", found),
+            }
+        }
+    }
+}
+
+/// The printer's device and the words of the receipt.
+pub(super) fn printer(cli: &Cli) -> Vec<Finding> {
+    let words = match Paper::open(None, &cli.printer.design(), None, false) {
+        Ok(_) => Finding::ok("receipt", "its words can be printed"),
+        Err(error) => Finding::fault("receipt", &one_line(&error)),
+    };
+    let device = match cli.printer.settings() {
+        None => Finding::warn("printer", "none is named", "give --printer, or live without paper"),
+        Some(settings) => match settings.is_there() {
+            Ok(true) => {
+                Finding::ok("printer", format!("{:?} may be used, and no console is on it", settings.device))
+            }
+            Ok(false) => Finding::fail(
+                "printer",
+                format!("there is no {:?}", settings.device),
+                "switch it on, plug it in; or run hardware/setup and restart",
+            ),
+            Err(error) => Finding::fault("printer", &one_line(&error)),
+        },
+    };
+    vec![words, device]
+}

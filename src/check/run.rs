@@ -1,0 +1,135 @@
+//! The check from beginning to end.
+
+use std::convert::Infallible;
+use std::env;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::report::{Finding, Report};
+use super::{parts, system, trial};
+use crate::board::health;
+use crate::cli::Cli;
+use crate::life::ending::Ending;
+use crate::life::interrupt::Interrupt;
+use crate::state::folder::StateFolder;
+use crate::text::shell;
+use crate::text::stderr::say;
+
+/// The options of the service, and the folder that it runs in.
+const OPTIONS: &str = "/etc/default/torment-nexus";
+const STATE: &str = "/var/lib/torment-nexus";
+
+/// Set once the options of the service are read.
+const READ: &str = "NEXUS_OPTIONS_READ";
+
+/// What was asked of the check.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// One JSON object on stdout.
+    pub json: bool,
+    /// No light, no button, no paper.
+    pub quick: bool,
+}
+
+/// Looks at every part. The exit code is 0 only when all is well.
+///
+/// # Errors
+///
+/// Always: [`Ending::Usage`] with the exit code, or what kept it from its end.
+pub(crate) fn check(cli: &Cli, asked: Asked, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+    as_the_service()?;
+    let root = Path::new("/");
+    let folder = StateFolder::locate(cli.state_dir.as_deref());
+    let mut report = Report::default();
+    let mut add = |finding: Finding| -> Result<(), Ending> {
+        if !asked.json {
+            tell(&finding.line());
+        }
+        report.add(finding);
+        match interrupt.is_raised() {
+            true => Err(Ending::Interrupted("while checking".to_owned())),
+            false => Ok(()),
+        }
+    };
+    add(system::board(root))?;
+    if system::is_board(root) {
+        for finding in
+            [system::serial(root), system::pwm(root), system::watchdog(root), system::journal(root)]
+        {
+            add(finding)?;
+        }
+    } else {
+        let needed = "needs the board";
+        for name in ["serial port", "PWM", "watchdog", "journal"] {
+            add(Finding::skip(name, needed))?;
+        }
+    }
+    for finding in system::health(root, health::ask_firmware) {
+        add(finding)?;
+    }
+    add(parts::clock())?;
+    for finding in parts::state(folder.as_ref()) {
+        add(finding)?;
+    }
+    let model = parts::model(cli, interrupt)?;
+    let is_there = model.next.is_empty();
+    add(model)?;
+    add(match is_there {
+        true => parts::memory(cli, interrupt)?,
+        false => Finding::skip("memory", "needs the model"),
+    })?;
+    for finding in parts::printer(cli) {
+        add(finding)?;
+    }
+    // With JSON the questions go to stderr.
+    let ask = |words: &str| say(format_args!("{words}\n"));
+    if !asked.quick {
+        for finding in trial::light_and_button(cli, &ask, interrupt)? {
+            add(finding)?;
+        }
+        if let Some(finding) = trial::paper(cli, &report, &ask, interrupt)? {
+            if !asked.json {
+                tell(&finding.line());
+            }
+            report.add(finding);
+        }
+    }
+    tell(&if asked.json { report.json() } else { report.summary() });
+    Err(Ending::Usage(u8::from(!report.all_well())))
+}
+
+/// Starts again with the options of the service, if they are on this machine and
+/// were not read yet: what is checked is the exhibition.
+fn as_the_service() -> Result<()> {
+    if env::var_os(READ).is_some() {
+        return Ok(());
+    }
+    let Ok(options) = std::fs::read_to_string(OPTIONS) else { return Ok(()) };
+    let mut again =
+        Command::new(env::current_exe().context("cannot start again with the options of the service")?);
+    again.args(env::args_os().skip(1)).env(READ, "1");
+    for (name, value) in shell::assignments(&options) {
+        // What was given here wins.
+        if env::var_os(&name).is_none() {
+            again.env(name, value);
+        }
+    }
+    if Path::new(STATE).is_dir() && env::var_os("STATE_DIRECTORY").is_none() {
+        again.current_dir(STATE).env("STATE_DIRECTORY", STATE);
+        if env::var_os("TORMENT_MODEL_DIR").is_none() {
+            again.env("TORMENT_MODEL_DIR", Path::new(STATE).join("models"));
+        }
+    }
+    say(format_args!("with the options of {OPTIONS}\n"));
+    Err(again.exec()).context("cannot start again with the options of the service")
+}
+
+fn tell(words: &str) {
+    // Nothing is to be done where nobody reads it.
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{words}").and_then(|()| stdout.flush());
+}
