@@ -30,3 +30,19 @@ impl Usage {
         self.light.filter(|_| self.error.use_stderr())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+
+    #[test]
+    fn wrong_usage_is_shown_on_the_light_and_help_is_not() {
+        let light = Pin::new(18).ok();
+        let shown = |kind| Usage::new(Error::new(kind), light).light();
+        assert_eq!(shown(ErrorKind::InvalidValue), light);
+        assert_eq!(shown(ErrorKind::ArgumentConflict), light);
+        assert_eq!(shown(ErrorKind::DisplayHelp), None);
+        assert_eq!(shown(ErrorKind::DisplayVersion), None);
+    }
+}

@@ -2,11 +2,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+
+/// Pause after a wait that the kernel refuses.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A bell that one thread waits for and any other rings. A ring that comes
 /// before the wait ends it at once.
@@ -40,10 +44,10 @@ impl Bell {
             .map(|end| PollFd::new(end, PollFlags::POLLIN))
             .collect();
         // A signal (EINTR) counts as the limit: the caller looks at its clock
-        // again.
-        match poll(&mut ends, milliseconds(limit)) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => unreachable!("poll(2) has no other error for these arguments: {error}"),
+        // again. Any other error (the kernel has no memory) is waited out, and is
+        // no busy wait if it stays.
+        if poll(&mut ends, milliseconds(limit)).is_err_and(|error| error != Errno::EINTR) {
+            thread::sleep(PAUSE);
         }
         // It does not block: if nobody has rung, it fails.
         let _ = self.0.read();

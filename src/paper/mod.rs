@@ -19,11 +19,13 @@
 //! | [`pace`] | when the printer can accept more bytes |
 //! | [`inquiry`] | asks the printer whether it has paper |
 //! | [`port`] | the traits of a port, a BUSY wire and a clock, as the printer thread uses them |
+//! | [`busy`] | the printer's BUSY wire |
 //! | [`device`] | which devices can be printers |
 //! | [`lock`] | keeps other programs from the device |
 //! | [`serial`] | a printer on a serial port |
 //! | [`lp`] | a printer of the USB printer class |
 
+mod busy;
 mod device;
 pub(crate) mod escpos;
 pub mod format;

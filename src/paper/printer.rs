@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
+use super::busy::busy_wire;
 use super::device;
 use super::escpos::{self, Chunk, Leftover};
 use super::format::Format;
@@ -32,7 +33,6 @@ use super::port::{Busy, SystemClock};
 use super::press::{BreakOff, Message, Press, Printed, STALL_PAUSE};
 use super::receipt::{self, Line, Summary, Thought};
 use super::template::Template;
-use crate::board::gpio::{Bias, Input, Refusal};
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
@@ -331,19 +331,6 @@ impl Listener for Printer {
     fn token(&mut self, text: &str, _: Fill) -> Result<(), Ending> {
         self.text(text);
         Ok(())
-    }
-}
-
-/// The wire is pulled to ground: one that is not connected says that the printer
-/// is ready.
-fn busy_wire(number: u8) -> Result<Input, Refusal> {
-    Input::open(number, Bias::PullDown)
-}
-
-impl Busy for Input {
-    fn is_busy(&mut self) -> bool {
-        // A wire that can no longer be read holds nothing up.
-        self.is_high().unwrap_or(false)
     }
 }
 
