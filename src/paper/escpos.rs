@@ -414,6 +414,64 @@ mod tests {
         }
     }
 
+    /// The lines that a printer prints of `bytes`. One that `keeps` its line keeps
+    /// it through a reset.
+    fn printed(bytes: &[u8], keeps: bool) -> Vec<String> {
+        let (mut lines, mut line, mut rest) = (Vec::new(), String::new(), bytes);
+        while let [first, after @ ..] = rest {
+            rest = after;
+            let command = after.first().copied().unwrap_or_default();
+            let operands = match (*first, command) {
+                (0x1B, b'@') => {
+                    if !keeps {
+                        line.clear();
+                    }
+                    0
+                }
+                (0x1C, _) => 0,
+                (0x1B, b'8') | (0x1D, b'V') => 2,
+                (0x1B | 0x1D, b'3' | b't' | b'a' | b'E' | b'!' | b'J') => 1,
+                // A command that it does not know takes its own byte only.
+                (0x1B | 0x1D, _) => 0,
+                (b'\n', _) => {
+                    lines.push(std::mem::take(&mut line));
+                    continue;
+                }
+                (WAKE, _) => continue,
+                _ => {
+                    line.push(char::from(*first));
+                    continue;
+                }
+            };
+            rest = after.get(1 + operands..).unwrap_or_default();
+        }
+        lines
+    }
+
+    #[test]
+    fn what_a_printer_holds_after_power_up_is_not_in_the_first_line() {
+        for kind in [Kind::Mini, Kind::Epson] {
+            let format = Format::of(kind, Font::Large);
+            let receipt = |garbage| {
+                let mut chunks = start(&format, Leftover { cut_off: false, garbage }, 0);
+                chunks.push(line("TITLE", Style { centred: true, ..Style::default() }, Font::Large));
+                chunks.concat_bytes()
+            };
+            // Characters, and the beginnings of commands.
+            for held in [&b""[..], b"x(J", b"\x1b", b"ab\x1d", b"\xff\x1b"] {
+                let bytes = |garbage| [held, &receipt(garbage)].concat();
+                let ended = |garbage, keeps| printed(&bytes(garbage), keeps).pop().expect("a line");
+                assert_eq!(ended(true, false), "TITLE", "{kind:?} after {held:?}");
+                assert_eq!(
+                    ended(true, true),
+                    "TITLE",
+                    "{kind:?} after {held:?}, a clone that keeps its line"
+                );
+                assert_eq!(ended(false, false), "TITLE", "{kind:?} after {held:?}: the reset is enough");
+            }
+        }
+    }
+
     trait ConcatBytes {
         fn concat_bytes(&self) -> Vec<u8>;
     }

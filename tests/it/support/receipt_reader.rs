@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
 
-use spleen_font::{FONT_8X16, FONT_12X24, PSF2Font};
+use spleen_font::{FONT_12X24, PSF2Font};
 
 /// Dots on the paper at the left and the right of what can be printed.
 const MARGIN: usize = 40;
@@ -252,15 +252,13 @@ impl Paper {
         let (width, height) = (paper + 2 * EDGE, self.y + 4 * EDGE);
         let mut picture = Picture::new(width, height);
         picture.paper(EDGE, EDGE, paper, height - 2 * EDGE);
-        let font = |bytes| PSF2Font::new(bytes).map_err(|_| io::Error::other("no font"));
-        let (mut large, mut small) = (font(FONT_12X24)?, font(FONT_8X16)?);
+        let mut font = PSF2Font::new(FONT_12X24).map_err(|_| io::Error::other("no font"))?;
         for line in &self.printed {
             let taken: usize = line.cells.iter().map(Cell::width).sum();
             let indent = if line.centred { printable.saturating_sub(taken) / 2 } else { 0 };
             let mut x = EDGE + MARGIN + indent;
             for cell in &line.cells {
-                let font = if cell.font == SMALL { &mut small } else { &mut large };
-                picture.glyph(font, cell, x, line.y + 2 * EDGE);
+                picture.glyph(&mut font, cell, x, line.y + 2 * EDGE);
                 x += cell.width();
             }
         }
@@ -326,9 +324,11 @@ impl Picture {
         let mut utf8 = [0; 4];
         let dots: Vec<(usize, usize)> =
             match font.glyph_for_utf8(cell.character.encode_utf8(&mut utf8).as_bytes()) {
+                // The small font is the large one, made smaller.
                 Some(glyph) => glyph
                     .enumerate()
                     .flat_map(|(y, row)| row.enumerate().filter(|(_, on)| *on).map(move |(x, _)| (x, y)))
+                    .map(|(x, y)| (x * cell.font.0 / LARGE.0, y * cell.font.1 / LARGE.1))
                     .collect(),
                 None => shape(cell.character, cell.font),
             };
