@@ -209,7 +209,7 @@ impl Entry {
     }
 
     /// Whether `other` is an entry of the same life. A number alone may occur
-    /// twice: a damaged record counts from 1 again.
+    /// twice: a damaged record, and a history that is gone too, count from 1 again.
     pub(super) fn is_of_the_life_of(&self, other: &Self) -> bool {
         let key = |entry: &Self| (entry.number, entry.date.clone(), entry.seed, entry.options.clone());
         key(self) == key(other)

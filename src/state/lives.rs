@@ -121,8 +121,8 @@ impl Lives {
         self.lock().map(drop)
     }
 
-    /// Reads the record. If the file is absent, an empty one is returned;
-    /// likewise, with a warning, if it is damaged.
+    /// Reads the record. If the file is absent, the number goes on from the last one
+    /// in the history, if there is any; likewise, with a warning, if it is damaged.
     ///
     /// # Errors
     ///
@@ -131,18 +131,27 @@ impl Lives {
         let path = self.folder.join(FILE);
         let bytes = match regular::read(&path, MAX_LENGTH) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Record::default()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(self.restored()),
             Err(error) => return Err(error).with_context(|| self.failure()),
         };
         let text = String::from_utf8_lossy(&bytes);
         Ok(Record::from_text(&text).unwrap_or_else(|| {
             if !self.run.damage.swap(true, Ordering::Relaxed) {
-                warn(format_args!("{path:?} is damaged; the lives are counted from 1 again"));
+                warn(format_args!("{path:?} is damaged; the lives are counted on from those of lives.csv"));
             }
             // The last receipt may be cut off: an unneeded gap costs 2 cm of
             // paper.
-            Record { receipt_open: true, ..Record::default() }
+            Record { receipt_open: true, ..self.restored() }
         }))
+    }
+
+    /// The record that the history leads to, for one that is lost. Of the life that
+    /// was begun last there may be no line yet, so a number is left out: no number
+    /// is given twice.
+    fn restored(&self) -> Record {
+        let lives = History::within(&self.folder).read().unwrap_or_default();
+        let last = lives.iter().map(|life| life.number).max();
+        Record { lives: last.map_or(0, |last| last.saturating_add(1)), ..Record::default() }
     }
 
     /// Lives whose line in the history has this date, as 2026-11-24.
@@ -548,6 +557,30 @@ mod tests {
             let record = dir.read().expect("a new record");
             assert_eq!((record.lives, record.receipt_open), (0, true), "{damaged:?}");
             assert_eq!(next(&dir), 1);
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_lost_or_damaged_never_gives_a_number_twice() {
+        for damage in [None, Some(""), Some("lives x\n")] {
+            let (_folder, dir) = folder();
+            let dir = || Lives::within(&dir.folder);
+            for _ in 0..3 {
+                let lives = dir();
+                lives.count_life(|_| {}).expect("a record");
+                let course = Course::default();
+                let end = End { course, paper: PaperEnd::None, outcome: Outcome::Death, fault: None };
+                lives.end(&end).expect("a history");
+            }
+            // The fourth is begun, and its end is not known.
+            dir().count_life(|_| {}).expect("a record");
+            let path = dir().folder.join(FILE);
+            match damage {
+                None => fs::remove_file(&path).expect("a file"),
+                Some(content) => fs::write(&path, content).expect("a file"),
+            }
+            let number = dir().count_life(|_| {}).expect("a record").lives;
+            assert!(number > 4, "after {damage:?}: {number}");
         }
     }
 
