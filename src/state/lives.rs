@@ -567,6 +567,7 @@ mod tests {
             let dir = || Lives::within(&dir.folder);
             for _ in 0..3 {
                 let lives = dir();
+                lives.expect(Entry::default());
                 lives.count_life(|_| {}).expect("a record");
                 let course = Course::default();
                 let end = End { course, paper: PaperEnd::None, outcome: Outcome::Death, fault: None };
