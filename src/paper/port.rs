@@ -5,6 +5,8 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::board::gpio::{Bias, Input, Refusal};
+
 /// A port that a printer is on, as the printer thread needs it. No method
 /// blocks.
 pub(super) trait Port {
@@ -86,5 +88,18 @@ impl Clock for SystemClock {
 
     fn sleep(&self, time: Duration) {
         thread::sleep(time);
+    }
+}
+
+/// The wire is pulled to ground: one that is not connected says that the printer
+/// is ready.
+pub(super) fn busy_wire(number: u8) -> Result<Input, Refusal> {
+    Input::open(number, Bias::PullDown)
+}
+
+impl Busy for Input {
+    fn is_busy(&mut self) -> bool {
+        // A wire that can no longer be read holds nothing up.
+        self.is_high().unwrap_or(false)
     }
 }

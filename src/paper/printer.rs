@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Whatever the printer does, the life goes on: the generator waits only for a
-//! queue that is emptied or closed, and every wait of the printer thread has a
-//! time limit.
+//! queue that is emptied or closed, and every wait of both threads has a time
+//! limit.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -28,11 +28,10 @@ use super::escpos::{self, Chunk, Leftover};
 use super::format::Format;
 use super::inquiry::Inquiry;
 use super::pace::Pace;
-use super::port::{Busy, SystemClock};
+use super::port::{Busy, SystemClock, busy_wire};
 use super::press::{BreakOff, Message, Press, Printed, STALL_PAUSE};
 use super::receipt::{self, Line, Summary, Thought};
 use super::template::Template;
-use crate::board::gpio::{Bias, Input, Refusal};
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
@@ -46,7 +45,7 @@ use crate::text::stderr::{say, warn};
 /// lines ahead of the paper.
 const LINES_AHEAD: usize = 3;
 
-/// How long the end of a life waits for its last line, besides the time in which
+/// How long a life waits for room in the queue, and its end for the last line, besides the time in which
 /// a new roll is waited for.
 const FINISHING: Duration = Duration::from_secs(30);
 
@@ -233,11 +232,18 @@ impl Printer {
             Err(TrySendError::Full(message)) => message,
         };
         let start = Instant::now();
-        let sent = self.interrupt.or_send(queue, message);
+        let sent = self.interrupt.or_send_within(queue, message, self.limit());
         self.waited += start.elapsed();
         match sent {
             Err(Message::Lines(lines)) if self.interrupt.is_raised() => self.rest = lines,
-            Err(_) => self.queue = None,
+            Err(_) => {
+                // Its thread has said why; or it hangs.
+                if !self.status.is_lost() {
+                    self.status.set_lost();
+                    warn("the printer's thread hangs; the life goes on without it");
+                }
+                self.queue = None;
+            }
             Ok(()) => {}
         }
     }
@@ -258,7 +264,7 @@ impl Printer {
         let life = self.life.get().copied();
         let foot = self.template.foot(summary, life, self.status.is_near_its_end());
         lines.extend(receipt::typeset(&foot, &self.format));
-        let (raise, never) = Interrupt::new();
+        let (raise, never) = self.interrupt.another();
         self.end(lines, &never);
         drop(raise);
         self.is_whole()
@@ -269,12 +275,11 @@ impl Printer {
         if let Some(queue) = self.queue.take() {
             // The queue is emptied, or is closed when the printer is lost.
             // After a signal there is less time.
-            if let Err(message) = interrupt.or_send(&queue, Message::End(lines)) {
+            if let Err(message) = interrupt.or_send_within(&queue, Message::End(lines), self.limit()) {
                 let _ = queue.send_timeout(message, BREAKING_OFF);
             }
         }
-        let limit = FINISHING + self.paper_wait;
-        while self.done.try_recv() == Err(TryRecvError::Empty) && start.elapsed() < limit {
+        while self.done.try_recv() == Err(TryRecvError::Empty) && start.elapsed() < self.limit() {
             interrupt.or_next_within(&self.done, GLANCE);
             if interrupt.is_raised() {
                 let _ = self.done.recv_timeout(BREAKING_OFF);
@@ -303,6 +308,11 @@ impl Printer {
         self.is_whole()
     }
 
+    /// How long the main thread waits for one step of the printer.
+    fn limit(&self) -> Duration {
+        FINISHING + self.paper_wait
+    }
+
     fn is_whole(&self) -> bool {
         self.whole.load(Ordering::Relaxed)
     }
@@ -322,19 +332,6 @@ impl Listener for Printer {
     fn token(&mut self, text: &str, _: Fill) -> Result<(), Ending> {
         self.text(text);
         Ok(())
-    }
-}
-
-/// The wire is pulled to ground: one that is not connected says that the printer
-/// is ready.
-fn busy_wire(number: u8) -> Result<Input, Refusal> {
-    Input::open(number, Bias::PullDown)
-}
-
-impl Busy for Input {
-    fn is_busy(&mut self) -> bool {
-        // A wire that can no longer be read holds nothing up.
-        self.is_high().unwrap_or(false)
     }
 }
 

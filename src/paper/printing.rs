@@ -136,6 +136,12 @@ impl Receipt {
         self.printer.is_some()
     }
 
+    /// The number of this life, once it is counted.
+    pub(crate) fn number(&self) -> impl Fn() -> Option<u64> + Send + use<> {
+        let lives = self.lives.clone();
+        move || lives.as_ref()?.number()
+    }
+
     /// Time that the generator waited for the printer.
     #[must_use]
     pub(crate) fn waited(&self) -> Duration {
