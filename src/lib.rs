@@ -262,7 +262,7 @@ fn live_on(
     if cli.verbose {
         say(format_args!("armed after {:.2} s of prompt, {how}\n", prefill.as_secs_f64()));
     }
-    interrupt.supervisor().armed();
+    interrupt.supervisor().armed(&armed(paper));
     let schedule = cli.show.schedule();
     while wait_for_a_press(schedule, panel, paper, start, interrupt)? == Asked::Slip {
         paper.slip(&file.to_string(), prompt.text(), interrupt);

@@ -186,7 +186,7 @@ pub(crate) mod tests {
     /// 4 ms; and what that is told.
     pub(crate) fn supervised() -> (Raise, Interrupt, Arc<Mutex<Vec<String>>>) {
         let (supervisor, told) = listening(Duration::from_millis(4));
-        supervisor.armed();
+        supervisor.armed("armed");
         let (raise, interrupt) = Interrupt::new();
         (raise, Interrupt { supervisor, ..interrupt }, told)
     }

@@ -81,7 +81,7 @@ mod tests {
         let printer = PrinterStatus::default();
         let birth = Fill { used: 130, context_size: 1000 };
         let mut status = Status::begin(&supervisor, || Some(7), Some(printer.clone()), birth);
-        supervisor.armed();
+        supervisor.armed("armed");
         printer.set_out_of_paper(true);
         status.token("word", Fill { used: 949, context_size: 1000 }).expect("it goes on");
         let told = told.lock().expect("nobody holds it").clone();
@@ -90,6 +90,7 @@ mod tests {
             [
                 "STATUS=life 7 at 10 %, printing",
                 "READY=1",
+                "STATUS=armed",
                 "WATCHDOG=1",
                 "STATUS=life 7 at 90 %, waits for paper"
             ]
@@ -102,12 +103,15 @@ mod tests {
     #[test]
     fn the_status_of_a_death_says_when_its_last_words_wait_for_paper() {
         let (supervisor, told) = listening(Duration::from_secs(20));
-        supervisor.armed();
+        supervisor.armed("armed");
         let printer = PrinterStatus::default();
         dies(&supervisor, printer.clone());
         printer.set_out_of_paper(true);
         supervisor.alive();
         let told = told.lock().expect("nobody holds it").clone();
-        assert_eq!(told, ["READY=1", "STATUS=dies", "WATCHDOG=1", "STATUS=dies, waits for paper"]);
+        assert_eq!(
+            told,
+            ["READY=1", "STATUS=armed", "STATUS=dies", "WATCHDOG=1", "STATUS=dies, waits for paper"]
+        );
     }
 }

@@ -98,13 +98,15 @@ impl Supervisor {
         }
     }
 
-    /// The piece is armed: from here on systemd expects it to be alive.
-    pub fn armed(&self) {
+    /// The piece is armed, with this status: from here on systemd expects it to be
+    /// alive.
+    pub fn armed(&self, text: &str) {
         let Some(link) = &self.0 else { return };
         let mut state = link.state();
         if !state.armed {
             state.armed = true;
-            (link.send)(&[NotifyState::Ready]);
+            (link.send)(&[NotifyState::Ready, NotifyState::Status(text)]);
+            text.clone_into(&mut state.said);
         }
     }
 
@@ -206,10 +208,10 @@ pub(crate) mod tests {
         assert!(taken(&told).is_empty(), "a wait is no progress of the start");
         supervisor.loading();
         assert_eq!(taken(&told), ["EXTEND_TIMEOUT_USEC=600000000"]);
-        supervisor.armed();
-        supervisor.armed();
+        supervisor.armed("armed");
+        supervisor.armed("armed");
         supervisor.loading();
-        assert_eq!(taken(&told), ["READY=1"]);
+        assert_eq!(taken(&told), ["READY=1", "STATUS=armed"]);
         supervisor.alive_at(|| Instant::now() + SECOND);
         assert_eq!(taken(&told), ["WATCHDOG=1"]);
     }
@@ -217,7 +219,7 @@ pub(crate) mod tests {
     #[test]
     fn a_message_goes_out_once_a_second_however_many_tokens_there_are() {
         let (supervisor, told) = listening(20 * SECOND);
-        supervisor.armed();
+        supervisor.armed("armed");
         let start = Instant::now();
         // 10 s of 100 tokens a second.
         (0..1000).for_each(|token| supervisor.alive_at(|| start + token * SECOND / 100));
@@ -229,20 +231,20 @@ pub(crate) mod tests {
     #[test]
     fn the_watchdog_is_not_fed_by_another_thread() {
         let (supervisor, told) = listening(20 * SECOND);
-        supervisor.armed();
+        supervisor.armed("armed");
         let helper = supervisor.clone();
         thread::spawn(move || helper.alive()).join().expect("it ends");
-        assert_eq!(taken(&told), ["READY=1"]);
+        assert_eq!(taken(&told), ["READY=1", "STATUS=armed"]);
     }
 
     #[test]
     fn a_status_is_sent_when_it_changes_and_is_one_line() {
         let (supervisor, told) = listening(20 * SECOND);
-        supervisor.armed();
+        supervisor.armed("armed");
         supervisor.status("resting");
         supervisor.status("resting");
         supervisor.status("it broke;\nmend it");
-        assert_eq!(taken(&told), ["READY=1", "STATUS=resting", "STATUS=it broke; mend it"]);
+        assert_eq!(taken(&told), ["READY=1", "STATUS=armed", "STATUS=resting", "STATUS=it broke; mend it"]);
         let start = Instant::now();
         supervisor.status_of(|| "life 1".to_owned());
         supervisor.alive_at(|| start);

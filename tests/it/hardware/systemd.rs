@@ -2,7 +2,9 @@
 //! listens: armed, alive, hung, killed.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -70,6 +72,7 @@ fn a_hung_and_a_killed_program_are_restarted_and_no_number_comes_twice() {
 /// Runs the program to its end under a supervisor that expects a sign of life
 /// every 400 ms, and returns what the program told it.
 fn supervised(nexus: &Nexus, arguments: &[&str]) -> (Ended, Vec<String>) {
+    let _ = fs::remove_file(nexus.path("notify"));
     let socket = UnixDatagram::bind(nexus.path("notify")).expect("a socket");
     socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
     let ended = Arc::new(AtomicBool::new(false));
@@ -101,7 +104,6 @@ fn supervised(nexus: &Nexus, arguments: &[&str]) -> (Ended, Vec<String>) {
 #[test]
 fn a_supervisor_hears_that_the_piece_is_armed_how_the_life_goes_and_nothing_after_the_death() {
     let nexus = Nexus::new();
-    nexus.file("lives", "");
     let (life, told) = supervised(&nexus, &["--printer", "absent"]);
     life.died();
     let at = |message: &str| {
@@ -144,4 +146,29 @@ fn a_life_that_waits_for_paper_says_so_and_feeds_the_watchdog() {
     // Questions are asked once a second, and fed it is every 100 ms.
     let fed = waiting.iter().skip(1).take_while(|told| *told == "WATCHDOG=1").count();
     assert!(fed > 5, "{told:?}");
+}
+
+#[test]
+fn whenever_the_program_is_killed_the_next_life_has_a_higher_number() {
+    let nexus = Nexus::new();
+    let lives = || {
+        let (ended, told) = supervised(&nexus, &["--context-size", "256", "--printer", "absent"]);
+        ended.died();
+        told.iter().find_map(|told| life(told.strip_prefix("STATUS=")?)).expect("a number")
+    };
+    let mut last = lives();
+    // From before the first line of the program to the death of a life.
+    for milliseconds in [0, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 300] {
+        let mut command = nexus.command(["--model", "ember", "--printer", "absent"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program starts");
+        thread::sleep(Duration::from_millis(milliseconds));
+        child.kill().expect("SIGKILL");
+        child.wait().expect("it ends");
+        let next = lives();
+        assert!(next > last, "life {next} after {last}, killed after {milliseconds} ms");
+        // The killed one was a life, or it was none.
+        assert!(next <= last + 2);
+        last = next;
+    }
 }
