@@ -45,8 +45,8 @@ use crate::text::stderr::{say, warn};
 /// lines ahead of the paper.
 const LINES_AHEAD: usize = 3;
 
-/// How long a life waits for room in the queue, and its end for the last line, besides the time in which
-/// a new roll is waited for.
+/// How long a life waits for room in the queue, and its end for the last line,
+/// besides the time in which a new roll is waited for.
 const FINISHING: Duration = Duration::from_secs(30);
 
 /// How often the end of a life looks whether a signal has come while it waits for
