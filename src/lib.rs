@@ -85,9 +85,10 @@ use crate::life::ending::{self, Ending};
 use crate::life::generator;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Lifespan;
-use crate::life::listener::Listeners;
+use crate::life::listener::{Listener, Listeners};
 use crate::life::prompt::Prompt;
 use crate::life::schedule::{self, Doing, Moment, Schedule};
+use crate::life::status::{self, Status};
 use crate::life::vitals::Vitals;
 use crate::mind::computing::Computing;
 use crate::mind::model::Model;
@@ -118,7 +119,10 @@ pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
         return check::check(cli, check::Asked { json, quick }, interrupt);
     }
     let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
-    Panel::open(pins, cli.verbose, interrupt)?.through(|panel| live(cli, panel, interrupt))
+    interrupt.supervisor().status("loads the model");
+    Panel::open(pins, cli.verbose, interrupt)?.through(|panel| {
+        live(cli, panel, interrupt).inspect_err(|ending| interrupt.supervisor().status(ending))
+    })
 }
 
 /// Prints what is said instead of a life, and shows wrong usage on the light if
@@ -158,6 +162,7 @@ fn wait_for_a_press(
     interrupt: &Interrupt,
 ) -> Result<Asked, Ending> {
     if schedule == Schedule::default() {
+        interrupt.supervisor().status(armed(paper));
         return panel.wait_for_press();
     }
     // Without a record each start counts as one after a life.
@@ -178,16 +183,21 @@ fn wait_for_a_press(
         }
         let since_life = (!rested).then(|| start.elapsed());
         let wait = match schedule.at(Moment { since_life, minute, today: today() }) {
-            Doing::Open => match panel.wait_for_press_within(schedule::GLANCE)? {
-                Some(asked) => return Ok(asked),
-                None => continue,
-            },
+            Doing::Open => {
+                interrupt.supervisor().status(armed(paper));
+                match panel.wait_for_press_within(schedule::GLANCE)? {
+                    Some(asked) => return Ok(asked),
+                    None => continue,
+                }
+            }
             Doing::Rests(left) => {
                 panel.rest();
+                interrupt.supervisor().status("rests after a life");
                 left.min(schedule::GLANCE)
             }
             Doing::Closed => {
                 panel.close();
+                interrupt.supervisor().status("is closed");
                 schedule::GLANCE
             }
         };
@@ -195,6 +205,12 @@ fn wait_for_a_press(
             return Err(Ending::Interrupted("while the piece rests".to_owned()));
         }
     }
+}
+
+/// The status of a piece that waits for a press.
+fn armed(paper: &Paper) -> String {
+    let record = paper.lives().and_then(|lives| lives.present().ok());
+    record.map_or_else(|| "armed".to_owned(), |record| format!("armed, {} lives so far", record.lives))
 }
 
 /// Runs the life of [`run`], with its paper opened too.
@@ -252,6 +268,7 @@ fn live_on(
     if cli.verbose {
         say(format_args!("armed after {:.2} s of prompt, {how}\n", prefill.as_secs_f64()));
     }
+    interrupt.supervisor().armed(&armed(paper));
     let schedule = cli.show.schedule();
     while wait_for_a_press(schedule, panel, paper, start, interrupt)? == Asked::Slip {
         paper.slip(&file.to_string(), prompt.text(), interrupt);
@@ -260,10 +277,14 @@ fn live_on(
     let birth = Instant::now();
     let mut receipt = paper.begin(about, &panel.printer_status(), interrupt);
     let mut vitals = Vitals::new(Health::of_this_machine);
-    let mut light = panel.begin(lifespan.fill(lifespan.prompt()));
+    let born = lifespan.fill(lifespan.prompt());
+    let mut light = panel.begin(born);
     let printed = receipt.is_printed();
-    let mut listeners =
-        Listeners::new(stdout, vec![&mut light, &mut receipt, &mut vitals], printed, interrupt);
+    let number = receipt.number();
+    let printer = printed.then(|| panel.printer_status());
+    let mut status = Status::begin(interrupt.supervisor(), number, printer, born);
+    let others: Vec<&mut dyn Listener> = vec![&mut light, &mut receipt, &mut vitals, &mut status];
+    let mut listeners = Listeners::new(stdout, others, printed, interrupt);
     let lived = generator::live(opening, &mut session, &mut listeners, lifespan, interrupt);
     let life = birth.elapsed();
     let waited = receipt.waited();
@@ -287,6 +308,7 @@ fn live_on(
     };
 
     panel.dying();
+    status::dies(interrupt.supervisor(), panel.printer_status());
     let summary = Summary {
         used,
         context_size: lifespan.context_size(),

@@ -14,7 +14,8 @@ use crate::life::interrupt::Interrupt;
 use crate::life::listener::PrinterStatus;
 use crate::panel::{self, Panel};
 use crate::paper::format::Kind;
-use crate::paper::printer::{Printer, Settings};
+use crate::paper::printer::Printer;
+use crate::paper::settings::Settings;
 use crate::paper::strip;
 
 /// How long a press is waited for, and an answer.

@@ -9,8 +9,8 @@ use clap::{ArgAction, Args};
 use crate::panel::Pin;
 use crate::paper::format::{Font, Format, Heat, Kind};
 use crate::paper::pace;
-use crate::paper::printer::Settings;
 use crate::paper::serial;
+use crate::paper::settings::Settings;
 use crate::paper::template::{self, Design};
 
 /// Columns of the narrowest paper on which text is still readable, and of the

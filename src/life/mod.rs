@@ -10,6 +10,8 @@
 //! | [`listener`] | the listeners that each token is told to: stdout, light and paper |
 //! | [`vitals`] | the tokens used, and how hot and how limited the processor was |
 //! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP, to be polled or waited for |
+//! | [`supervisor`] | what systemd is told: armed, alive, the status; the only user of sd-notify |
+//! | [`status`] | the status of a life: its number, its fill, its printer |
 //! | [`schedule`] | when a press begins a life: rest, lives a day, opening hours; pure |
 //! | [`ending`] | every way to end, with its text and its exit code |
 //!
@@ -23,4 +25,6 @@ pub mod lifespan;
 pub mod listener;
 pub(crate) mod prompt;
 pub mod schedule;
+pub(crate) mod status;
+pub mod supervisor;
 pub(crate) mod vitals;

@@ -358,12 +358,13 @@ fn logits<'a>(context: &'a LlamaContext<'_>, ahead: usize) -> &'a [f32] {
 }
 
 /// Checks that no signal has come while the prompt is decoded, of which `taken`
-/// of `of` tokens are done.
+/// of `of` tokens are done, and tells the supervisor that it makes progress.
 fn check(interrupt: &Interrupt, taken: u32, of: usize) -> Result<(), Ending> {
     if interrupt.is_raised() {
         let place = format!("while reading the prompt, at {taken} of {of} tokens");
         return Err(Ending::Interrupted(place));
     }
+    interrupt.supervisor().loading();
     Ok(())
 }
 

@@ -23,6 +23,7 @@ use super::settings::{Pin, Settings};
 use super::thread::{Asked, Attendant, Coming, Contact, Lamp, Phase, Pins};
 use crate::life::ending::{Death, Ending};
 use crate::life::interrupt::Interrupt;
+use crate::life::interrupt::tests::{supervised, was_fed};
 
 /// What a fake light and a fake button share with their test.
 #[derive(Clone)]
@@ -683,4 +684,12 @@ fn pins_that_cannot_be_had_say_the_option_and_the_next_step() {
     let (_raise, interrupt) = Interrupt::new();
     let refused = Panel::start(|| bail!("not here"), &interrupt).expect_err("refused");
     assert_eq!(refused.to_string(), "not here");
+}
+
+#[test]
+fn an_armed_piece_feeds_the_watchdog_while_nobody_presses() {
+    let (_raise, interrupt, told) = supervised();
+    let panel = Board::default().panel(&interrupt);
+    let none = panel.wait_for_press_within(Duration::from_millis(100)).expect("no signal");
+    assert!(none.is_none() && was_fed(&told));
 }

@@ -14,6 +14,7 @@
 //! | [`strip`] | what `torment-nexus check` prints |
 //! | [`format`] | the kind of printer, the font, the columns |
 //! | [`escpos`] | lines to the printer's bytes; knows its commands |
+//! | [`settings`] | the settings of a printer, and whether it can be used |
 //! | [`printer`] | the queue to the printer thread, and how a receipt begins and ends |
 //! | [`press`] | the printer thread's work: pace, deadlines, when the printer is lost |
 //! | [`pace`] | when the printer can accept more bytes |
@@ -39,6 +40,7 @@ pub mod printer;
 pub(crate) mod printing;
 pub mod receipt;
 pub(crate) mod serial;
+pub mod settings;
 mod slip;
 pub(crate) mod strip;
 pub mod template;

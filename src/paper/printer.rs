@@ -10,17 +10,16 @@
 //! ```
 //!
 //! Whatever the printer does, the life goes on: the generator waits only for a
-//! queue that is emptied or closed, and every wait of the printer thread has a
-//! time limit.
+//! queue that is emptied or closed, and every wait of both threads has a time
+//! limit.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
 use super::busy::busy_wire;
@@ -32,6 +31,7 @@ use super::pace::Pace;
 use super::port::{Busy, SystemClock};
 use super::press::{BreakOff, Message, Press, Printed, STALL_PAUSE};
 use super::receipt::{self, Line, Summary, Thought};
+use super::settings::Settings;
 use super::template::Template;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
@@ -46,8 +46,8 @@ use crate::text::stderr::{say, warn};
 /// lines ahead of the paper.
 const LINES_AHEAD: usize = 3;
 
-/// How long the end of a life waits for its last line, besides the time in which
-/// a new roll is waited for.
+/// How long a life waits for room in the queue, and its end for the last line,
+/// besides the time in which a new roll is waited for.
 const FINISHING: Duration = Duration::from_secs(30);
 
 /// How often the end of a life looks whether a signal has come while it waits for
@@ -56,55 +56,6 @@ const GLANCE: Duration = Duration::from_millis(200);
 
 /// How long an interrupted life waits until its receipt is closed.
 pub(super) const BREAKING_OFF: Duration = Duration::from_secs(3);
-
-/// The options of the printer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The serial device, or the USB printer.
-    pub device: PathBuf,
-    /// Bits a second; means nothing to a USB printer.
-    pub baud: u32,
-    /// How text is set, and which commands the printer knows.
-    pub format: Format,
-    /// Time the printer needs for a line of text; zero relies on the port's own
-    /// flow control.
-    pub line: Duration,
-    /// Whether the printer's replies are wired.
-    pub replies: bool,
-    /// The pin that the printer's BUSY wire is on, by its BCM number.
-    pub busy: Option<u8>,
-    /// How long a printer that says that it is out of paper is waited for.
-    pub paper_wait: Duration,
-}
-
-impl Settings {
-    /// Checks the device before anything else is done, and warns if it is
-    /// absent.
-    ///
-    /// # Errors
-    ///
-    /// As [`device::check`], and when the BUSY wire cannot be read.
-    pub(crate) fn check(&self) -> Result<()> {
-        if !self.is_there()? {
-            warn(format_args!("there is no printer {:?} now; each life looks for it anew", self.device));
-        }
-        Ok(())
-    }
-
-    /// Checks the device; `false` if it is absent.
-    ///
-    /// # Errors
-    ///
-    /// As [`device::check`], and when the BUSY wire cannot be read.
-    pub(crate) fn is_there(&self) -> Result<bool> {
-        if let Some(number) = self.busy {
-            busy_wire(number).with_context(|| {
-                format!("cannot read --printer-busy {number}; leave it out to print at the pace of --printer-line-ms")
-            })?;
-        }
-        device::check(&self.device)
-    }
-}
 
 /// How a receipt begins.
 enum Heading {
@@ -242,11 +193,18 @@ impl Printer {
             Err(TrySendError::Full(message)) => message,
         };
         let start = Instant::now();
-        let sent = self.interrupt.or_send(queue, message);
+        let sent = self.interrupt.or_send_within(queue, message, self.limit());
         self.waited += start.elapsed();
         match sent {
             Err(Message::Lines(lines)) if self.interrupt.is_raised() => self.rest = lines,
-            Err(_) => self.queue = None,
+            Err(_) => {
+                // Its thread has said why; or it hangs.
+                if !self.status.is_lost() {
+                    self.status.set_lost();
+                    warn("the printer's thread hangs; the life goes on without it");
+                }
+                self.queue = None;
+            }
             Ok(()) => {}
         }
     }
@@ -267,7 +225,7 @@ impl Printer {
         let life = self.life.get().copied();
         let foot = self.template.foot(summary, life, self.status.is_near_its_end());
         lines.extend(receipt::typeset(&foot, &self.format));
-        let (raise, never) = Interrupt::new();
+        let (raise, never) = self.interrupt.another();
         self.end(lines, &never);
         drop(raise);
         self.is_whole()
@@ -278,12 +236,11 @@ impl Printer {
         if let Some(queue) = self.queue.take() {
             // The queue is emptied, or is closed when the printer is lost.
             // After a signal there is less time.
-            if let Err(message) = interrupt.or_send(&queue, Message::End(lines)) {
+            if let Err(message) = interrupt.or_send_within(&queue, Message::End(lines), self.limit()) {
                 let _ = queue.send_timeout(message, BREAKING_OFF);
             }
         }
-        let limit = FINISHING + self.paper_wait;
-        while self.done.try_recv() == Err(TryRecvError::Empty) && start.elapsed() < limit {
+        while self.done.try_recv() == Err(TryRecvError::Empty) && start.elapsed() < self.limit() {
             interrupt.or_next_within(&self.done, GLANCE);
             if interrupt.is_raised() {
                 let _ = self.done.recv_timeout(BREAKING_OFF);
@@ -310,6 +267,11 @@ impl Printer {
         let _ = self.done.recv_timeout(BREAKING_OFF);
         self.leave();
         self.is_whole()
+    }
+
+    /// How long the main thread waits for one step of the printer.
+    fn limit(&self) -> Duration {
+        FINISHING + self.paper_wait
     }
 
     fn is_whole(&self) -> bool {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::printer::{Printer, Settings};
+use super::printer::Printer;
 use super::receipt::{Line, Summary};
+use super::settings::Settings;
 use super::slip::Slip;
 use super::template::{Design, Template};
 use crate::board::clock;
@@ -134,6 +135,12 @@ impl Receipt {
     #[must_use]
     pub(crate) fn is_printed(&self) -> bool {
         self.printer.is_some()
+    }
+
+    /// The number of this life, once it is counted.
+    pub(crate) fn number(&self) -> impl Fn() -> Option<u64> + Send + use<> {
+        let lives = self.lives.clone();
+        move || lives.as_ref()?.number()
     }
 
     /// Time that the generator waited for the printer.

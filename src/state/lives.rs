@@ -211,6 +211,12 @@ impl Lives {
         Ok(record)
     }
 
+    /// The number of this run's life, once it is counted.
+    #[must_use]
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.run.number.get().copied()
+    }
+
     /// Writes how this run's life ended: its line in the history, and what the
     /// next life and the slip need. A history that cannot be written costs a
     /// warning. If no life has begun, nothing is written.

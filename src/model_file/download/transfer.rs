@@ -299,6 +299,7 @@ impl Download {
                 return Ok(None);
             }
             progress.at(body.len);
+            self.interrupt.supervisor().loading();
             if window.elapsed() >= patience.window {
                 if body.len - window_len < patience.least {
                     let speed = patience.least / patience.window.as_secs().max(1);

@@ -140,6 +140,8 @@ fn the_next_start_waits_after_a_fault_longer_after_wrong_usage_and_not_after_a_d
         ("exit-code", "2", "60\n"),
         ("signal", "KILL", "4\n"),
         ("oom-kill", "KILL", "4\n"),
+        ("watchdog", "KILL", "4\n"),
+        ("timeout", "TERM", "4\n"),
     ] {
         let mut command = StdCommand::new("/bin/sh");
         command.args(["-c", script]).current_dir(nexus.folder.path());

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -59,7 +59,7 @@ pub struct FakePrinter {
     thread: JoinHandle<Vec<(Instant, Vec<u8>)>>,
     /// Kept open so that the pseudo-terminal does not hang up between two
     /// lives.
-    _slave: File,
+    slave: File,
 }
 
 /// The bytes that were received, and when.
@@ -90,7 +90,7 @@ impl FakePrinter {
             let (stop, count) = (stop.clone(), count.clone());
             move || run(master, behaviour, &stop, &count)
         });
-        Self { stop, count, thread, _slave: slave }
+        Self { stop, count, thread, slave }
     }
 
     /// Waits until that many bytes have arrived.
@@ -100,6 +100,13 @@ impl FakePrinter {
             assert!(start.elapsed() < LIMIT, "nothing is printed");
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Ends the exclusive use of a program that was killed. The kernel does so when a
+    /// port is closed by its last user; here the test has it open too.
+    pub fn release(&self) {
+        // SAFETY: this request has no argument, and the descriptor is open.
+        unsafe { libc::ioctl(self.slave.as_raw_fd(), libc::TIOCNXCL) };
     }
 
     /// Waits until it is unplugged.

@@ -1,0 +1,254 @@
+//! What the program tells the systemd that started it: that it is armed, how it
+//! does, and that it makes progress. The only user of sd-notify.
+//!
+//! | message | when |
+//! |---|---|
+//! | `EXTEND_TIMEOUT_USEC` | before it is armed, at progress: of the download, of the prompt |
+//! | `READY=1` | once it is armed |
+//! | `WATCHDOG=1` | from then on, from the main thread only: at each token, and in each wait of [`super::interrupt::Interrupt`] |
+//! | `STATUS` | when its text has changed |
+//!
+//! Started by anything but a unit with `Type=notify` it sends nothing. A process
+//! that it started would not be listened to: the unit has `NotifyAccess=main`.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+/// The shortest time between two messages of progress.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How many messages of progress fit into the time after which systemd takes the
+/// program for hung: one that is late must not end it.
+const PER_WATCHDOG: u32 = 4;
+
+/// The time within which the next progress of a start has to come. No step takes
+/// longer: five tries to reach a server, each with 30 s for its name, its
+/// connection and its answer, and 15 s of pauses between them, take 465 s.
+const START: Duration = Duration::from_secs(600);
+
+/// The systemd that started this process, if it listens. Cloning is cheap.
+#[derive(Clone, Default)]
+pub struct Supervisor(Option<Arc<Link>>);
+
+struct Link {
+    /// Only the progress of the thread that asked first counts.
+    main: ThreadId,
+    /// The pause between two messages of progress.
+    period: Duration,
+    watched: bool,
+    send: Box<Tell>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    armed: bool,
+    /// When the next message of progress is due.
+    next: Option<Instant>,
+    /// The status sent last.
+    said: String,
+    /// What the status is while it changes by itself.
+    describe: Option<Describe>,
+}
+
+type Tell = dyn Fn(&[NotifyState<'_>]) + Send + Sync;
+
+type Describe = Box<dyn Fn() -> String + Send>;
+
+impl Supervisor {
+    /// The supervisor that this process's environment names. To be called on the
+    /// main thread.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        if std::env::var_os("NOTIFY_SOCKET").is_none() {
+            return Self::default();
+        }
+        // A message that cannot be sent is not worth a life.
+        Self::new(sd_notify::watchdog_enabled(), |states| drop(sd_notify::notify(states)))
+    }
+
+    fn new(watchdog: Option<Duration>, send: impl Fn(&[NotifyState<'_>]) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(Link {
+            main: thread::current().id(),
+            period: watchdog.map_or(PERIOD, |time| PERIOD.min(time / PER_WATCHDOG)),
+            watched: watchdog.is_some(),
+            send: Box::new(send),
+            state: Mutex::default(),
+        })))
+    }
+
+    /// The longest that the main thread may wait between two calls of
+    /// [`Supervisor::alive`].
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::MAX, |link| link.period)
+    }
+
+    /// The start makes progress: systemd gives it more time. Any thread may say
+    /// so; nothing is sent once the piece is armed.
+    pub fn loading(&self) {
+        let Some(link) = &self.0 else { return };
+        let mut state = link.state();
+        if !state.armed && state.is_due(Instant::now(), link.period) {
+            (link.send)(&[NotifyState::ExtendTimeoutUsec(START.as_micros() as u32)]);
+        }
+    }
+
+    /// The piece is armed, with this status: from here on systemd expects it to be
+    /// alive.
+    pub fn armed(&self, text: &str) {
+        let Some(link) = &self.0 else { return };
+        let mut state = link.state();
+        if !state.armed {
+            state.armed = true;
+            (link.send)(&[NotifyState::Ready, NotifyState::Status(text)]);
+            text.clone_into(&mut state.said);
+        }
+    }
+
+    /// The calling thread makes progress, or waits for something that may take
+    /// long. Counts on the main thread only, and once the piece is armed; sends
+    /// at most one message in a [`Supervisor::period`].
+    pub fn alive(&self) {
+        self.alive_at(Instant::now);
+    }
+
+    fn alive_at(&self, now: impl FnOnce() -> Instant) {
+        let Some(link) = self.0.as_ref().filter(|link| link.main == thread::current().id()) else { return };
+        let mut state = link.state();
+        if !state.armed || !state.is_due(now(), link.period) {
+            return;
+        }
+        if link.watched {
+            (link.send)(&[NotifyState::Watchdog]);
+        }
+        if let Some(text) = state.describe.as_ref().map(|describe| describe()) {
+            state.say(text, link);
+        }
+    }
+
+    /// The status is `text` from now on.
+    pub fn status(&self, text: impl fmt::Display) {
+        let Some(link) = &self.0 else { return };
+        let mut state = link.state();
+        state.describe = None;
+        state.say(text.to_string(), link);
+    }
+
+    /// The status is what `describe` returns, which is asked now and at each
+    /// message of progress.
+    pub(super) fn status_of(&self, describe: impl Fn() -> String + Send + 'static) {
+        let Some(link) = &self.0 else { return };
+        let mut state = link.state();
+        state.say(describe(), link);
+        state.describe = Some(Box::new(describe));
+    }
+}
+
+impl Link {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_due(&mut self, now: Instant, period: Duration) -> bool {
+        let due = self.next.is_none_or(|next| now >= next);
+        if due {
+            self.next = now.checked_add(period);
+        }
+        due
+    }
+
+    /// Sends a status that is not the last one's; on one line, as systemd reads it.
+    fn say(&mut self, text: String, link: &Link) {
+        let text = text.replace(char::is_control, " ");
+        if text != self.said {
+            (link.send)(&[NotifyState::Status(&text)]);
+            self.said = text;
+        }
+    }
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Supervisor").field(&self.0.as_ref().map(|link| link.period)).finish()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A supervisor with a `watchdog`, and what it was told.
+    pub(crate) fn listening(watchdog: Duration) -> (Supervisor, Arc<Mutex<Vec<String>>>) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        let supervisor = Supervisor::new(Some(watchdog), move |states| {
+            let mut told = told.lock().expect("no test fails while it holds this");
+            told.extend(states.iter().map(ToString::to_string));
+        });
+        (supervisor, heard)
+    }
+
+    fn taken(told: &Mutex<Vec<String>>) -> Vec<String> {
+        std::mem::take(&mut *told.lock().expect("no test fails while it holds this"))
+    }
+
+    #[test]
+    fn progress_extends_the_start_until_the_piece_is_armed_and_feeds_the_watchdog_from_then_on() {
+        let (supervisor, told) = listening(20 * SECOND);
+        supervisor.alive();
+        assert!(taken(&told).is_empty(), "a wait is no progress of the start");
+        supervisor.loading();
+        assert_eq!(taken(&told), ["EXTEND_TIMEOUT_USEC=600000000"]);
+        supervisor.armed("armed");
+        supervisor.armed("armed");
+        supervisor.loading();
+        assert_eq!(taken(&told), ["READY=1", "STATUS=armed"]);
+        supervisor.alive_at(|| Instant::now() + SECOND);
+        assert_eq!(taken(&told), ["WATCHDOG=1"]);
+    }
+
+    #[test]
+    fn a_message_goes_out_once_a_second_however_many_tokens_there_are() {
+        let (supervisor, told) = listening(20 * SECOND);
+        supervisor.armed("armed");
+        let start = Instant::now();
+        // 10 s of 100 tokens a second.
+        (0..1000).for_each(|token| supervisor.alive_at(|| start + token * SECOND / 100));
+        assert_eq!(taken(&told).iter().filter(|told| *told == "WATCHDOG=1").count(), 10);
+        let short = Supervisor::new(Some(2 * SECOND), |_| {});
+        assert_eq!(short.period(), SECOND / 2, "a quarter of a short watchdog");
+    }
+
+    #[test]
+    fn the_watchdog_is_not_fed_by_another_thread() {
+        let (supervisor, told) = listening(20 * SECOND);
+        supervisor.armed("armed");
+        let helper = supervisor.clone();
+        thread::spawn(move || helper.alive()).join().expect("it ends");
+        assert_eq!(taken(&told), ["READY=1", "STATUS=armed"]);
+    }
+
+    #[test]
+    fn a_status_is_sent_when_it_changes_and_is_one_line() {
+        let (supervisor, told) = listening(20 * SECOND);
+        supervisor.armed("armed");
+        supervisor.status("resting");
+        supervisor.status("resting");
+        supervisor.status("it broke;\nmend it");
+        assert_eq!(taken(&told), ["READY=1", "STATUS=armed", "STATUS=resting", "STATUS=it broke; mend it"]);
+        let start = Instant::now();
+        supervisor.status_of(|| "life 1".to_owned());
+        supervisor.alive_at(|| start);
+        supervisor.alive_at(|| start + SECOND);
+        assert_eq!(taken(&told), ["STATUS=life 1", "WATCHDOG=1", "WATCHDOG=1"]);
+    }
+}

@@ -1,0 +1,176 @@
+//! The unit under a real systemd, and the program under a supervisor that only
+//! listens: armed, alive, hung, killed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use assert_cmd::Command;
+use torment_nexus::state::lives::Lives;
+
+use crate::support::fake_printer::{Behaviour, FakePrinter};
+use crate::support::nexus::{Ended, LIMIT, Nexus};
+use crate::support::systemd::{Systemd, open_to_all};
+
+/// The number of the life that a status tells of.
+fn life(status: &str) -> Option<u64> {
+    status.strip_prefix("life ")?.split(' ').next()?.parse().ok()
+}
+
+#[test]
+fn a_hung_and_a_killed_program_are_restarted_and_no_number_comes_twice() {
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let device = open_to_all(&nexus.path("printer"));
+    // A life of some minutes, since the paper is slow.
+    let options = format!(
+        "TORMENT_MODEL=ember\nTORMENT_THREADS=1\nTORMENT_PRINTER={}\nTORMENT_PRINTER_LINE_MS=1500\n",
+        device.display()
+    );
+    let Some(systemd) = Systemd::start(&options) else { return };
+    // It returns once the piece is armed.
+    systemd.systemctl(&["start", "torment-nexus"]).expect("the unit becomes active");
+    assert_eq!(systemd.show("ActiveState"), "active");
+    let lives = |number: u64| {
+        let printer = &printer;
+        move |status: &str| {
+            printer.release();
+            life(status) == Some(number)
+        }
+    };
+    let status = systemd.wait_for_status("life 1", lives(1));
+    assert!(status.ends_with(" %, printing"), "{status}");
+
+    // Longer than the watchdog's two seconds, most of which the life waits for
+    // the slow paper: it is fed.
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!((systemd.show("NRestarts").as_str(), life(&systemd.show("StatusText"))), ("0", Some(1)));
+
+    systemd.kill("SIGSTOP");
+    systemd.wait_for_status("the life after the hung one", lives(2));
+    assert_eq!(systemd.show("NRestarts"), "1");
+    systemd.kill("SIGKILL");
+    systemd.wait_for_status("the life after the killed one", lives(3));
+    assert_eq!((systemd.show("NRestarts").as_str(), systemd.show("ActiveState").as_str()), ("2", "active"));
+    systemd.systemctl(&["stop", "torment-nexus"]).expect("the unit stops");
+}
+
+/// Runs the program to its end under a supervisor that expects a sign of life
+/// every 400 ms, and returns what the program told it.
+fn supervised(nexus: &Nexus, arguments: &[&str]) -> (Ended, Vec<String>) {
+    let _ = fs::remove_file(nexus.path("notify"));
+    let socket = UnixDatagram::bind(nexus.path("notify")).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
+    let ended = Arc::new(AtomicBool::new(false));
+    let listener = thread::spawn({
+        let ended = ended.clone();
+        move || {
+            let (mut told, mut buffer) = (Vec::new(), [0; 4096]);
+            loop {
+                let last = ended.load(Ordering::Relaxed);
+                match socket.recv(&mut buffer) {
+                    Ok(length) => {
+                        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                        told.extend(text.lines().map(str::to_owned));
+                    }
+                    Err(_) if last => return told,
+                    Err(_) => {}
+                }
+            }
+        }
+    });
+    let mut command = nexus.command(["--model", "ember"].iter().chain(arguments));
+    command.env("NOTIFY_SOCKET", nexus.path("notify")).env("WATCHDOG_USEC", "400000");
+    command.env_remove("WATCHDOG_PID");
+    let life = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+    ended.store(true, Ordering::Relaxed);
+    (life, listener.join().expect("it listens to the end"))
+}
+
+#[test]
+fn a_supervisor_hears_that_the_piece_is_armed_how_the_life_goes_and_nothing_after_the_death() {
+    let nexus = Nexus::new();
+    let (life, told) = supervised(&nexus, &["--printer", "absent"]);
+    life.died();
+    let at = |message: &str| {
+        told.iter().position(|told| told == message).unwrap_or_else(|| panic!("no {message}: {told:?}"))
+    };
+    let (ready, alive) = (at("READY=1"), at("WATCHDOG=1"));
+    assert!(at("STATUS=loads the model") < ready && ready < at("STATUS=armed, 0 lives so far"));
+    assert!(ready < alive, "{told:?}");
+    assert!(told[..ready].iter().all(|told| !told.starts_with("WATCHDOG")), "{told:?}");
+    assert!(told.iter().any(|told| told.starts_with("STATUS=life 1 at ")), "{told:?}");
+    let dies = at("STATUS=dies");
+    assert!(told[dies..].iter().all(|told| told == "STATUS=dies" || told == "WATCHDOG=1"), "{told:?}");
+    let statuses: Vec<_> = told.iter().filter(|told| told.starts_with("STATUS=")).collect();
+    assert_eq!(statuses.iter().collect::<BTreeSet<_>>().len(), statuses.len(), "each is sent once");
+}
+
+#[test]
+fn a_fault_is_the_last_status() {
+    let nexus = Nexus::new();
+    let (failed, told) = supervised(&nexus, &["--context-size", "1"]);
+    assert_eq!(failed.code, Some(1));
+    let last = told.last().expect("a status");
+    let fault = failed.stderr.trim_start_matches("error: ").trim();
+    assert_eq!(last, &format!("STATUS={fault}"));
+    assert!(!told.contains(&"READY=1".to_owned()));
+}
+
+#[test]
+fn a_life_that_waits_for_paper_says_so_and_feeds_the_watchdog() {
+    let nexus = Nexus::new();
+    let printer =
+        FakePrinter::at(&nexus.path("printer"), Behaviour::OutOfPaper { from: 1000, questions: usize::MAX });
+    let (life, told) = supervised(
+        &nexus,
+        &[
+            "--printer",
+            "printer",
+            "--printer-baud",
+            "4000000",
+            "--printer-line-ms",
+            "1",
+            "--printer-rx",
+            "--paper-wait",
+            "5",
+        ],
+    );
+    let _ = printer.stop();
+    life.died();
+    let waits = told.iter().position(|told| told.contains("waits for paper"));
+    let waiting = &told[waits.unwrap_or_else(|| panic!("no wait: {told:?}"))..];
+    // For some three of the five seconds it is certain, and fed it is every 100 ms.
+    let fed = waiting.iter().skip(1).take_while(|told| *told == "WATCHDOG=1").count();
+    assert!(fed > 5, "{told:?}");
+    assert!(waiting.iter().any(|told| told.contains("the printer is lost")), "{told:?}");
+}
+
+#[test]
+fn whenever_the_program_is_killed_the_next_life_has_a_higher_number() {
+    let nexus = Nexus::new();
+    let lives = || {
+        nexus.ember(&["--context-size", "256", "--printer", "absent", "--state-dir", "state"]).died();
+        Lives::within(&nexus.path("state")).read().expect("a record").lives
+    };
+    let mut last = lives();
+    // From before the first line of the program to the death of a life.
+    for milliseconds in [0, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 300] {
+        let mut command = nexus.command(["--model", "ember", "--printer", "absent", "--state-dir", "state"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program starts");
+        thread::sleep(Duration::from_millis(milliseconds));
+        child.kill().expect("SIGKILL");
+        child.wait().expect("it ends");
+        let next = lives();
+        assert!(next > last, "life {next} after {last}, killed after {milliseconds} ms");
+        // The killed one was a life, or it was none.
+        assert!(next <= last + 2);
+        last = next;
+    }
+}
