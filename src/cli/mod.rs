@@ -10,9 +10,12 @@
 //! | [`relive`] | which options `--relive` takes from an earlier life |
 //! | [`usage`] | what is said instead of a life: wrong usage, help, version |
 //! | [`environment`] | the same options as `TORMENT_…` variables |
+//! | `manual` | only in tests: the manual page and the shells' completions |
 
 mod environment;
 mod hardware;
+#[cfg(test)]
+mod manual;
 mod options;
 mod printer;
 mod relive;

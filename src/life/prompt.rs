@@ -12,10 +12,11 @@ use super::ending::Ending;
 use super::interrupt::Interrupt;
 use crate::board::threads;
 
-/// Where the prompt is looked for when the user names no file.
-const DEFAULT_FILE: &str = "prompt.txt";
+/// Where the prompt is looked for when the user names no file: in the working
+/// directory, then where the Debian package has it.
+const DEFAULT_FILES: [&str; 2] = ["prompt.txt", "/etc/torment-nexus/prompt.txt"];
 
-/// The prompt that is used where there is no `prompt.txt`: written for the
+/// The prompt that is used where there is none of these files: written for the
 /// default model.
 const BUILT_IN: &str = include_str!("../../prompt.txt");
 
@@ -30,12 +31,12 @@ pub(crate) struct Prompt(String);
 
 impl Prompt {
     /// Reads the file that the user `named`. Without one it is the model's
-    /// `own` prompt, if the model has one; else `prompt.txt` in the working
-    /// directory; else the copy compiled in.
+    /// `own` prompt, if the model has one; else the first of [`DEFAULT_FILES`]
+    /// that there is; else the copy compiled in.
     ///
     /// # Errors
     ///
-    /// When the named file is missing, or a file cannot be read, is a folder,
+    /// When the named file is missing, or a file that is there cannot be read, is a folder,
     /// is longer than 1 MiB, is not UTF-8, holds NUL bytes or is empty; or
     /// [`Ending::Interrupted`] when a signal comes before the file is read.
     pub(crate) fn read(
@@ -46,18 +47,18 @@ impl Prompt {
         if let Some(own) = own.filter(|_| named.is_none()) {
             return Ok(Self::parse(own.as_bytes())?);
         }
-        let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), Path::to_path_buf);
+        let default = || DEFAULT_FILES.map(PathBuf::from).to_vec();
+        let paths = named.map_or_else(default, |path| vec![path.to_path_buf()]);
         // On a thread of its own: reading a named pipe may wait forever, and a
         // signal must end that wait too.
         let (sender, receiver) = bounded(1);
-        let file = path.clone();
-        threads::start("prompt", move || sender.send(read_bytes(&file)))?;
+        threads::start("prompt", move || sender.send(read_first(paths)))?;
         match interrupt.or_next(&receiver) {
             None => Err(Ending::Interrupted("while reading the prompt file".to_owned())),
-            Some(Err(error)) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            Some((_, Err(error))) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
                 Ok(Self::parse(BUILT_IN.as_bytes())?)
             }
-            Some(read) => Ok(Self::of_file(&path, read)?),
+            Some((path, read)) => Ok(Self::of_file(&path, read)?),
         }
     }
 
@@ -101,6 +102,21 @@ impl Prompt {
     }
 }
 
+/// The first of these files that there is, and what reading it gave; the last one
+/// if there is none.
+fn read_first(paths: Vec<PathBuf>) -> (PathBuf, io::Result<Vec<u8>>) {
+    let mut last = (PathBuf::new(), Err(io::ErrorKind::NotFound.into()));
+    for path in paths {
+        let read = read_bytes(&path);
+        let missing = read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        last = (path, read);
+        if !missing {
+            break;
+        }
+    }
+    last
+}
+
 /// The file's bytes, at most one more than a prompt may have.
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -129,6 +145,26 @@ mod tests {
     #[test]
     fn the_prompt_built_in_is_a_prompt() {
         assert!(Prompt::parse(BUILT_IN.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_prompt_in_the_working_directory_wins_over_the_systems_which_is_next() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = || ["prompt.txt", "system.txt"].map(|name| folder.path().join(name));
+        let read = || {
+            let (path, read) = read_first(paths().to_vec());
+            (path, read.map_err(|error| error.kind()))
+        };
+        let [own, system] = paths();
+        assert_eq!(read(), (system.clone(), Err(io::ErrorKind::NotFound)));
+        std::fs::write(&system, "system").expect("written");
+        assert_eq!(read(), (system, Ok(b"system".to_vec())));
+        // One that is there and cannot be read is an error, not passed over.
+        std::fs::create_dir(&own).expect("a folder");
+        assert_eq!(read(), (own.clone(), Err(io::ErrorKind::IsADirectory)));
+        std::fs::remove_dir(&own).expect("removed");
+        std::fs::write(&own, "own").expect("written");
+        assert_eq!(read(), (own, Ok(b"own".to_vec())));
     }
 
     #[test]

@@ -582,6 +582,7 @@ fn a_unit_of_an_earlier_run_makes_way_for_the_package_s() {
     assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
     system.setup(&["--undo", "--yes"]).last_line();
     fs::remove_file(system.path(package)).expect("removed");
+    fs::remove_dir(system.path("usr/lib/systemd/system")).expect("empty");
     assert_eq!(system.snapshot(), before);
 
     // One that somebody has edited is theirs.

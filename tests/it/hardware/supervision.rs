@@ -37,10 +37,10 @@ fn verify(unit: &str) -> Option<Ended> {
     let units = systemd()?;
     let root = tempfile::tempdir().expect("a root");
     let at = |path: &str| root.path().join(path);
-    for folder in ["bin", "usr/local/bin", "etc/systemd/system", "lib", "usr/lib"] {
+    for folder in ["bin", "usr/bin", "etc/systemd/system", "lib", "usr/lib"] {
         fs::create_dir_all(at(folder)).expect("a folder");
     }
-    fs::copy(cargo_bin!("torment-nexus"), at("usr/local/bin/torment-nexus")).expect("the program");
+    fs::copy(cargo_bin!("torment-nexus"), at("usr/bin/torment-nexus")).expect("the program");
     fs::copy("/bin/sh", at("bin/sh")).expect("a shell");
     fs::write(at("etc/systemd/system/torment-nexus.service"), unit).expect("a unit");
     fs::create_dir(at("lib/systemd")).expect("a folder");
@@ -84,9 +84,8 @@ fn copy_units(from: &Path, to: &Path) {
 fn systemd_finds_nothing_wrong_with_the_unit() {
     let Some(verified) = verify(UNIT) else { return };
     assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
-    let broken =
-        verify(&UNIT.replace("/usr/local/bin/torment-nexus", "/usr/local/bin/nexus")).expect("systemd");
-    assert!(broken.stderr.contains("/usr/local/bin/nexus"), "it looks for the program: {}", broken.stderr);
+    let broken = verify(&UNIT.replace("/usr/bin/torment-nexus", "/usr/bin/nexus")).expect("systemd");
+    assert!(broken.stderr.contains("/usr/bin/nexus"), "it looks for the program: {}", broken.stderr);
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! The manual page and the shells' completions, made from the options. They are
+//! files in `packaging/`, so that neither the program nor a build of the package
+//! contains what makes them.
+//!
+//! After a change of an option:
+//! `BLESS=1 cargo test --release --locked --lib -- cli::manual`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::Cli;
+
+/// What the options alone do not say. `README.md` has more of each.
+const SECTIONS: &str = r#".SH COMMANDS
+.TP
+.B check \fR[\fB\-\-json\fR] [\fB\-\-quick\fR]
+Looks at every part of the box with the options of
+.IR /etc/default/torment\-nexus ,
+and says what is not well and what to do. Then it lights the light, asks for a press, and
+prints a strip; \fB\-\-quick\fR leaves these out. \fB\-\-json\fR writes one JSON object. Stop
+the service first. The exit status is 0 only when all is well, else 1.
+.SH "EXIT STATUS"
+.TP
+.B 101
+The death, the intended ending: 95 % of the context window is used.
+.TP
+.B 1
+A fault. One line on stderr, which begins with \fIerror:\fR, says what to do next.
+.TP
+.B 2
+Wrong usage.
+.TP
+.B 70
+A bug in the program; the message says so.
+.TP
+.B 130
+SIGINT, SIGTERM or SIGHUP; a second signal ends the program at once.
+.TP
+.B 0
+The reader of stdout has closed it, and there is no printer. Also after \fB\-\-help\fR and
+\fB\-\-version\fR.
+.SH ENVIRONMENT
+.TP
+.B TORMENT_\fIOPTION\fR
+Each option: its name in capitals, with underscores for hyphens
+(TORMENT_CONTEXT_SIZE=1024). An empty variable counts as unset; the command line wins.
+.TP
+.B HF_TOKEN
+Sent to Hugging Face, for models behind a licence.
+.TP
+.B HF_ENDPOINT
+A mirror of Hugging Face.
+.TP
+.B HF_HUB_OFFLINE
+With 1 the program does not use the network.
+.TP
+.B SSL_CERT_FILE
+The certificates to trust instead of those built in.
+.TP
+.B HTTPS_PROXY
+A proxy for downloads.
+.TP
+.B STATE_DIRECTORY\fR, \fBXDG_STATE_HOME
+Where \fB\-\-state\-dir\fR is by default.
+.SH FILES
+.TP
+.I prompt.txt
+The system prompt, in the working directory.
+.TP
+.I /etc/torment\-nexus/prompt.txt
+The system prompt if there is no such file. Without either it is a copy built into the
+program. \fB\-\-prompt\-file\fR wins over all of them. Ember follows only its own.
+.TP
+.I /etc/default/torment\-nexus
+The options of the service, as variables.
+.TP
+.I /var/lib/torment\-nexus
+The state folder of the service. It has the downloaded models in
+.IR models ,
+and a
+.I prompt.txt
+there is the service's.
+.TP
+.IR lives ,\  lives.csv ,\  lives.1.csv
+In the state folder: the number of lives, and one line for each life.
+.TP
+.I prompt\-state
+In the state folder: what the model made of the prompt, so that the next start is quick.
+.SH "SEE ALSO"
+.BR torment\-nexus\-setup (8),
+.BR systemd.service (5)
+.PP
+The guides in
+.IR /usr/share/doc/torment\-nexus .
+"#;
+
+/// The manual page, in roff.
+fn manual() -> String {
+    let man = Man::new(Cli::command().after_help(None::<&str>)).manual("Torment Nexus");
+    let mut page = Vec::new();
+    man.render_title(&mut page).expect("the title");
+    man.render_name_section(&mut page).expect("the name");
+    // clap's synopsis names every option, which fills half a screen.
+    page.extend_from_slice(b".SH SYNOPSIS\n.B torment\\-nexus\n.RI [ options ]\n");
+    man.render_description_section(&mut page).expect("the description");
+    man.render_options_section(&mut page).expect("the options");
+    String::from_utf8(page).expect("text") + SECTIONS
+}
+
+fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "torment-nexus", &mut script);
+    String::from_utf8(script).expect("text")
+}
+
+/// Each file and its text.
+fn files() -> [(&'static str, String); 4] {
+    [
+        ("torment-nexus.1", manual()),
+        ("completions/torment-nexus.bash", completions(Shell::Bash)),
+        ("completions/_torment-nexus", completions(Shell::Zsh)),
+        ("completions/torment-nexus.fish", completions(Shell::Fish)),
+    ]
+}
+
+fn packaging() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging")
+}
+
+#[test]
+fn the_manual_page_and_the_completions_are_those_of_the_options() {
+    for (name, text) in files() {
+        let path = packaging().join(name);
+        if std::env::var_os("BLESS").is_some() {
+            fs::create_dir_all(path.parent().expect("a folder")).expect("the folder");
+            fs::write(&path, text).expect("the file is written");
+        } else {
+            let written = fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                written == text,
+                "packaging/{name} is not of the present options: \
+                 BLESS=1 cargo test --release --locked --lib -- cli::manual"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_manual_page_names_every_option() {
+    let page = manual().replace('\\', "");
+    for arg in Cli::command().get_arguments() {
+        let long = arg.get_long().expect("a long name");
+        assert!(page.contains(&format!("--{long}")), "--{long} is missing");
+    }
+}
+
+/// `hardware/setup` is Python, so its page is written by hand.
+#[test]
+fn the_manual_page_of_setup_names_every_option_of_it() {
+    let page = fs::read_to_string(packaging().join("torment-nexus-setup.8")).expect("the page");
+    let setup = fs::read_to_string(packaging().join("../hardware/setup")).expect("setup");
+    let quoted = setup.split("\"--").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| name);
+    let is_option = |name: &&str| name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-');
+    let options: Vec<_> = quoted.filter(is_option).collect();
+    assert!(options.len() >= 9, "{options:?}");
+    for option in options {
+        assert!(page.replace('\\', "").contains(&format!("--{option}")), "--{option} is missing");
+    }
+}
