@@ -12,7 +12,7 @@
 //! | [`receipt`] | sets lines and the thought: text in, chunks of bytes out |
 //! | [`slip`] | what the technician's slip says |
 //! | [`strip`] | what `torment-nexus check` prints |
-//! | [`format`] | the kind of printer, the font, the columns |
+//! | `format` | the kind of printer, the font, the columns |
 //! | [`escpos`] | lines to the printer's bytes; knows its commands |
 //! | [`settings`] | the settings of a printer, and whether it can be used |
 //! | [`printer`] | the queue to the printer thread, and how a receipt begins and ends |

@@ -17,8 +17,9 @@ use super::nexus::LIMIT;
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hardware/torment-nexus.service");
 
 /// The settings of systemd's that the test needs: of the groups only those that
-/// this machine has.
-const DROP_IN: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nSupplementaryGroups=\nWatchdogSec=2\n";
+/// this machine has, and the program where nothing of the machine's own is hidden.
+const DROP_IN: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nSupplementaryGroups=\nWatchdogSec=2\n\
+                       ExecStart=\nExecStart=/usr/local/bin/torment-nexus\n";
 
 /// Makes the file systems, in namespaces of their own, and becomes systemd. The
 /// group of processes is a new one, so that systemd's are not mixed with those of
