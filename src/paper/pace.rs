@@ -27,9 +27,10 @@ const FED_ROW_MICROS: u64 = 2_100;
 /// timed all clones: Adafruit's library assumes 30 ms for each of the 24 rows of
 /// characters, 729 ms in all, after the slowest unit it was tried on.
 ///
-/// 350 ms is six times what the manuals say, and still never holds a life back:
-/// the model says the 29 characters that a line has on the average in 0.41 s, at
-/// 16 tokens a second and 4.4 characters a token.
+/// 350 ms is six times what the manuals say, and should still hold no life back:
+/// at 4.4 characters a token a line of 29 characters takes 6.6 tokens, 0.6 s at the
+/// 11 tokens a second that others measured on this board with llama.cpp, and 0.41 s
+/// at 16. No life was timed on a board yet.
 pub(crate) const LINE_MILLIS: u64 = 350;
 
 /// Bytes that a printer buffers while it prints a line. The manuals of these
