@@ -14,12 +14,14 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
 use super::nexus::LIMIT;
 
 /// The shell that leads the session. It outlives the program, as a user's does, so that
 /// the terminal can be looked at after the program; Enter ends it.
-const SHELL: &str = "trap : INT QUIT TSTP; \"$@\"; code=$?; read -r enter; exit $code";
+const SHELL: &str =
+    "trap : INT QUIT TSTP; \"$@\"; code=$?; echo >\"$TERMINAL_ENDED\"; read -r enter; exit $code";
 
 /// A terminal with a program in it.
 pub struct Terminal {
@@ -29,6 +31,8 @@ pub struct Terminal {
     shell: Child,
     /// How it was before the program.
     before: Termios,
+    /// Has a file once the program has ended.
+    folder: TempDir,
 }
 
 /// Waits until `is_so`; a test that waits for ever fails.
@@ -50,14 +54,16 @@ impl Terminal {
     /// /dev/null instead.
     pub fn run(program: &Command, rows: u16, columns: u16, elsewhere: &[i32]) -> Self {
         let pty = openpty(&size(rows, columns), None).expect("a pseudo-terminal");
-        let (mut master, slave) = (File::from(pty.master), File::from(pty.slave));
+        let (master, slave) = (File::from(pty.master), File::from(pty.slave));
         let before = tcgetattr(&slave).expect("a terminal");
         let mut shell = Command::new("sh");
         shell.args(["-c", SHELL, "sh"]).arg(program.get_program()).args(program.get_args());
         if let Some(folder) = program.get_current_dir() {
             shell.current_dir(folder);
         }
+        let folder = TempDir::new().expect("a temporary folder");
         shell.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        shell.env("TERMINAL_ENDED", folder.path().join("ended"));
         for (name, value) in program.get_envs() {
             match value {
                 Some(value) => shell.env(name, value),
@@ -89,8 +95,7 @@ impl Terminal {
                 into.lock().expect("nobody failed with it").extend(&buffer[..length]);
             }
         });
-        master.flush().expect("a terminal");
-        Self { master, slave, seen, shell, before }
+        Self { master, slave, seen, shell, before, folder }
     }
 
     /// All bytes that came so far.
@@ -156,7 +161,7 @@ impl Terminal {
     /// its exit code, as a shell tells it, and all bytes that came.
     #[track_caller]
     pub fn ended(mut self) -> (Option<i32>, String) {
-        wait_until("the end", || self.program().is_none());
+        wait_until("the end", || self.folder.path().join("ended").exists());
         self.is_as_before();
         // After Ctrl-S nothing is shown any more.
         self.press(b"\x11");
@@ -173,5 +178,14 @@ impl Terminal {
             thread::sleep(Duration::from_millis(20));
         }
         (code.and_then(|status| status.code()), self.text())
+    }
+}
+
+impl Drop for Terminal {
+    /// The end of the session hangs the terminal up, so that whatever still runs in it
+    /// ends too.
+    fn drop(&mut self) {
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
     }
 }
