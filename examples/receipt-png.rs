@@ -128,8 +128,7 @@ fn slowed(mut life: Child, share: f64) -> Result<ExitStatus, Box<dyn Error>> {
         if let Some(status) = life.try_wait()? {
             return Ok(status);
         }
-        let signal =
-            if used(id) > begun.elapsed().mul_f64(share) { libc::SIGSTOP } else { libc::SIGCONT };
+        let signal = if used(id) > begun.elapsed().mul_f64(share) { libc::SIGSTOP } else { libc::SIGCONT };
         // SAFETY: the child is not waited for yet, so that the number is still its own.
         unsafe { libc::kill(id, signal) };
         thread::sleep(LOOK);

@@ -178,7 +178,10 @@ mod tests {
     #[test]
     fn in_colour_the_death_has_the_same_words() {
         let coloured = coloured(WARNING);
-        assert!(coloured.starts_with("\x1b[1;31mWARNING: Context window exhausted!\x1b[0m\n"), "{coloured:?}");
+        assert!(
+            coloured.starts_with("\x1b[1;31mWARNING: Context window exhausted!\x1b[0m\n"),
+            "{coloured:?}"
+        );
         assert_eq!(coloured.replace("\x1b[1;31m", "").replace("\x1b[0m", ""), WARNING);
     }
 

@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select};
 
 use super::ending;
-use super::supervisor::Supervisor;
 use super::progress::Progress;
+use super::supervisor::Supervisor;
 use crate::text::stderr::{self, say};
 
 /// Whether the process was asked to end. Cloning is cheap, every clone sees

@@ -99,7 +99,13 @@ impl Lifespan {
     /// rate leaves out the parts of `life` that were `waited` for the paper and for
     /// the reader.
     #[must_use]
-    pub fn report(&self, used: u32, prefill: Option<Duration>, life: Duration, waited: [Duration; 2]) -> String {
+    pub fn report(
+        &self,
+        used: u32,
+        prefill: Option<Duration>,
+        life: Duration,
+        waited: [Duration; 2],
+    ) -> String {
         let [paper, reader] = waited;
         let part = |time: Duration, of: &str| {
             (!time.is_zero()).then(|| format!("{:.2} s of waiting for the {of}", time.as_secs_f64()))

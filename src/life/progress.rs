@@ -99,7 +99,9 @@ impl Notice {
     pub(crate) fn at(&self, step: Step) {
         let line = match step {
             Step::Model(share) => format!("loading {}: {:.0} %", self.model, share * 100.0),
-            Step::Prompt { done, of } => format!("loading {}: {done} of {of} tokens of the prompt", self.model),
+            Step::Prompt { done, of } => {
+                format!("loading {}: {done} of {of} tokens of the prompt", self.model)
+            }
         };
         match self.manner {
             Manner::Passing => stderr::show(&line),

@@ -31,9 +31,9 @@ const FALL: Duration = Duration::from_millis(220);
 /// One beat in so many is missing while the printer is lost.
 const MISSING: u8 = 4;
 
-/// Lightness (L*) while the model loads: at first, and when all is ready. The two ends
-/// of [`ARMED`], which follows.
-const LOADING: (f64, f64) = (10.0, 36.0);
+/// Lightness (L*) while the model loads: at first, which is brighter than a mean of
+/// [`RESTING`], and when all is ready, which is the top of [`ARMED`].
+const LOADING: (f64, f64) = (14.0, 36.0);
 /// A breath while the piece is armed: its length, and its least and greatest
 /// lightness (L*), below 10 % of full luminance, so that it does not count as a
 /// flash.

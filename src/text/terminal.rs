@@ -22,15 +22,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The signals that end the process, or stop it, without running a destructor:
 /// the terminal is set back first. SIGINT, SIGTERM and SIGHUP end a life in
 /// order, and SIGKILL leaves no time.
-const WITHOUT_DESTRUCTORS: [c_int; 7] = [
-    libc::SIGQUIT,
-    libc::SIGTSTP,
-    libc::SIGABRT,
-    libc::SIGSEGV,
-    libc::SIGILL,
-    libc::SIGFPE,
-    libc::SIGBUS,
-];
+const WITHOUT_DESTRUCTORS: [c_int; 7] =
+    [libc::SIGQUIT, libc::SIGTSTP, libc::SIGABRT, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGBUS];
 
 /// The settings of the terminal before they were changed.
 static BEFORE: OnceLock<libc::termios> = OnceLock::new();
@@ -191,7 +184,8 @@ fn set_back_before_signals() {
         // SAFETY: the handler calls only functions that are safe in one.
         unsafe {
             let mut own: libc::sigaction = mem::zeroed();
-            own.sa_sigaction = set_back_and_pass_on as extern "C" fn(c_int, *mut siginfo_t, *mut c_void) as usize;
+            own.sa_sigaction =
+                set_back_and_pass_on as extern "C" fn(c_int, *mut siginfo_t, *mut c_void) as usize;
             // On the stack that Rust's runtime has for its overflow handler.
             own.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
             libc::sigaction(signal, &raw const own, ptr::null_mut());
