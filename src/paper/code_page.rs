@@ -84,6 +84,7 @@ fn transliteration(character: char) -> Option<&'static str> {
 mod tests {
     use super::*;
     use deunicode::deunicode_char;
+    use proptest::prelude::*;
 
     fn folded(text: &str) -> String {
         let mut out = String::new();
@@ -121,5 +122,17 @@ mod tests {
         // Kana, Cyrillic and a smile are in it; ideographs are not.
         assert_eq!(folded("Москва ひらがな 😀 漢"), "Moskva hiragana  grinning  ?");
         assert!(known > 15_000, "{known}");
+    }
+
+    proptest! {
+        #[test]
+        fn folding_does_not_depend_on_the_split_and_is_done_once(text in any::<String>(), at in any::<prop::sample::Index>()) {
+            let boundaries: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+            let (left, right) = text.split_at(*at.get(&boundaries));
+            let whole = folded(&text);
+            prop_assert_eq!(&(folded(left) + &folded(right)), &whole);
+            prop_assert_eq!(&folded(&whole), &whole);
+            prop_assert!(whole.chars().all(|character| character == '\n' || character.width() == Some(1)));
+        }
     }
 }

@@ -271,12 +271,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn folded(text: &str) -> String {
-        let mut out = String::new();
-        fold(text, &mut out);
-        out
-    }
-
     #[test]
     fn a_text_line_fits_the_smallest_input_buffer() {
         let chunk = line(&"x".repeat(32), Style::default(), Font::Large);
@@ -451,16 +445,6 @@ mod tests {
         #[test]
         fn control_characters_never_pass(text in "[\\x00-\\x1f\\x7f-\\u{9f}\\u{200b}-\\u{200f}\\u{202a}-\\u{202e}\\u{2060}-\\u{2069}\\u{feff}]*") {
             prop_assert!(text_of(&line(&text, Style::default(), Font::Large).bytes).iter().all(|&byte| byte == b' '));
-        }
-
-        #[test]
-        fn folding_does_not_depend_on_the_split_and_is_done_once(text in any::<String>(), at in any::<prop::sample::Index>()) {
-            let boundaries: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
-            let (left, right) = text.split_at(*at.get(&boundaries));
-            let whole = folded(&text);
-            prop_assert_eq!(&(folded(left) + &folded(right)), &whole);
-            prop_assert_eq!(&folded(&whole), &whole);
-            prop_assert!(whole.chars().all(|character| character == '\n' || character.width() == Some(1)));
         }
     }
 }
