@@ -273,7 +273,8 @@ fn life(soak: &mut Soak, disk: &Disk, seed: u64, number: u64, tally: &mut BTreeM
     let line = soak.witness.files(who);
     assert!(!soak.state.join("lives.new").exists(), "{who}: a file is left aside");
     let receipt = Receipt::of(&received, fault != Fault::SwitchedOnLate);
-    soak.witness.receipt(who, &receipt, line.as_ref(), !fault.is_of_the_state());
+    let knows = (!fault.is_of_the_state(), fault != Fault::Hangs);
+    soak.witness.receipt(who, &receipt, line.as_ref(), knows);
     if fault.leaves_the_paper_whole() {
         assert_eq!(receipt.on_paper, OnPaper::Whole, "{who}: {:#?}", receipt.lines);
         let rule = "─".repeat(32);
@@ -352,6 +353,7 @@ fn of_a_thousand_lives_with_faults_from_outside_each_leaves_what_it_has_to() {
                 "followed by a receipt that could not know, since the state folder was full or read-only",
                 witness.unmarked.to_string(),
             ),
+            ("taken whole by the port before the printer hung", witness.unknowable.to_string()),
             ("numbers twice or back, torn files, stdout incomplete", "0".to_owned()),
             ("state folder", disk.words().to_owned()),
             ("minutes", format!("{:.1}", soak.start.elapsed().as_secs_f64() / 60.0)),
@@ -458,7 +460,7 @@ fn blow_life(soak: &mut Soak, who: &str, text: usize, blow: Option<Blow>) -> Liv
     let received = printer.stop().bytes();
     soak.heard(who, &lived, text, true);
     let line: Option<Entry> = soak.witness.files(who);
-    soak.witness.receipt(who, &Receipt::of(&received, true), line.as_ref(), true);
+    soak.witness.receipt(who, &Receipt::of(&received, true), line.as_ref(), (true, true));
     lived
 }
 

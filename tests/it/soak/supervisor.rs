@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
@@ -86,7 +86,6 @@ pub struct Lived {
     pub threads: usize,
     /// The most memory that it ever had, in kB.
     pub memory: usize,
-    pub lasted: Duration,
 }
 
 /// The supervisor.
@@ -206,7 +205,6 @@ impl Supervisor {
             descriptors: process.descriptors,
             threads: process.threads,
             memory: process.memory,
-            lasted: process.started.elapsed(),
             stdout: process.stdout.rest(),
             stderr: process.stderr.rest(),
         }
@@ -409,7 +407,6 @@ fn full_pipe() -> (OwnedFd, OwnedFd) {
     let room = fcntl(&writer, FcntlArg::F_GETPIPE_SZ).expect("a pipe") as usize;
     // A few bytes are left, so that a first token is taken.
     file.write_all(&vec![b' '; room - 100]).expect("room");
-    debug_assert!(reader.as_raw_fd() >= 0);
     (reader, writer)
 }
 

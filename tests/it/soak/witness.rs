@@ -75,6 +75,8 @@ pub struct Witness {
     pub marked: usize,
     /// Those that were followed at a time when no record could be read or written.
     pub unmarked: usize,
+    /// Those of which the port had taken every byte, before the printer hung.
+    pub unknowable: usize,
     /// Lives that found a `.new` file of a process that was killed.
     pub left_aside: usize,
 }
@@ -91,6 +93,7 @@ impl Witness {
             cut: 0,
             marked: 0,
             unmarked: 0,
+            unknowable: 0,
             left_aside: 0,
         }
     }
@@ -122,8 +125,15 @@ impl Witness {
     }
 
     /// Checks the receipt: its number is new, and a receipt before it that has no end
-    /// is marked by a gap. `has_state`: the record could be used.
-    pub fn receipt(&mut self, who: &str, receipt: &Receipt, line: Option<&Entry>, has_state: bool) {
+    /// is marked by a gap. `has_state`: the record could be used; `knows`: the program
+    /// can know what became of the receipt.
+    pub fn receipt(
+        &mut self,
+        who: &str,
+        receipt: &Receipt,
+        line: Option<&Entry>,
+        (has_state, knows): (bool, bool),
+    ) {
         if let Some(number) = receipt.number {
             assert!(number > self.printed, "{who}: life {number} is printed after life {}", self.printed);
             assert_eq!(number, self.record, "{who}: the number on paper and in the record");
@@ -140,9 +150,13 @@ impl Witness {
             OnPaper::Cut => self.cut += 1,
         }
         self.is_cut = receipt.on_paper == OnPaper::Cut;
+        if self.is_cut && !knows && line.is_some_and(|line| line.paper == Some(PaperEnd::Whole)) {
+            self.unknowable += 1;
+            self.is_cut = false;
+        }
         if let Some(line) = line.filter(|line| Some(line.number) == receipt.number) {
             let is_whole = line.paper == Some(PaperEnd::Whole);
-            assert!(!is_whole || !self.is_cut, "{who}: a receipt that was cut off is called whole");
+            assert!(!is_whole || !self.is_cut || !knows, "{who}: a receipt that was cut off is called whole");
         }
     }
 

@@ -199,10 +199,10 @@ fn run(
             }
             Behaviour::Hangs { at } if count >= at => {
                 received.push((Instant::now(), came));
-                // What the port holds back between program and printer is full.
-                while device.write(&[0; 64]).is_ok_and(|length| length > 0) {}
                 while !stop.load(Ordering::Relaxed) {
-                    thread::sleep(Duration::from_millis(5));
+                    // What the port holds back between program and printer is full.
+                    while device.write(&[0; 64]).is_ok_and(|length| length > 0) {}
+                    thread::sleep(Duration::from_millis(1));
                 }
                 return received;
             }
