@@ -91,10 +91,7 @@ impl Fault {
     /// Whether the printer's receipt has to be whole.
     pub fn leaves_the_paper_whole(self) -> bool {
         use Fault::*;
-        !matches!(
-            self,
-            Unplugged | SwitchedOff | SwitchedOnLate | XoffHeld | PaperEnds | Hangs | Interrupted
-        )
+        !matches!(self, Unplugged | SwitchedOff | SwitchedOnLate | XoffHeld | PaperEnds | Hangs | Interrupted)
     }
 
     /// Whether the life's number and line may be missing.

@@ -425,25 +425,24 @@ fn blows(name: &str, signal: Signal, count: usize, watchdog: Option<Duration>) {
         (format!("ended by {signal}"), struck.to_string()),
         ("starts".to_owned(), (number + 2).to_string()),
         ("lives that came to their death".to_owned(), deaths.to_string()),
-        (
-            "lives counted; lines: death, killed".to_owned(),
-            format!("{}; {died}, {killed}", witness.record),
-        ),
+        ("lives counted; lines: death, killed".to_owned(), format!("{}; {died}, {killed}", witness.record)),
         ("receipts whole".to_owned(), witness.whole.to_string()),
         (
             "receipts cut off; of these marked by the gap after them".to_owned(),
             format!("{}; {}", witness.cut, witness.marked),
         ),
         ("numbers twice or back, torn files, stdout that differs".to_owned(), "0".to_owned()),
-        ("ends with a file left aside, which the next life replaced".to_owned(), witness.left_aside.to_string()),
+        (
+            "ends with a file left aside, which the next life replaced".to_owned(),
+            witness.left_aside.to_string(),
+        ),
         ("ended by the watchdog before the signal".to_owned(), early.to_string()),
         ("failures as systemd counts them".to_owned(), soak.supervisor.failures().to_string()),
         ("minutes".to_owned(), format!("{:.1}", soak.start.elapsed().as_secs_f64() / 60.0)),
     ];
     let mut text = table([&format!("lives ended by {signal}"), &format!("seed {seed}")], rows);
-    let rows = STAGES.map(|stage| {
-        (stage.words().to_owned(), stages.get(&stage).copied().unwrap_or(0).to_string())
-    });
+    let rows =
+        STAGES.map(|stage| (stage.words().to_owned(), stages.get(&stage).copied().unwrap_or(0).to_string()));
     text += &format!("\n{}\n{DISTRIBUTION}", table([&format!("when {signal} came"), "times"], rows));
     text += &soak.from_blow.row("from the end of the process to the next armed, ms", 0);
     publish(name, &text);

@@ -142,7 +142,9 @@ impl Supervisor {
         let mut kept = None;
         match scene.stdout {
             Stdout::Read | Stdout::Closed => command.stdout(Stdio::piped()),
-            Stdout::Full => command.stdout(File::options().write(true).open("/dev/full").expect("Linux has it")),
+            Stdout::Full => {
+                command.stdout(File::options().write(true).open("/dev/full").expect("Linux has it"))
+            }
             Stdout::Unread => {
                 let (reader, writer) = full_pipe();
                 kept = Some(reader);
@@ -279,7 +281,8 @@ impl Process {
         if let Some(watch) = &self.watch {
             let events = watch.read_events().unwrap_or_default();
             let is_lock = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(".lock");
-            self.writes += events.iter().filter(|event| event.name.as_deref().is_none_or(|name| !is_lock(name))).count();
+            self.writes +=
+                events.iter().filter(|event| event.name.as_deref().is_none_or(|name| !is_lock(name))).count();
         }
         if self.census.is_none_or(|last| last.elapsed() >= CENSUS) {
             self.census = now();
