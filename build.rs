@@ -1,11 +1,13 @@
 //! Has the linker redirect two of ggml's functions to `src/kernels/hooks.rs`
 //! (`--wrap`); llama.cpp itself is not changed. Checks that what the hooks copy
 //! of ggml's private ABI is what ggml's headers say. Chooses the kernels for
-//! the target, and computes the part of the prompt state's key that depends on
-//! the code.
+//! the target, computes the part of the prompt state's key that depends on the
+//! code, and writes the table of the printer's transliterations.
 
 #[path = "build/key.rs"]
 mod key;
+#[path = "build/transliterations.rs"]
+mod transliterations;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
     }
     check_abi()?;
+
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("transliterations.rs"), transliterations::source())?;
 
     let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
     for source in key::SOURCES {

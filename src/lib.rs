@@ -74,6 +74,7 @@ pub mod state;
 pub mod text;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -86,6 +87,8 @@ use crate::life::generator;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Lifespan;
 use crate::life::listener::{Listener, Listeners};
+use crate::life::pace::Paced;
+use crate::life::progress::{self, Notice, Progress};
 use crate::life::prompt::Prompt;
 use crate::life::schedule::{self, Doing, Moment, Schedule};
 use crate::life::status::{self, Status};
@@ -95,7 +98,7 @@ use crate::mind::model::Model;
 use crate::mind::prompt_state::PromptState;
 use crate::mind::session::{Prefill, Session};
 use crate::model_file::name::ModelFile;
-use crate::panel::{Asked, Panel};
+use crate::panel::{Asked, Panel, Pin};
 use crate::paper::printing::Paper;
 use crate::paper::receipt::Summary;
 use crate::state::folder::StateFolder;
@@ -120,7 +123,7 @@ pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     }
     let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
     interrupt.supervisor().status("loads the model");
-    Panel::open(pins, cli.verbose, interrupt)?.through(|panel| {
+    Panel::open(pins, cli.reports(), interrupt)?.through(|panel| {
         live(cli, panel, interrupt).inspect_err(|ending| interrupt.supervisor().status(ending))
     })
 }
@@ -158,11 +161,16 @@ fn wait_for_a_press(
     schedule: Schedule,
     panel: &Panel,
     paper: &Paper,
+    notice: &Notice,
     start: Instant,
     interrupt: &Interrupt,
 ) -> Result<Asked, Ending> {
-    if schedule == Schedule::default() {
+    let arm = || {
         interrupt.supervisor().status(armed(paper));
+        notice.armed();
+    };
+    if schedule == Schedule::default() {
+        arm();
         return panel.wait_for_press();
     }
     // Without a record each start counts as one after a life.
@@ -184,7 +192,7 @@ fn wait_for_a_press(
         let since_life = (!rested).then(|| start.elapsed());
         let wait = match schedule.at(Moment { since_life, minute, today: today() }) {
             Doing::Open => {
-                interrupt.supervisor().status(armed(paper));
+                arm();
                 match panel.wait_for_press_within(schedule::GLANCE)? {
                     Some(asked) => return Ok(asked),
                     None => continue,
@@ -193,11 +201,13 @@ fn wait_for_a_press(
             Doing::Rests(left) => {
                 panel.rest();
                 interrupt.supervisor().status("rests after a life");
+                notice.waits("resting after a life");
                 left.min(schedule::GLANCE)
             }
             Doing::Closed => {
                 panel.close();
                 interrupt.supervisor().status("is closed");
+                notice.waits("closed: no press is answered now");
                 schedule::GLANCE
             }
         };
@@ -242,7 +252,13 @@ fn live_on(
     }
     let stdout = Output::stdout().context("cannot use stdout; give it somewhere else to go")?;
 
-    let model = Model::load(&file, cli.verbose, interrupt)?;
+    let notice = Arc::new(Notice::new(&file.to_string(), cli.hardware.button.map(Pin::number), cli.logs()));
+    let (line, light) = (Arc::clone(&notice), panel.loading());
+    let loading = &interrupt.telling(Progress::new(move |step| {
+        line.at(step);
+        light.show(step.share());
+    }));
+    let model = Model::load(&file, cli.logs(), loading)?;
     let trained = model.trained_context(cli.context_size)?;
     let opening = cli.opening.as_deref().unwrap_or_default();
     let tokens = model.tokenize_prompt(prompt.text(), opening)?;
@@ -261,18 +277,20 @@ fn live_on(
     }
     let prefill = Instant::now();
     let kept = folder.map(|folder| PromptState::within(folder.path()));
-    let how = session.prefill(&tokens, kept.as_ref(), interrupt)?;
+    let how = session.prefill(&tokens, kept.as_ref(), loading)?;
     let prefill = prefill.elapsed();
     let restored = matches!(how, Prefill::Restored);
 
-    if cli.verbose {
+    if cli.reports() {
         say(format_args!("armed after {:.2} s of prompt, {how}\n", prefill.as_secs_f64()));
     }
     interrupt.supervisor().armed(&armed(paper));
     let schedule = cli.show.schedule();
-    while wait_for_a_press(schedule, panel, paper, start, interrupt)? == Asked::Slip {
+    while wait_for_a_press(schedule, panel, paper, &notice, start, interrupt)? == Asked::Slip {
         paper.slip(&file.to_string(), prompt.text(), interrupt);
     }
+
+    notice.clear();
 
     let birth = Instant::now();
     let mut receipt = paper.begin(about, &panel.printer_status(), interrupt);
@@ -284,14 +302,18 @@ fn live_on(
     let printer = printed.then(|| panel.printer_status());
     let mut status = Status::begin(interrupt.supervisor(), number, printer, born);
     let others: Vec<&mut dyn Listener> = vec![&mut light, &mut receipt, &mut vitals, &mut status];
-    let mut listeners = Listeners::new(stdout, others, printed, interrupt);
+    let listeners = Listeners::new(stdout, others, printed, interrupt);
+    // Where nobody watches, the text comes as fast as the model speaks.
+    let pace = cli.pace.filter(|_| progress::stdout_is_a_terminal());
+    let mut listeners = Paced::new(listeners, pace, interrupt);
     let lived = generator::live(opening, &mut session, &mut listeners, lifespan, interrupt);
     let life = birth.elapsed();
+    let read = listeners.end();
     let waited = receipt.waited();
     let seen = vitals.end();
     // Nothing is heard of a life whose opening could not be written.
     let heard = seen.used.max(lifespan.prompt());
-    let rate = lifespan.rate(heard, life - waited);
+    let rate = lifespan.rate(heard, life - waited - read);
     let course = Course {
         tokens: Some(heard),
         seconds: Some(life.as_secs_f64()),
@@ -317,8 +339,8 @@ fn live_on(
         seed: sampling.has_dice().then_some(sampling.seed),
     };
     receipt.finish(&summary, course);
-    if cli.verbose {
-        let report = lifespan.report(used, (!restored).then_some(prefill), life, waited);
+    if cli.reports() {
+        let report = lifespan.report(used, (!restored).then_some(prefill), life, [waited, read]);
         say(report);
         if let Some(options) = cli.replay(&sampling) {
             say(format_args!("{options}\n"));

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     ending::install_last_words();
     ending::conclude(|| {
         let cli = Cli::from_command_line().map_err(|usage| torment_nexus::refuse(&usage))?;
-        let interrupt = Interrupt::on_signals(cli.verbose)?;
+        let interrupt = Interrupt::on_signals(cli.reports())?;
         torment_nexus::run(&cli, &interrupt)
     })
 }

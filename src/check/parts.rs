@@ -61,7 +61,7 @@ pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending
     let load = || -> Result<String, Ending> {
         let prompt = Prompt::read(cli.prompt_file.as_deref(), cli.model.own_prompt(), interrupt)?;
         let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
-        let model = Model::load(&file, cli.verbose, interrupt)?;
+        let model = Model::load(&file, cli.logs(), interrupt)?;
         let trained = model.trained_context(cli.context_size)?;
         let opening = cli.opening.as_deref().unwrap_or_default();
         let tokens = model.tokenize_prompt(prompt.text(), opening)?;

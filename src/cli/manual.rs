@@ -64,6 +64,9 @@ The certificates to trust instead of those built in.
 .B HTTPS_PROXY
 A proxy for downloads.
 .TP
+.B NO_COLOR
+No colour on a terminal, if it is set to anything. TERM=dumb has none either.
+.TP
 .B STATE_DIRECTORY\fR, \fBXDG_STATE_HOME
 Where \fB\-\-state\-dir\fR is by default.
 .SH FILES

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser};
 
@@ -35,6 +35,9 @@ const DEFAULT_MAX_THREADS: usize = 4;
 
 /// llama.cpp's own bound on its thread pool (`GGML_MAX_N_THREADS`).
 const MAX_THREADS: i64 = 512;
+
+/// The fastest `--pace`, in characters a second: a life in some ten seconds.
+const MAX_PACE: i64 = 1000;
 
 const AFTER_HELP: &str = "Every option can also be given as an environment variable: TORMENT_ and the \
 option's name in capitals, hyphens as underscores (TORMENT_CONTEXT_SIZE=1024). An empty variable \
@@ -95,15 +98,19 @@ pub struct Cli {
     )]
     pub lookahead: u16,
 
-    /// Print llama.cpp's own log, tokens used and timings on stderr
+    /// Print tokens used and timings on stderr; -vv: llama.cpp's own log too
+    #[arg(short, long, action = ArgAction::Count, value_parser = count, help_heading = "Running")]
+    pub verbose: u8,
+
+    /// Show the text at reading speed on a terminal (24: brisk); any key hurries it
     #[arg(
-        short,
         long,
-        action = ArgAction::SetTrue,
-        value_parser = BoolishValueParser::new(),
+        value_name = "CHARACTERS/S",
+        value_parser = clap::value_parser!(u32).range(1..=MAX_PACE),
+        allow_negative_numbers = true,
         help_heading = "Running"
     )]
-    pub verbose: bool,
+    pub pace: Option<u32>,
 
     /// The button and the light.
     #[command(flatten, next_help_heading = "Hardware")]
@@ -251,6 +258,18 @@ impl Cli {
         })
     }
 
+    /// Whether the program reports tokens and timings.
+    #[must_use]
+    pub fn reports(&self) -> bool {
+        self.verbose >= 1
+    }
+
+    /// Whether llama.cpp's own log is printed.
+    #[must_use]
+    pub fn logs(&self) -> bool {
+        self.verbose >= 2
+    }
+
     /// Threads to compute with, at least 1.
     #[must_use]
     pub fn threads(&self) -> u16 {
@@ -258,6 +277,16 @@ impl Cli {
             let cores = thread::available_parallelism().map_or(1, usize::from);
             cores.min(DEFAULT_MAX_THREADS) as u16
         })
+    }
+}
+
+/// How often `--verbose` is given. The variable also takes yes and no, as those of the
+/// other switches do.
+fn count(text: &str) -> Result<u8, String> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "on" | "y" | "t" => Ok(1),
+        "false" | "no" | "off" | "n" | "f" => Ok(0),
+        number => number.parse().map_err(|_| "give 0, 1 or 2".to_owned()),
     }
 }
 
@@ -305,6 +334,21 @@ mod tests {
             let parsed = Cli::try_parse_from(["torment-nexus", option, value]);
             assert!(parsed.is_err(), "{option} {value} was accepted");
         }
+    }
+
+    #[test]
+    fn verbose_counts_and_its_variable_also_takes_yes_and_no() {
+        let of = |args: &[&str]| {
+            let cli = Cli::try_parse_from([&["t"], args].concat()).expect("valid");
+            (cli.reports(), cli.logs())
+        };
+        assert_eq!(of(&[]), (false, false));
+        assert_eq!(of(&["-v"]), (true, false));
+        assert_eq!((of(&["-vv"]), of(&["-v", "--verbose"])), ((true, true), (true, true)));
+        for (text, number) in [("1", 1), ("2", 2), ("0", 0), ("true", 1), ("False", 0), ("off", 0)] {
+            assert_eq!(count(text), Ok(number), "{text}");
+        }
+        assert!(count("loud").is_err());
     }
 
     #[test]

@@ -19,7 +19,8 @@ use std::process::ExitCode;
 
 use anyhow::Error;
 
-use crate::text::stderr::say;
+use crate::text::stderr::{self, say};
+use crate::text::terminal;
 
 const FAULT: u8 = 1;
 /// `EX_SOFTWARE` of sysexits.h: an internal error.
@@ -78,8 +79,17 @@ impl fmt::Display for Ending {
 ///
 /// Always: this panic is how the piece ends.
 pub fn die() -> ! {
-    say(WARNING);
+    match terminal::stderr_has_colour() {
+        true => say(coloured(WARNING)),
+        false => say(WARNING),
+    }
     panic::panic_any(Death)
+}
+
+/// A text whose first line is bold and red (ECMA-48, SGR 1 and 31).
+fn coloured(text: &str) -> String {
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    format!("\x1b[1;31m{first}\x1b[0m\n{rest}")
 }
 
 /// The three lines of the death, for the paper.
@@ -96,6 +106,7 @@ pub fn install_last_words() {
         if info.payload().is::<Death>() {
             say(PANIC);
         } else {
+            stderr::clear();
             standard(info);
             say(NOT_THE_WORK);
         }
@@ -134,6 +145,7 @@ pub(crate) fn one_line(error: &Error) -> String {
 /// Ends the process with 130 at once: for a second signal, when nothing has
 /// acted on the first one.
 pub fn exit_at_once() -> ! {
+    terminal::set_back();
     // SAFETY: `_exit` has no preconditions and may be called on any thread.
     // (`process::exit` would run C++'s static destructors while the main thread
     // is still computing.)
@@ -144,6 +156,8 @@ pub fn exit_at_once() -> ! {
 /// blinks, without closing the receipt and without resetting the pins: for
 /// llama.cpp's abort callback, which cannot return.
 pub fn fail_at_once(fault: &str) -> ! {
+    stderr::clear();
+    terminal::set_back();
     say(format_args!("error: {}\n", one_line(&Error::msg(fault.to_owned()))));
     // SAFETY: `_exit` has no preconditions and may be called on any thread. It
     // runs no destructors: other threads may still compute.
@@ -159,6 +173,16 @@ mod tests {
     fn a_fault_is_one_line_whatever_its_causes_contain() {
         let error = anyhow!("first\nsecond").context("cannot read \"x\"");
         assert_eq!(one_line(&error), "cannot read \"x\": first second");
+    }
+
+    #[test]
+    fn in_colour_the_death_has_the_same_words() {
+        let coloured = coloured(WARNING);
+        assert!(
+            coloured.starts_with("\x1b[1;31mWARNING: Context window exhausted!\x1b[0m\n"),
+            "{coloured:?}"
+        );
+        assert_eq!(coloured.replace("\x1b[1;31m", "").replace("\x1b[0m", ""), WARNING);
     }
 
     #[test]

@@ -11,8 +11,9 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select};
 
 use super::ending;
+use super::progress::Progress;
 use super::supervisor::Supervisor;
-use crate::text::stderr::say;
+use crate::text::stderr::{self, say};
 
 /// Whether the process was asked to end. Cloning is cheap, every clone sees
 /// the same answer, and once raised it stays so.
@@ -23,6 +24,7 @@ use crate::text::stderr::say;
 pub struct Interrupt {
     raised: Receiver<Infallible>,
     supervisor: Supervisor,
+    progress: Progress,
 }
 
 /// Raises its [`Interrupt`] when dropped.
@@ -35,7 +37,7 @@ impl Interrupt {
     #[must_use]
     pub fn new() -> (Raise, Self) {
         let (sender, raised) = bounded(0);
-        (Raise(sender), Self { raised, supervisor: Supervisor::default() })
+        (Raise(sender), Self { raised, supervisor: Supervisor::default(), progress: Progress::default() })
     }
 
     /// The same, whose waits are told to the supervisor of this one.
@@ -49,6 +51,18 @@ impl Interrupt {
     #[must_use]
     pub fn supervisor(&self) -> &Supervisor {
         &self.supervisor
+    }
+
+    /// The same interrupt, for work that tells `progress` how far it is.
+    #[must_use]
+    pub(crate) fn telling(&self, progress: Progress) -> Self {
+        Self { progress, ..self.clone() }
+    }
+
+    /// Whom long work tells how far it is.
+    #[must_use]
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// An interrupt that the process's first signal raises (except a signal
@@ -67,6 +81,7 @@ impl Interrupt {
         let mut raise = Some(raise);
         ctrlc::set_handler(move || match raise.take() {
             Some(raise) => {
+                stderr::hurry();
                 drop(raise);
                 if verbose {
                     say("signal received: ending after this step; a second one ends at once\n");

@@ -14,6 +14,7 @@ use super::context_cost::ContextCost;
 use super::log::{backend, first_error, keep_first_error};
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
+use crate::life::progress::Step;
 use crate::model_file::name::ModelFile;
 
 /// A loaded model: its vocabulary in memory, its weights mapped.
@@ -31,29 +32,32 @@ pub struct Model {
 impl Model {
     /// Loads a model; its weights stay in the file and are mapped.
     ///
-    /// llama.cpp's log goes to stderr if `verbose`, and nowhere otherwise.
+    /// llama.cpp's log goes to stderr if `logs`, and nowhere otherwise.
     ///
     /// # Errors
     ///
     /// When llama.cpp cannot use the file, or [`Ending::Interrupted`] when a
     /// signal comes first.
-    pub fn load(file: &ModelFile, verbose: bool, interrupt: &Interrupt) -> Result<Self, Ending> {
+    pub fn load(file: &ModelFile, logs: bool, interrupt: &Interrupt) -> Result<Self, Ending> {
         let backend = backend();
-        if !verbose {
+        if !logs {
             keep_first_error();
         }
         let asked = interrupt.clone();
         let params = LlamaModelParams::default()
             .with_use_mmap(true)
             .with_n_gpu_layers(0)
-            .with_progress_callback(move |_| !asked.is_raised());
+            .with_progress_callback(move |share| {
+                asked.progress().at(Step::Model(share));
+                !asked.is_raised()
+            });
         match LlamaModel::load_from_file(&backend, file.path(), &params) {
             Ok(llama) => Ok(Self::loaded(llama, file)?),
             Err(_) if interrupt.is_raised() => Err(Ending::Interrupted("while loading the model".to_owned())),
             Err(_) => {
                 let why = first_error("it is damaged or of an unknown kind");
                 let fault = anyhow!(
-                    "llama.cpp cannot load model {file}: {why}; --verbose shows its log, --model ember works without a file"
+                    "llama.cpp cannot load model {file}: {why}; -vv shows its log, --model ember works without a file"
                 );
                 Err(fault.into())
             }

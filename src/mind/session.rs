@@ -21,6 +21,7 @@ use crate::life::ending::Ending;
 use crate::life::generator::Mind;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Lifespan;
+use crate::life::progress::Step;
 use crate::text::stderr::warn;
 
 /// llama.cpp's id of the one sequence in the context.
@@ -110,7 +111,7 @@ impl<'model> Session<'model> {
         };
         let (context, mut computing) = opened.map_err(|error| {
             anyhow!(
-                "llama.cpp cannot make a context for model {}: {}; --verbose shows its log, \
+                "llama.cpp cannot make a context for model {}: {}; -vv shows its log, \
                  a smaller --context-size may help",
                 model.name,
                 first_error(&error.to_string())
@@ -257,7 +258,7 @@ impl<'model> Session<'model> {
         self.steps += 1;
         self.context.decode(&mut self.batch).with_context(|| {
             format!(
-                "llama.cpp failed at token {} of model {}; --verbose shows its log, --model ember works without a file",
+                "llama.cpp failed at token {} of model {}; -vv shows its log, --model ember works without a file",
                 self.position, self.model.name
             )
         })
@@ -358,13 +359,15 @@ fn logits<'a>(context: &'a LlamaContext<'_>, ahead: usize) -> &'a [f32] {
 }
 
 /// Checks that no signal has come while the prompt is decoded, of which `taken`
-/// of `of` tokens are done, and tells the supervisor that it makes progress.
+/// of `of` tokens are done, and tells the supervisor and whoever else listens that
+/// it makes progress.
 fn check(interrupt: &Interrupt, taken: u32, of: usize) -> Result<(), Ending> {
     if interrupt.is_raised() {
         let place = format!("while reading the prompt, at {taken} of {of} tokens");
         return Err(Ending::Interrupted(place));
     }
     interrupt.supervisor().loading();
+    interrupt.progress().at(Step::Prompt { done: taken, of: u32::try_from(of).unwrap_or(u32::MAX) });
     Ok(())
 }
 

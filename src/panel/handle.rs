@@ -51,6 +51,24 @@ struct Thread {
     has_light: bool,
 }
 
+/// The light while the model loads. It keeps no thread from ending.
+#[derive(Debug)]
+pub(crate) struct Loading {
+    gauge: Arc<Gauge>,
+    bell: Option<Arc<Bell>>,
+}
+
+impl Loading {
+    /// Shows how far the piece is ready, 0 to 1.
+    pub(crate) fn show(&self, share: f32) {
+        if self.gauge.set_ready(share)
+            && let Some(bell) = &self.bell
+        {
+            bell.ring();
+        }
+    }
+}
+
 impl Panel {
     /// Takes the pins of `settings`, and lets the light show that the model
     /// loads. With `verbose` the thread says how it reads the button and drives
@@ -137,6 +155,13 @@ impl Panel {
             }
             other => other,
         }
+    }
+
+    /// The light that shows how far the piece is ready.
+    #[must_use]
+    pub(crate) fn loading(&self) -> Loading {
+        let bell = self.thread.as_ref().map(|thread| Arc::clone(&thread.bell));
+        Loading { gauge: Arc::clone(&self.gauge), bell }
     }
 
     /// Waits for a press; without a button it returns [`Asked::Life`] at once.

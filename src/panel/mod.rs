@@ -3,7 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`settings`] | which pins may be used |
-//! | [`handle`] | the panel as the rest of the program sees it; the light as a listener |
+//! | [`handle`] | the panel as the rest of the program sees it; the light as a listener of loads and lives |
 //! | [`thread`] | the thread that reads the button and sets the light |
 //! | [`wake`] | what wakes that thread |
 //! | [`button`] | debounces the button's level into presses; pure |

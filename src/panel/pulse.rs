@@ -31,8 +31,9 @@ const FALL: Duration = Duration::from_millis(220);
 /// One beat in so many is missing while the printer is lost.
 const MISSING: u8 = 4;
 
-/// Lightness (L*) while the model loads.
-const LOADING: f64 = 22.0;
+/// Lightness (L*) while the model loads: at first, which is brighter than a mean of
+/// [`RESTING`], and when all is ready, which is the top of [`ARMED`].
+const LOADING: (f64, f64) = (14.0, 36.0);
 /// A breath while the piece is armed: its length, and its least and greatest
 /// lightness (L*), below 10 % of full luminance, so that it does not count as a
 /// flash.
@@ -48,8 +49,10 @@ const COUNTED: f64 = 36.0;
 const JAMMED: f64 = 60.0;
 
 /// What a light without PWM shows in place of a steady or breathing one: on and
-/// off, in milliseconds.
-const LOADING_BLIPS: [Part; 2] = [on(100), off(2900)];
+/// off, in milliseconds. While the model loads it is on for a part of each cycle, from
+/// [`LOADING_BLIP`] to half of it.
+const LOADING_CYCLE: Duration = Duration::from_millis(3000);
+const LOADING_BLIP: Duration = Duration::from_millis(100);
 const ARMED_HALVES: [Part; 2] = [on(3000), off(3000)];
 const RESTING_BLIPS: [Part; 2] = [on(1000), off(9000)];
 const CLOSED_BLIPS: [Part; 2] = [on(100), off(29_900)];
@@ -104,7 +107,10 @@ struct Breath {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Pattern {
     /// The model loads and takes the prompt in.
-    Loading,
+    Loading {
+        /// How far that is, 0 to 1.
+        ready: f32,
+    },
     /// The piece waits for the button.
     Armed,
     /// The button is held for the technician's slip, which will come.
@@ -282,10 +288,21 @@ impl Pulse {
     /// The frame of any pattern but [`Pattern::Alive`], before the flash limit.
     fn still(&self) -> Frame {
         let dimmed = self.means == Means::Dimmed;
+        let rhythm_from = |parts: &[Part], since| rhythm(parts, since, 100.0);
         let rhythm = |parts: &[Part], lit: f64| rhythm(parts, self.since, if dimmed { lit } else { 100.0 });
         match self.pattern {
-            Pattern::Loading if dimmed => steady(LOADING),
-            Pattern::Loading => rhythm(&LOADING_BLIPS, 100.0),
+            Pattern::Loading { ready } if dimmed => {
+                let ready = f64::from(ready.clamp(0.0, 1.0));
+                steady(LOADING.0 + (LOADING.1 - LOADING.0) * ready)
+            }
+            Pattern::Loading { ready } => {
+                let most = LOADING_CYCLE / 2 - LOADING_BLIP;
+                let lit = LOADING_BLIP + most.mul_f32(ready.clamp(0.0, 1.0));
+                // The light goes off at the end of a cycle and begins earlier the more
+                // is ready: a step forward adds no blink. The first comes at once.
+                let parts = [Part(false, LOADING_CYCLE - lit), Part(true, lit)];
+                rhythm_from(&parts, self.since + LOADING_CYCLE - LOADING_BLIP)
+            }
             Pattern::Armed if dimmed => ARMED.at(self.since),
             Pattern::Armed => rhythm(&ARMED_HALVES, 100.0),
             Pattern::Counted => rhythm(&COUNTED_DIPS, COUNTED),

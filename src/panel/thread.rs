@@ -137,6 +137,8 @@ pub(super) enum Phase {
 pub(super) struct Gauge {
     /// The fill, 0 to 1, as the bits of an f32.
     fill: AtomicU32,
+    /// How far the model is loaded, 0 to 1, as the bits of an f32.
+    ready: AtomicU32,
     pub(super) printer: PrinterStatus,
 }
 
@@ -144,6 +146,20 @@ impl Gauge {
     /// Sets the share of the context that is used, 0 to 1.
     pub(super) fn set_fill(&self, fill: f32) {
         self.fill.store(fill.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Sets how far the piece is ready, 0 to 1. Returns whether that is a percent more
+    /// than what the thread was woken for last.
+    pub(super) fn set_ready(&self, ready: f32) -> bool {
+        let more = ready - self.ready() >= 0.01;
+        if more {
+            self.ready.store(ready.to_bits(), Ordering::Relaxed);
+        }
+        more
+    }
+
+    fn ready(&self) -> f32 {
+        f32::from_bits(self.ready.load(Ordering::Relaxed))
     }
 
     fn fill(&self) -> f32 {
@@ -191,6 +207,8 @@ pub(super) struct Attendant {
     /// Whether the button's level is stable and an edge will tell its change.
     is_calm: bool,
     shown: f64,
+    /// How far the piece was ready when the light was stepped for it last.
+    ready: f32,
 }
 
 impl Attendant {
@@ -211,6 +229,7 @@ impl Attendant {
             edge: false,
             is_calm: false,
             shown: 0.0,
+            ready: 0.0,
         }
     }
 
@@ -299,7 +318,7 @@ impl Attendant {
 
     fn pattern(&self) -> Pattern {
         match self.phase {
-            Phase::Loading => Pattern::Loading,
+            Phase::Loading => Pattern::Loading { ready: self.gauge.ready() },
             Phase::Armed { .. } if self.button.is_jammed() => Pattern::Jammed,
             Phase::Armed { .. } if self.button.is_counted() => Pattern::Counted,
             Phase::Armed { .. } => Pattern::Armed,
@@ -335,6 +354,11 @@ impl Attendant {
 
     fn attend_light(&mut self, now: Duration) -> Option<Duration> {
         self.pins.light.as_ref()?;
+        let ready = self.gauge.ready();
+        if self.phase == Phase::Loading && ready != self.ready {
+            self.ready = ready;
+            self.step_due = Some(now);
+        }
         if self.step_due.is_some_and(|due| now + SLACK >= due) {
             let elapsed = now.saturating_sub(self.stepped);
             self.stepped = now;

@@ -11,9 +11,7 @@
 
 use std::time::Duration;
 
-use deunicode::deunicode_char;
-use unicode_width::UnicodeWidthChar;
-
+use super::code_page::{byte, fold};
 use super::format::{Font, Format, Heat, Kind};
 
 /// Dots in a millimetre of paper: 203 dpi.
@@ -38,12 +36,6 @@ const CUTTING: Duration = Duration::from_millis(500);
 
 /// Dot rows that a cut feeds: a cutter sits some 15 mm after the print head.
 const CUT_ROWS: u32 = 120;
-
-/// The characters of CP437 from 0x80 on. The last byte, 0xFF, is a blank in
-/// CP437 and wakes a sleeping printer, so it is never sent as text.
-const CP437_HIGH: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»\
-                          ░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀\
-                          αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■";
 
 const LINE_FEED: u8 = b'\n';
 /// Wakes a sleeping printer; one that is awake prints a blank.
@@ -175,7 +167,7 @@ pub(crate) fn start(format: &Format, leftover: Leftover, gap: u8) -> Vec<Chunk> 
 pub(crate) fn line(text: &str, style: Style, font: Font) -> Chunk {
     let mut folded = String::new();
     fold(text, &mut folded);
-    let text: Vec<u8> = folded.chars().filter_map(cp437).collect();
+    let text: Vec<u8> = folded.chars().filter_map(byte).collect();
 
     let mut bytes = Vec::with_capacity(text.len() + 24);
     if !text.is_ascii() {
@@ -274,62 +266,6 @@ impl Query {
     }
 }
 
-/// Appends `text` to `out` in characters of CP437, each one column wide:
-/// characters that CP437 has are kept, others are transliterated to ASCII, and
-/// those without a transliteration become `?`. Control characters are dropped,
-/// except the line break.
-pub(crate) fn fold(text: &str, out: &mut String) {
-    for character in text.chars() {
-        match character {
-            ' '..='~' | '\n' => out.push(character),
-            '\u{2028}' | '\u{2029}' => out.push('\n'),
-            _ if character.is_whitespace() => out.push(' '),
-            _ if character.is_control() => {}
-            _ if cp437(character).is_some() => out.push(character),
-            _ => fold_foreign(character, out),
-        }
-    }
-}
-
-/// Folds a character that CP437 lacks. Characters of zero width without a
-/// transliteration, such as joiners and direction marks, are dropped.
-fn fold_foreign(character: char, out: &mut String) {
-    let invisible = character.width() == Some(0);
-    match deunicode_char(character) {
-        Some(ascii) if !(invisible && ascii.trim().is_empty()) => {
-            out.extend(ascii.chars().filter(|character| (' '..='~').contains(character)));
-        }
-        None if !invisible => out.push('?'),
-        _ => {}
-    }
-}
-
-/// The first character of `text` that cannot be printed at all: a control
-/// character, or one that would become `?`.
-#[must_use]
-pub(crate) fn unprintable(text: &str) -> Option<char> {
-    text.chars().find(|&character| {
-        let mut folded = String::new();
-        fold(character.encode_utf8(&mut [0; 4]), &mut folded);
-        character.is_control() || (folded == "?" && character != '?')
-    })
-}
-
-/// Every character that can be printed, without the blank.
-#[must_use]
-pub(crate) fn characters() -> String {
-    ('!'..='~').chain(CP437_HIGH.chars()).collect()
-}
-
-/// The byte of a printable character of CP437.
-fn cp437(character: char) -> Option<u8> {
-    if (' '..='~').contains(&character) {
-        return Some(character as u8);
-    }
-    let index = CP437_HIGH.chars().position(|high| high == character)?;
-    Some(0x80 + index as u8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,25 +275,6 @@ mod tests {
         let mut out = String::new();
         fold(text, &mut out);
         out
-    }
-
-    #[test]
-    fn the_code_page_has_127_characters_of_one_column() {
-        assert_eq!(CP437_HIGH.chars().count(), 127);
-        assert!(CP437_HIGH.chars().all(|character| character.width() == Some(1)));
-        assert_eq!(cp437('é'), Some(0x82));
-        assert_eq!(cp437('─'), Some(0xC4));
-        assert_eq!(cp437('■'), Some(0xFE));
-    }
-
-    #[test]
-    fn what_cp437_has_stays_and_the_rest_reads_like_itself() {
-        assert_eq!(folded("naïve café, ½ Ångström"), "naïve café, ½ Ångström");
-        assert_eq!(folded("‘I’ “am” — here–there…"), "'I' \"am\" -- here-there...");
-        assert_eq!(folded("Dvořák œuvre ﬁt"), "Dvorák oeuvre fit");
-        assert_eq!(folded("e\u{301}t\u{200b}c\u{202e}\u{feff}"), "etc");
-        assert_eq!(folded("a\tb\u{a0}c\u{2028}d\r\ne"), "a b c\nd \ne");
-        assert_eq!(folded("\u{1b}@\0\u{7f}\u{9b}x\u{e000}"), "@x?");
     }
 
     #[test]

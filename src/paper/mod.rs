@@ -14,6 +14,7 @@
 //! | [`strip`] | what `torment-nexus check` prints |
 //! | `format` | the kind of printer, the font, the columns |
 //! | [`escpos`] | lines to the printer's bytes; knows its commands |
+//! | [`code_page`] | the printer's characters, and any text in them |
 //! | [`settings`] | the settings of a printer, and whether it can be used |
 //! | [`printer`] | the queue to the printer thread, and how a receipt begins and ends |
 //! | [`press`] | the printer thread's work: pace, deadlines, when the printer is lost |
@@ -27,6 +28,7 @@
 //! | [`lp`] | a printer of the USB printer class |
 
 mod busy;
+mod code_page;
 mod device;
 pub(crate) mod escpos;
 pub mod format;

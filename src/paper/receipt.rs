@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::escpos::{Chunk, Style, cut, feed, fold, line};
+use super::code_page::fold;
+use super::escpos::{Chunk, Style, cut, feed, line};
 use super::format::{Font, Format};
 use crate::text::wrap::Wrapper;
 

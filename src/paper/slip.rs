@@ -91,8 +91,7 @@ mod tests {
             under_voltage: Some(false),
             free: Some(240_000 * 1024),
         };
-        let fault =
-            Fault::new(9, false, "llama.cpp failed at token 31 of model ember; --verbose shows its log");
+        let fault = Fault::new(9, false, "llama.cpp failed at token 31 of model ember; -vv shows its log");
         let record = Record { fault: Some(fault), ..record() };
         let lines = Slip { record: Some(&record), ..SLIP }.lines(&health, 32);
         assert_eq!(
@@ -108,9 +107,8 @@ mod tests {
                 "last life   9.8 tokens/s",
                 "last fault  life 9: llama.cpp",
                 "            failed at token 31",
-                "            of model ember;",
-                "            --verbose shows its",
-                "            log",
+                "            of model ember; -vv",
+                "            shows its log",
                 "temperature 54.8 °C",
                 "throttled   not now, but since",
                 "            boot",

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::escpos::characters;
+use super::code_page::characters;
 use super::receipt::Line;
 
 /// Times of a line, in milliseconds, from the slowest printer that is known down to

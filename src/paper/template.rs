@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::escpos::unprintable;
+use super::code_page::unprintable;
 use super::receipt::{Line, Summary};
 use crate::board::clock;
 use crate::life::ending::{self, Ending};

@@ -22,6 +22,17 @@ static LOOK: extern "C" fn() = {
     look
 };
 
+/// The most bytes that are written at once to a shared descriptor: a terminal that
+/// takes any takes so many without a wait, and a pipe `PIPE_BUF`, which is more.
+const AT_ONCE: usize = 64;
+
+/// Whether a write to `file` would not wait.
+fn takes_some(file: &File) -> bool {
+    let mut file = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one `pollfd` is passed, and the call does not wait.
+    unsafe { libc::poll(&raw mut file, 1, 0) != 0 }
+}
+
 /// Stdout. A write that would wait for a reader returns
 /// [`ErrorKind::WouldBlock`].
 #[derive(Debug)]
@@ -30,6 +41,9 @@ pub enum Standard {
     /// the stdout that is shared with other processes is left alone. Or a
     /// regular file, which never waits for a reader.
     File(File),
+    /// A pipe or a terminal that could not be opened anew, as another user's: it
+    /// is written to only while it takes something.
+    Shared(File),
     /// A socket, such as the journal.
     Socket(OwnedFd),
     /// There is none.
@@ -54,8 +68,7 @@ impl Standard {
         if kind.is_fifo() || kind.is_char_device() {
             let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
             let anew = OpenOptions::new().write(true).custom_flags(flags).open("/proc/self/fd/1");
-            // Where it may not be opened again, it is written to as it is.
-            return Ok(Self::File(anew.unwrap_or(own)));
+            return Ok(anew.map_or(Self::Shared(own), Self::File));
         }
         Ok(Self::File(own))
     }
@@ -65,6 +78,8 @@ impl Write for Standard {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::File(file) => file.write(bytes),
+            Self::Shared(file) if takes_some(file) => file.write(&bytes[..bytes.len().min(AT_ONCE)]),
+            Self::Shared(_) => Err(ErrorKind::WouldBlock.into()),
             Self::Socket(socket) => {
                 let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
                 // SAFETY: the bytes can be read for the length that is given.

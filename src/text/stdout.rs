@@ -1,5 +1,5 @@
-//! Text on stdout: flushed at every token, or in whole lines where stdout is
-//! systemd's journal, which shows nothing before a newline.
+//! Text on stdout: flushed at every token; in lines broken at words where stdout is
+//! a terminal, or systemd's journal, which shows nothing before a newline.
 
 use std::env;
 use std::fs::File;
@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
 use super::standard::Standard;
+use super::terminal;
 use super::wrap::Wrapper;
 
 /// Columns of a line in the journal.
@@ -22,6 +23,8 @@ const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
 pub struct Output<W> {
     writer: W,
     wrapper: Option<Wrapper>,
+    /// The width of the terminal, where the lines are as long as that.
+    columns: Option<fn() -> Option<usize>>,
     /// Text that is ready to be written; a field, so that its memory is reused.
     ready: String,
     /// How many of its bytes have been written.
@@ -29,7 +32,8 @@ pub struct Output<W> {
 }
 
 impl Output<Standard> {
-    /// The process's stdout; broken into lines where it is the journal.
+    /// The process's stdout; broken into lines where it is the journal, or a
+    /// terminal, whose width is asked for again at each line.
     ///
     /// # Errors
     ///
@@ -39,7 +43,7 @@ impl Output<Standard> {
         let stdout = Standard::open()?;
         Ok(match stream_id(&io::stdout()) {
             Ok(id) if journal.as_deref() == Some(&id) => Self::in_lines(stdout, JOURNAL_COLUMNS),
-            _ => Self::new(stdout),
+            _ => Self::as_wide_as(stdout, width),
         })
     }
 }
@@ -47,12 +51,21 @@ impl Output<Standard> {
 impl<W: Write> Output<W> {
     /// Text to `writer` as it comes.
     pub fn new(writer: W) -> Self {
-        Self { writer, wrapper: None, ready: String::new(), written: 0 }
+        Self { writer, wrapper: None, columns: None, ready: String::new(), written: 0 }
     }
 
     /// Text to `writer`, broken at words into lines of at most `columns`.
     pub fn in_lines(writer: W, columns: usize) -> Self {
         Self { wrapper: Some(Wrapper::new(columns)), ..Self::new(writer) }
+    }
+
+    /// Text to `writer`, broken at words into lines as long as `columns` says when
+    /// they begin; as it comes if that is `None` now.
+    fn as_wide_as(writer: W, columns: fn() -> Option<usize>) -> Self {
+        match columns() {
+            Some(now) => Self { columns: Some(columns), ..Self::in_lines(writer, now) },
+            None => Self::new(writer),
+        }
     }
 
     /// Writes one token's text, which may be empty, and flushes.
@@ -64,7 +77,12 @@ impl<W: Write> Output<W> {
     /// then written by [`Output::resume`].
     pub fn text(&mut self, text: &str) -> io::Result<()> {
         match &mut self.wrapper {
-            Some(wrapper) => wrapper.push(text, &mut self.ready),
+            Some(wrapper) => {
+                if let Some(columns) = self.columns.and_then(|columns| columns()) {
+                    wrapper.set_columns(columns);
+                }
+                wrapper.push(text, &mut self.ready);
+            }
             None => self.ready.push_str(text),
         }
         self.resume()
@@ -108,6 +126,11 @@ impl<W: Write> Output<W> {
         }
         self.writer.flush()
     }
+}
+
+/// The width of the terminal that stdout is.
+fn width() -> Option<usize> {
+    terminal::columns(io::stdout())
 }
 
 /// A stream's identity in the form of `JOURNAL_STREAM`. That the variable is

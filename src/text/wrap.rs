@@ -6,8 +6,10 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// once it is complete, on the next line if it does not fit on this one.
 #[derive(Debug)]
 pub(crate) struct Wrapper {
-    /// Width of a line in columns, at least 1.
+    /// Width of this line in columns, at least 1.
     columns: usize,
+    /// The same of the next line.
+    next_columns: usize,
     /// Columns used on this line.
     column: usize,
     /// White space since the last word; dropped where the line breaks.
@@ -21,7 +23,16 @@ impl Wrapper {
     /// as 1.
     #[must_use]
     pub(crate) fn new(columns: usize) -> Self {
-        Self { columns: columns.max(1), column: 0, space: String::new(), word: String::new() }
+        let columns = columns.max(1);
+        Self { columns, next_columns: columns, column: 0, space: String::new(), word: String::new() }
+    }
+
+    /// Sets the width of the lines that begin from now on; 0 counts as 1.
+    pub(crate) fn set_columns(&mut self, columns: usize) {
+        self.next_columns = columns.max(1);
+        if self.column == 0 {
+            self.columns = self.next_columns;
+        }
     }
 
     /// Takes more text and appends what is ready to `out`.
@@ -70,6 +81,7 @@ impl Wrapper {
     fn end_line(&mut self, out: &mut String) {
         out.push('\n');
         self.column = 0;
+        self.columns = self.next_columns;
         self.space.clear();
     }
 }
@@ -118,6 +130,18 @@ mod tests {
     #[test]
     fn wide_characters_count_as_two_columns() {
         assert_eq!(wrap(4, &["火火火"]), "火火\n火");
+    }
+
+    #[test]
+    fn a_width_that_changes_counts_from_the_next_line_on() {
+        let (mut wrapper, mut out) = (Wrapper::new(12), String::new());
+        wrapper.push("one two ", &mut out);
+        wrapper.set_columns(5);
+        wrapper.push("six four five ten ", &mut out);
+        assert_eq!(out, "one two six\nfour\nfive\nten");
+        wrapper.set_columns(20);
+        wrapper.push("a bc and on it goes to ", &mut out);
+        assert_eq!(out.lines().last(), Some("bc and on it goes to"), "{out}");
     }
 
     #[test]

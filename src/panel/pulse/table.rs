@@ -157,6 +157,12 @@ fn describe_life(means: Means) -> String {
     }
 }
 
+fn describe_load(means: Means) -> String {
+    let [first, last] =
+        [0.0, 1.0].map(|ready| describe(&settled(means, Pattern::Loading { ready })).replace(", steady", ""));
+    format!("{first} at first, and when all is ready {last}")
+}
+
 fn describe_lost_printer(means: Means) -> String {
     let missing = FILLS.map(|fill| {
         let of = |lost| {
@@ -222,7 +228,7 @@ fn table() -> String {
     };
     type Words = Box<dyn Fn(Means) -> String>;
     let rows: [(&str, Words); 14] = [
-        ("gets ready", Box::new(still(Pattern::Loading))),
+        ("gets ready", Box::new(describe_load)),
         ("waits for a press", Box::new(still(Pattern::Armed))),
         ("notices that the button is held for a status slip", Box::new(still(Pattern::Counted))),
         ("waits for a press, but the button is jammed", Box::new(still(Pattern::Jammed))),

@@ -6,14 +6,19 @@ fn alive(fill: f32) -> Pattern {
     Pattern::Alive(Life { birth: 0.05, fill, printer_lost: false })
 }
 
+fn loading(ready: f32) -> Pattern {
+    Pattern::Loading { ready }
+}
+
 fn without_printer(fill: f32) -> Pattern {
     Pattern::Alive(Life { birth: 0.05, fill, printer_lost: true })
 }
 
 /// Every pattern but the death, with lives at their beginning and at their end.
-fn patterns() -> [Pattern; 13] {
+fn patterns() -> [Pattern; 14] {
     [
-        Pattern::Loading,
+        loading(0.0),
+        loading(1.0),
         Pattern::Armed,
         Pattern::Counted,
         Pattern::Jammed,
@@ -178,7 +183,9 @@ fn whole_lives_flash_at_most_three_times_in_any_second_whatever_is_pressed() {
         let mut dice = Dice(seed);
         let means = if seed % 2 == 0 { Means::Dimmed } else { Means::OnOff };
         let mut seen = Seen::by(means);
-        seen.show(Pattern::Loading, seconds(dice.below(9)));
+        for part in 0..10 {
+            seen.show(loading(part as f32 / 9.0), Duration::from_millis(dice.below(900)));
+        }
         seen.show(Pattern::Armed, seconds(dice.below(15)));
         if dice.below(3) == 0 {
             for _ in 3..10 {
@@ -315,7 +322,7 @@ fn the_death_is_full_for_two_seconds_whenever_it_comes() {
 #[test]
 fn a_fault_is_two_times_three_blinks_whatever_came_before() {
     for means in [Means::Dimmed, Means::OnOff] {
-        for before in [Pattern::Loading, Pattern::Armed, alive(0.95), Pattern::Dark] {
+        for before in [loading(0.5), Pattern::Armed, alive(0.95), Pattern::Dark] {
             let mut seen = Seen::by(means);
             seen.show(before, Duration::from_millis(4150));
             seen.samples.clear();
@@ -444,5 +451,23 @@ fn luminance_is_what_the_cie_says() {
     for (lightness, expected) in [(0.0, 0.0), (8.0, 0.008_856), (50.0, 0.184_187), (100.0, 1.0), (150.0, 1.0)]
     {
         assert!((luminance(lightness) - expected).abs() < 1e-6, "L* {lightness}");
+    }
+}
+
+#[test]
+fn the_light_of_a_load_only_grows() {
+    let mut seen = Seen::by(Means::Dimmed);
+    for percent in 0..=100 {
+        seen.show(loading(percent as f32 / 100.0), STEP * 20);
+    }
+    assert!(seen.samples.is_sorted(), "it falls");
+    assert_eq!((seen.samples[0], seen.samples.last()), (LOADING.0, Some(&LOADING.1)));
+    // Without PWM each cycle has one blink, however far the load jumps in it.
+    for (at, jump) in (0..600).flat_map(|at| [(at, 0.3), (at, 1.0)]) {
+        let mut seen = Seen::by(Means::OnOff);
+        seen.show(loading(0.0), LOADING_BLIP + STEP * at);
+        seen.show(loading(jump), LOADING_CYCLE - STEP * at);
+        let blinks = seen.samples.windows(2).filter(|pair| pair[0] < pair[1]).count();
+        assert!(seen.samples[0] > 0.0 && blinks <= 1, "{at}, {jump}: {blinks}");
     }
 }

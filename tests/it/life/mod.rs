@@ -5,4 +5,5 @@ mod prompt;
 mod real_model;
 mod show;
 mod signals;
+mod terminal;
 mod whole_life;

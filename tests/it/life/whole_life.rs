@@ -62,9 +62,15 @@ fn the_greedy_life_is_always_the_same_and_uses_1945_tokens() {
 
 #[test]
 fn nothing_follows_the_death_even_when_verbose() {
-    let ended = Nexus::new().ember(&["--verbose", "--context-size", "300"]);
-    ended.died();
-    assert!(ended.stderr.contains("llama"), "llama.cpp's log is not there: {}", ended.stderr);
+    let report = |verbose: &str| {
+        let ended = Nexus::new().ember(&[verbose, "--context-size", "300"]);
+        ended.died();
+        assert!(ended.stderr.contains("285 of 300 tokens used"), "{}", ended.stderr);
+        ended.stderr
+    };
+    let (own, all) = (report("--verbose"), report("-vv"));
+    assert!(own.lines().count() < 10 && !own.contains("llama"), "the report is buried: {own}");
+    assert!(all.contains("llama"), "llama.cpp's log is not there: {all}");
 }
 
 #[test]
@@ -275,7 +281,13 @@ fn an_option_can_be_a_variable_and_an_empty_one_counts_as_unset() {
     assert!(size("300", &["-v"]).contains("285 of 300"));
     assert!(size("300", &["-v", "-c", "400"]).contains("380 of 400"), "the command line wins");
     assert!(size("", &["-v"]).contains("of 2048"));
-    assert!(nexus.ember_with("TORMENT_VERBOSE", "1", &["-c", "300"]).stderr.contains("285 of 300"));
+    for (value, reports, logs) in
+        [("false", false, false), ("true", true, false), ("1", true, false), ("2", true, true)]
+    {
+        let said = nexus.ember_with("TORMENT_VERBOSE", value, &["-c", "300"]).stderr;
+        assert_eq!(said.contains("285 of 300"), reports, "TORMENT_VERBOSE={value}: {said}");
+        assert_eq!(said.contains("llama"), logs, "TORMENT_VERBOSE={value}: {said}");
+    }
     assert_eq!(nexus.ember_with("TORMENT_VERBOSE", "0", &["-c", "500"]).stderr, DEATH);
     let mut command = nexus.command(["-c", "300"]);
     let by_variable = Command::from_std({
