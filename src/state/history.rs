@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 
 use super::folder::StateFolder;
@@ -262,6 +262,17 @@ pub(super) fn short(text: &str) -> String {
     line[..end].to_owned()
 }
 
+/// The number with which a line begins, and its bytes from the date on. `None` where
+/// that is not certain without a reader of CSV: a number or a date in quotation marks,
+/// the line of the columns, anything odd.
+fn begin(line: &[u8]) -> Option<(u64, &[u8])> {
+    let comma = line.iter().position(|&byte| byte == b',')?;
+    let (number, date) = (&line[..comma], &line[comma + 1..]);
+    let is_plain = number.iter().all(u8::is_ascii_digit) && date.first() != Some(&b'"');
+    let number = str::from_utf8(number).ok().filter(|_| is_plain)?;
+    Some((number.parse().ok()?, date))
+}
+
 /// The fields as a line, quoted where they have to be.
 fn csv_line<T: AsRef<[u8]>>(fields: &[T]) -> io::Result<String> {
     let mut writer = WriterBuilder::new().from_writer(Vec::new());
@@ -336,18 +347,71 @@ impl History {
     ///
     /// When a file is there and cannot be read.
     pub fn read(&self) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for name in [OLDER, FILE] {
-            match regular::read(&self.0.join(name), 2 * MAX_LENGTH) {
-                Ok(bytes) => {
-                    let lines = bytes.split(|&byte| byte == b'\n');
-                    entries.extend(lines.filter_map(|line| Entry::from_line(line.trim_ascii_end())));
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        self.selected(|_, _| true, |_| true)
+    }
+
+    /// The lives with this number, the oldest first. Far cheaper than
+    /// [`History::read`], as are the two that follow.
+    ///
+    /// # Errors
+    ///
+    /// As [`History::read`].
+    pub fn numbered(&self, number: u64) -> io::Result<Vec<Entry>> {
+        self.selected(|other, _| other == number, |entry| entry.number == number)
+    }
+
+    /// The lives that began on this date, as 2026-11-24, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`History::read`].
+    pub fn on(&self, date: &str) -> io::Result<Vec<Entry>> {
+        self.selected(|_, other| other.starts_with(date.as_bytes()), |entry| entry.date.starts_with(date))
+    }
+
+    /// The greatest number of a life.
+    ///
+    /// # Errors
+    ///
+    /// As [`History::read`].
+    pub fn greatest(&self) -> io::Result<Option<u64>> {
+        let mut greatest = None;
+        for bytes in self.files()?.iter().rev() {
+            // Mostly the last line has it, and no other needs to be read.
+            for line in bytes.rsplit(|&byte| byte == b'\n') {
+                let beaten = begin(line).is_some_and(|(number, _)| Some(number) <= greatest);
+                let entry = if beaten { None } else { Entry::from_line(line.trim_ascii_end()) };
+                greatest = greatest.max(entry.map(|entry| entry.number));
             }
         }
+        Ok(greatest)
+    }
+
+    /// The lives that are `wanted`, the oldest first. Of a line that begins as nearly
+    /// all do, `may_be` is asked first, with the number and the bytes from the date on:
+    /// to read a whole line costs a hundred times as much.
+    fn selected(
+        &self,
+        may_be: impl Fn(u64, &[u8]) -> bool,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for bytes in self.files()? {
+            let lines = bytes.split(|&byte| byte == b'\n');
+            let lines = lines.filter(|line| begin(line).is_none_or(|(number, date)| may_be(number, date)));
+            let read = lines.filter_map(|line| Entry::from_line(line.trim_ascii_end()));
+            entries.extend(read.filter(&wanted));
+        }
         Ok(entries)
+    }
+
+    /// The bytes of the older file and of the present one.
+    fn files(&self) -> io::Result<[Vec<u8>; 2]> {
+        let read = |name| match regular::read(&self.0.join(name), 2 * MAX_LENGTH) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            read => read,
+        };
+        Ok([read(OLDER)?, read(FILE)?])
     }
 
     /// The last life with this number, for `--relive`.
@@ -357,17 +421,18 @@ impl History {
     /// When there is none, or its options were not kept.
     pub(crate) fn find(&self, number: u64) -> Result<Entry> {
         let path = self.0.join(FILE);
-        let mut entries = self.read().with_context(|| format!("cannot read {path:?}; leave out --relive"))?;
-        let numbers = match entries.as_slice() {
-            [] => "no lives".to_owned(),
-            [one] => format!("life {} only", one.number),
-            [first, .., last] => format!("lives {} to {}", first.number, last.number),
+        let context = || format!("cannot read {path:?}; leave out --relive");
+        let Some(entry) = self.numbered(number).with_context(context)?.pop() else {
+            let numbers = match self.read().with_context(context)?.as_slice() {
+                [] => "no lives".to_owned(),
+                [one] => format!("life {} only", one.number),
+                [first, .., last] => format!("lives {} to {}", first.number, last.number),
+            };
+            bail!(
+                "life {number} is not in {path:?}, which has {numbers}; name another one with --relive, or \
+                 another folder with --state-dir"
+            );
         };
-        let entry =
-            entries.iter().rposition(|entry| entry.number == number).map(|at| entries.swap_remove(at));
-        let entry = entry.with_context(|| {
-            format!("life {number} is not in {path:?}, which has {numbers}; name another one with --relive, or another folder with --state-dir")
-        })?;
         ensure!(
             entry.options != NOT_KEPT,
             "life {number} had options too long to be kept; name another one with --relive"
@@ -514,8 +579,66 @@ mod tests {
         assert!(error(4).contains("has lives 1 to 3; name another one with --relive"), "{}", error(4));
     }
 
+    #[test]
+    #[ignore = "measures: --ignored --nocapture"]
+    fn what_it_costs_to_read_a_full_history() {
+        let (folder, history) = folder();
+        let entry = |number| Entry { options: "torment-nexus --model ember".to_owned(), ..life(number) };
+        let mut text = csv_line(&COLUMNS).expect("a line") + "\n";
+        let mut lines = 0;
+        while (text.len() as u64) < MAX_LENGTH {
+            lines += 1;
+            text += &(entry(lines).to_line().expect("a line") + "\n");
+        }
+        fs::write(folder.path().join(FILE), text).expect("a file");
+        let time = |what: &str, act: &dyn Fn() -> usize| {
+            let start = std::time::Instant::now();
+            let found = act();
+            println!("{lines} lines, {what}: {found} found in {:?}", start.elapsed());
+        };
+        time("all", &|| history.read().expect("a history").len());
+        time("of a number", &|| history.numbered(lines).expect("a history").len());
+        time("of a day", &|| history.on("2026-03-03").expect("a history").len());
+        time("the greatest", &|| history.greatest().expect("a history").map_or(0, |_| 1));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn few_lives_are_found_as_among_all_however_odd_the_lines_are(
+            lines in prop::collection::vec(("[0-9]{1,2}", "(2026-03-0[12].{0,3}|[\"\r, ]{0,3})", 0..8_u8, 0..300_usize), 0..9)
+        ) {
+            let (folder, history) = folder();
+            let odd = lines.iter().map(|(number, date, oddity, cut)| {
+                let entry = Entry { date: date.clone(), ..life(number.parse().expect("a number")) };
+                let line = entry.to_line().expect("a line");
+                let (_, rest) = line.split_once(',').expect("fields");
+                let cut = (0..=*cut.min(&line.len())).rev().find(|&cut| line.is_char_boundary(cut));
+                match oddity {
+                    0 => format!("\"{number}\",{rest}"),
+                    1 => format!("+{number},{rest}"),
+                    2 => format!("\u{feff}{number},{rest}"),
+                    3 => format!("\r{number},{rest}"),
+                    4 => format!("{number}\r,{rest}"),
+                    5 => line[..cut.unwrap_or(0)].to_owned(),
+                    6 => format!("{number},{date},{rest}"),
+                    _ => line,
+                }
+            });
+            fs::write(folder.path().join(FILE), odd.collect::<Vec<_>>().join("\n")).expect("a file");
+            let all = history.read().expect("a history");
+            for number in 0..100 {
+                let expected: Vec<_> = all.iter().filter(|life| life.number == number).cloned().collect();
+                prop_assert_eq!(history.numbered(number).expect("a history"), expected);
+            }
+            for date in ["2026-03-01", "2026-03-02", ""] {
+                let expected: Vec<_> = all.iter().filter(|life| life.date.starts_with(date)).cloned().collect();
+                prop_assert_eq!(history.on(date).expect("a history"), expected);
+            }
+            let greatest = all.iter().map(|life| life.number).max();
+            prop_assert_eq!(history.greatest().expect("a history"), greatest);
+        }
 
         #[test]
         fn any_bytes_are_read_as_lives_or_skipped(bytes in prop::collection::vec(any::<u8>(), 0..400)) {

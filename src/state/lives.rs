@@ -26,7 +26,7 @@ use anyhow::{Context, Result, bail};
 
 use super::folder::StateFolder;
 use super::history::{Course, Entry, History, Outcome, PaperEnd};
-use super::record::{Fault, Record};
+use super::record::{self, Fault, Record};
 use super::regular;
 use super::replace::replace;
 use crate::board::boot;
@@ -139,9 +139,11 @@ impl Lives {
             if !self.run.damage.swap(true, Ordering::Relaxed) {
                 warn(format_args!("{path:?} is damaged; the lives are counted on from those of lives.csv"));
             }
+            let restored = self.restored();
+            let lives = restored.lives.max(record::lives_of_damaged(&text).unwrap_or(0));
             // The last receipt may be cut off: an unneeded gap costs 2 cm of
             // paper.
-            Record { receipt_open: true, ..self.restored() }
+            Record { lives, receipt_open: true, ..restored }
         }))
     }
 
@@ -149,8 +151,7 @@ impl Lives {
     /// was begun last there may be no line yet, so a number is left out: no number
     /// is given twice.
     fn restored(&self) -> Record {
-        let lives = History::within(&self.folder).read().unwrap_or_default();
-        let last = lives.iter().map(|life| life.number).max();
+        let last = History::within(&self.folder).greatest().unwrap_or_default();
         Record { lives: last.map_or(0, |last| last.saturating_add(1)), ..Record::default() }
     }
 
@@ -160,8 +161,8 @@ impl Lives {
     ///
     /// When the history cannot be read.
     pub(crate) fn on(&self, date: &str) -> Result<u32> {
-        let lives = History::within(&self.folder).read().with_context(|| self.failure())?;
-        Ok(lives.iter().filter(|life| life.date.starts_with(date)).count() as u32)
+        let lives = History::within(&self.folder).on(date).with_context(|| self.failure())?;
+        Ok(lives.len() as u32)
     }
 
     /// Whether a life or a fault was noted since the system was started.
@@ -314,8 +315,8 @@ impl Lives {
             return Ok(());
         };
         let history = History::within(&self.folder);
-        if history.read().with_context(|| self.failure())?.iter().any(|other| other.is_of_the_life_of(&entry))
-        {
+        let alike = history.numbered(entry.number).with_context(|| self.failure())?;
+        if alike.iter().any(|other| other.is_of_the_life_of(&entry)) {
             return Ok(());
         }
         entry.outcome = Some(Outcome::Killed);
@@ -588,6 +589,23 @@ mod tests {
             }
             let number = dir().count_life(|_| {}).expect("a record").lives;
             assert!(number > 4, "after {damage:?}: {number}");
+        }
+    }
+
+    #[test]
+    fn a_record_cut_short_at_any_byte_gives_no_number_again() {
+        let (_folder, dir) = folder();
+        for _ in 0..11 {
+            begin(&dir).end(&death()).expect("a record");
+        }
+        // Of the life that was begun last there is no line yet.
+        drop(begin(&dir));
+        let path = dir.folder.join(FILE);
+        let whole = fs::read(&path).expect("a record");
+        for cut in 0..whole.len() {
+            fs::write(&path, &whole[..cut]).expect("a record cut short");
+            let number = Lives::within(&dir.folder).count_life(|_| {}).expect("a record").lives;
+            assert!(number > 12, "life {number} again, after a cut at {cut} bytes");
         }
     }
 

@@ -89,8 +89,12 @@ impl Record {
 
     /// `None` if the text is no such record. Lines with an unknown name, which
     /// a later version may write, are ignored; lines that an earlier version
-    /// did not write are not missed.
+    /// did not write are not missed. A text without a newline at its end is cut
+    /// short, maybe inside a number: `lives 12` may have been life 1,234.
     pub(super) fn from_text(text: &str) -> Option<Self> {
+        if !text.ends_with('\n') {
+            return None;
+        }
         let mut record = Self::default();
         let mut lives = None;
         for line in text.lines() {
@@ -109,6 +113,13 @@ impl Record {
         record.lives = lives?;
         Some(record)
     }
+}
+
+/// The number of lives of a record that is damaged after it. `None` if the line of
+/// the number is damaged itself, or cut short.
+pub(super) fn lives_of_damaged(text: &str) -> Option<u64> {
+    let (number, _) = text.strip_prefix("lives ")?.split_once('\n')?;
+    number.parse().ok()
 }
 
 fn parse_fault(text: &str) -> Option<Fault> {
@@ -146,6 +157,17 @@ mod tests {
         let expected = Record { lives: 7, receipt_open: true, rate: Some(9.25), ..Record::default() };
         assert_eq!(earlier, expected);
         assert!(Record::from_text("lives 7\nmood good\nfault of another kind\n").is_some());
+    }
+
+    #[test]
+    fn a_record_cut_short_at_any_byte_is_damaged_or_has_its_number() {
+        let record = Record { lives: 1_234, boot: "8b1c".to_owned(), starts: 12, ..Record::default() };
+        let whole = record.to_text();
+        for cut in 0..whole.len() {
+            let text = &whole[..cut];
+            let lives = Record::from_text(text).map(|record| record.lives).or_else(|| lives_of_damaged(text));
+            assert!(lives.is_none_or(|lives| lives == 1_234), "{lives:?} of {text:?}");
+        }
     }
 
     #[test]

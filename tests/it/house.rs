@@ -237,3 +237,28 @@ fn every_folder_opens_with_a_map_that_names_each_of_its_files() {
         assert!(row.iter().any(|row| text.contains(row.as_str())), "{} does not name {name}", map.display());
     }
 }
+
+/// The text of all Rust files below `folder`.
+fn text_below(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries
+        .map(|path| match path.extension() {
+            _ if path.is_dir() => text_below(&path),
+            Some(ending) if ending == "rs" => fs::read_to_string(&path).expect("a source"),
+            _ => String::new(),
+        })
+        .collect()
+}
+
+#[test]
+fn every_test_that_the_page_on_reliability_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/reliability.md")).expect("a page");
+    let code = text_below(&root.join("src")) + &text_below(&root.join("tests"));
+    let named = page.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 3);
+    let named: Vec<_> = named.collect();
+    assert!(named.len() > 20, "{named:?}");
+    for name in named {
+        assert!(code.contains(&format!("fn {name}()")), "{name} is no test");
+    }
+}

@@ -15,5 +15,6 @@ mod mind;
 mod model_file;
 mod panel;
 mod paper;
+mod soak;
 mod state;
 mod support;

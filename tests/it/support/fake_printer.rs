@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,7 +29,7 @@ pub enum Behaviour {
     OutOfPaper { from: usize, questions: usize },
     /// It answers every query: there is little paper.
     NearEnd,
-    /// It is unplugged.
+    /// It is unplugged. What was on the wire by then has arrived.
     Unplugged { at: usize },
     /// It is switched on after so many bytes, which are lost.
     PoweredAt(usize),
@@ -36,9 +37,14 @@ pub enum Behaviour {
     Xoff { at: usize },
     /// It sends every byte value but XOFF, over and over.
     Babbles,
+    /// It sends XOFF after every so many bytes, and XON after a pause.
+    Pauses { every: usize, pause: Duration },
+    /// It takes nothing any more and says nothing.
+    Hangs { at: usize },
 }
 
 const XOFF: u8 = 0x13;
+const XON: u8 = 0x11;
 
 /// The time in which a dot row of blank paper is fed.
 const FED_ROW: Duration = Duration::from_micros(2100);
@@ -88,7 +94,11 @@ impl FakePrinter {
         let count = Arc::new(AtomicUsize::new(0));
         let thread = thread::spawn({
             let (stop, count) = (stop.clone(), count.clone());
-            move || run(master, behaviour, &stop, &count)
+            // Opened now: later the program has the device for itself.
+            let mut options = File::options();
+            options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+            let device = options.open(&device).expect("the device");
+            move || run(master, device, behaviour, &stop, &count)
         });
         Self { stop, count, thread, slave }
     }
@@ -100,6 +110,11 @@ impl FakePrinter {
             assert!(start.elapsed() < LIMIT, "nothing is printed");
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// The number of bytes that have arrived.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Ends the exclusive use of a program that was killed. The kernel does so when a
@@ -123,12 +138,13 @@ impl FakePrinter {
 
 fn run(
     mut master: File,
+    mut device: File,
     behaviour: Behaviour,
     stop: &AtomicBool,
     total: &AtomicUsize,
 ) -> Vec<(Instant, Vec<u8>)> {
     let mut received = Vec::new();
-    let (mut count, mut asked, mut held) = (0, 0, false);
+    let (mut count, mut asked, mut held, mut pauses) = (0, 0, false, 0);
     let mut tail = Vec::new();
     loop {
         let stopping = stop.load(Ordering::Relaxed);
@@ -168,7 +184,26 @@ fn run(
                 vec![XOFF]
             }
             Behaviour::Unplugged { at } if count >= at => {
+                let mut last = came;
+                while !last.is_empty() {
+                    received.push((Instant::now(), last));
+                    last = read(&mut master);
+                }
+                return received;
+            }
+            Behaviour::Pauses { every, pause } if count / every > pauses => {
+                pauses = count / every;
+                let _ = master.write_all(&[XOFF]);
+                thread::sleep(pause);
+                vec![XON]
+            }
+            Behaviour::Hangs { at } if count >= at => {
                 received.push((Instant::now(), came));
+                while !stop.load(Ordering::Relaxed) {
+                    // What the port holds back between program and printer is full.
+                    while device.write(&[0; 64]).is_ok_and(|length| length > 0) {}
+                    thread::sleep(Duration::from_millis(1));
+                }
                 return received;
             }
             _ => Vec::new(),
