@@ -2,194 +2,27 @@
 //! registers, a pressed button, a lit LED and a printed receipt.
 //!
 //! These tests boot an emulated machine and take minutes: `script/pi-run`,
-//! `script/pi-emulate` and `script/pi-memory` prepare it and run them. The
-//! emulator is several times slower than the board; no test asserts how long
-//! anything takes.
+//! `script/pi-emulate`, `script/pi-memory` and `script/pi-exhibit` prepare it and
+//! run them. The emulator is several times slower than the board; no test asserts
+//! how long anything takes.
+
+mod board;
+mod exhibit;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use self::board::{ANSWER, BUTTON, Board, LIGHT, LIMIT, Wire, run, tree};
 use crate::support::receipt_reader::Paper;
-
-/// The longest wait for anything in the emulator: a life of ember takes about a
-/// minute on a machine that does nothing else.
-const LIMIT: Duration = Duration::from_secs(900);
-
-/// How long the emulator may take to answer, and a life to begin after its
-/// press.
-const ANSWER: Duration = Duration::from_secs(60);
-
-/// The wiring, by BCM number.
-const BUTTON: u8 = 23;
-const LIGHT: u8 = 18;
-
-/// Registers of the BCM2837's GPIO block: set, clear and level of pins 0 to 31.
-const SET: u32 = 0x3f20_001c;
-const CLEAR: u32 = 0x3f20_0028;
-const LEVEL: u32 = 0x3f20_0034;
 
 /// The golden life: the text that ember generates on a Cortex-A53 with greedy
 /// sampling. It is written anew if `BLESS` is set; a change of this text is a
 /// change of the piece.
 const GOLDEN: &str = "hardware/emulator/life-of-ember.txt";
-
-fn tree(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// What the printer's serial line is connected to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wire {
-    Printer,
-    /// Every byte is sent, and none arrives.
-    Nowhere,
-}
-
-/// A running emulated board.
-struct Board {
-    qemu: Child,
-    folder: TempDir,
-    /// QEMU's qtest socket, through which registers are read and written from
-    /// outside.
-    registers: Mutex<BufReader<UnixStream>>,
-}
-
-impl Board {
-    /// Boots, and runs `script` in a shell with the program and the `extra`
-    /// files in its PATH.
-    fn boot(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)]) -> Self {
-        Self::boot_with_card(script, wire, extra, None)
-    }
-
-    /// The same, with the image of an SD card.
-    fn boot_with_card(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)], card: Option<&Path>) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let at = |name: &str| folder.path().join(name);
-        copy(&tree("target/emulator/root"), &at("root"));
-        let program = tree("target/aarch64-unknown-linux-gnu/release/torment-nexus");
-        fs::copy(program, at("root/bin/torment-nexus")).expect("script/pi-build has built the program");
-        for (name, content) in extra {
-            executable(&at("root/bin").join(name), content);
-        }
-        let init = format!(
-            "#!/bin/busybox sh\n\
-             /bin/busybox --install -s /bin\n\
-             export PATH=/bin HOME=/\n\
-             mkdir -p /proc /sys /dev /tmp\n\
-             mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /dev\n\
-             {script}\n\
-             echo 'the end'\n\
-             sleep 1000\n"
-        );
-        executable(&at("root/init"), init.as_bytes());
-        let pack = "cd root && find . | cpio --quiet -o -H newc | gzip -1 >../initramfs";
-        run(Command::new("sh").args(["-c", pack]).current_dir(folder.path()));
-        let printer = match wire {
-            Wire::Printer => format!("file:{}", at("printer").display()),
-            Wire::Nowhere => "null".to_owned(),
-        };
-        let mut qemu = Command::new("qemu-system-aarch64");
-        qemu.args(["-M", "raspi3ap", "-accel", "tcg,thread=single", "-display", "none", "-monitor", "none"]);
-        qemu.arg("-no-reboot").arg("-kernel").arg(tree("target/emulator/kernel"));
-        qemu.arg("-dtb").arg(tree("target/emulator/board.dtb")).arg("-initrd").arg(at("initramfs"));
-        // `initcall_blacklist`: the power manager's clock is not emulated.
-        // `iomem=relaxed`: rppal maps registers that the kernel's own driver
-        // has claimed.
-        qemu.args([
-            "-append",
-            "iomem=relaxed initcall_blacklist=bcm2835_pm_driver_init rdinit=/init console=ttyS0,115200 loglevel=1",
-        ]);
-        qemu.args(["-serial", &printer, "-serial", &format!("file:{}", at("console").display())]);
-        qemu.args(["-qtest", &format!("unix:{},server=on,wait=off", at("qtest").display())]);
-        if let Some(card) = card {
-            qemu.args(["-drive", &format!("if=sd,format=raw,file={}", card.display())]);
-        }
-        let qemu =
-            qemu.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("qemu-system-aarch64 starts");
-        let begun = Instant::now();
-        let socket = loop {
-            match UnixStream::connect(at("qtest")) {
-                Ok(socket) => break socket,
-                Err(error) => assert!(begun.elapsed() < ANSWER, "no machine: {error}"),
-            }
-            thread::sleep(Duration::from_millis(50));
-        };
-        socket.set_read_timeout(Some(ANSWER)).expect("a time-out");
-        Self { qemu, folder, registers: Mutex::new(BufReader::new(socket)) }
-    }
-
-    fn ask(&self, question: &str) -> String {
-        let mut registers = self.registers.lock().expect("no test has panicked");
-        registers.get_mut().write_all(format!("{question}\n").as_bytes()).expect("the machine runs");
-        let mut answer = String::new();
-        registers.read_line(&mut answer).expect("the machine answers");
-        answer.trim().strip_prefix("OK").unwrap_or_else(|| panic!("{question}: {answer}")).trim().to_owned()
-    }
-
-    fn drive(&self, pin: u8, high: bool) {
-        let register = if high { SET } else { CLEAR };
-        self.ask(&format!("writel {register:#x} {:#x}", 1_u32 << pin));
-    }
-
-    fn is_high(&self, pin: u8) -> bool {
-        let level = self.ask(&format!("readl {LEVEL:#x}"));
-        let level = u64::from_str_radix(level.trim_start_matches("0x"), 16).expect("a number");
-        level >> pin & 1 == 1
-    }
-
-    /// What the program and its shell have written so far.
-    fn console(&self) -> String {
-        let bytes = fs::read(self.folder.path().join("console")).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).replace('\r', "")
-    }
-
-    fn printed(&self) -> Vec<u8> {
-        fs::read(self.folder.path().join("printer")).unwrap_or_default()
-    }
-
-    /// Waits until the console contains `words` `count` times.
-    fn wait_for(&self, words: &str, count: usize, limit: Duration) -> Result<(), String> {
-        let begun = Instant::now();
-        while self.console().matches(words).count() < count {
-            if begun.elapsed() > limit {
-                return Err(format!("{words:?} is not said in {} s: {}", limit.as_secs(), self.console()));
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Board {
-    fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    assert!(from.exists(), "{from:?} is missing: run script/pi-emulate");
-    run(Command::new("cp").arg("-a").arg(from).arg(to));
-}
-
-fn executable(path: &Path, content: &[u8]) {
-    fs::write(path, content).expect("a file");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
-}
-
-fn run(command: &mut Command) {
-    let status = command.status().expect("it starts");
-    assert!(status.success(), "{command:?}: {status}");
-}
 
 /// Lives that simulated visitors begin: `script/pi-emulate`.
 mod exhibition {

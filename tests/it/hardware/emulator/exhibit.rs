@@ -1,0 +1,396 @@
+//! The whole exhibit: Debian with systemd on the card of an emulated board, the
+//! package and its setup as a technician installs them, visitors, and what may
+//! happen to it: `script/pi-exhibit`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::board::{BUTTON, Board, LIGHT, LIMIT, run, tree};
+use crate::support::receipt_reader::Paper;
+
+/// The card that hardware/emulator/card makes.
+const CARD: &str = "target/exhibit/card";
+
+/// The options of this exhibition, after those of hardware/default: no network, so
+/// the built-in model; one thread, since the emulator computes on one core; lives of
+/// about a minute. The printer of the emulated board takes every byte at once, so its
+/// pace is only kept, not needed.
+const OPTIONS: &str =
+    "TORMENT_MODEL=ember TORMENT_THREADS=1 TORMENT_CONTEXT_SIZE=512 TORMENT_PRINTER_LINE_MS=400";
+
+/// How long a life may take to be seen in the status: systemctl itself takes seconds
+/// on the emulated board.
+const SEEN: Duration = Duration::from_secs(120);
+
+/// Takes memory in two steps: until little is left, and then, once /run/victim names a
+/// process, until that is gone. No OOM killer chooses this program. What it takes is
+/// used, and not only reserved.
+const HOG: &str = r#"import os, time
+open("/proc/self/oom_score_adj", "w").write("-1000")
+taken = []
+def take():
+    taken.append(b"\1" * (4 << 20))
+def available():
+    lines = open("/proc/meminfo").read().split("\n")
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+while available() > 60000 and len(taken) < 100:
+    take()
+open("/run/little-is-left", "w").close()
+while not os.path.exists("/run/victim"):
+    time.sleep(0.2)
+victim = "/proc/" + open("/run/victim").read().strip()
+while os.path.exists(victim) and len(taken) < 120:
+    take()
+"#;
+
+/// An SD card in a slot, and the paper that came out of the printer.
+struct Exhibit {
+    folder: TempDir,
+    /// What was printed since the setup, before the present boot.
+    paper: Vec<u8>,
+    begun: Instant,
+}
+
+impl Exhibit {
+    fn with_package(package: &Path) -> Self {
+        let folder = TempDir::new_in(tree("target/exhibit")).expect("a folder");
+        let exhibit = Self { folder, paper: Vec::new(), begun: Instant::now() };
+        assert!(tree(CARD).exists(), "there is no {CARD}: run script/pi-exhibit");
+        run(Command::new("cp").arg("--sparse=always").arg(tree(CARD)).arg(exhibit.card()));
+        fs::write(exhibit.folder.path().join("hog.py"), HOG).expect("a file");
+        for (from, to) in [(package, "torment-nexus.deb"), (&exhibit.folder.path().join("hog.py"), "hog.py")]
+        {
+            let write = format!("write {} /root/{to}", from.display());
+            run(Command::new("/sbin/debugfs").args(["-w", "-R", &write]).arg(exhibit.card()));
+        }
+        exhibit
+    }
+
+    fn card(&self) -> PathBuf {
+        self.folder.path().join("card")
+    }
+
+    /// Switches the board on. Its firmware is not emulated: the kernel's command line
+    /// is what cmdline.txt has on the card, and serial0 is the port that the printer's
+    /// line is connected to.
+    fn switch_on(&self) -> Machine {
+        let cat = ["-R", "cat /boot/firmware/cmdline.txt"];
+        let output = Command::new("/sbin/debugfs").args(cat).arg(self.card()).output().expect("debugfs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let line = text.trim().replace("=serial0", "=ttyAMA0");
+        assert!(line.contains("root="), "no cmdline.txt on the card: {text:?}");
+        self.say(&format!("the board boots with {line:?}"));
+        let board = Board::boot_from_card(&self.card(), &line);
+        // QEMU does not emulate the pull-up.
+        board.drive(BUTTON, true);
+        board.wait_for("[the shell is there]", 1, LIMIT).unwrap_or_else(|fault| panic!("{fault}"));
+        self.say("systemd has started the shell");
+        Machine(board)
+    }
+
+    /// Restarts the system: shuts it down, and boots the same card again.
+    fn reboot(&mut self, machine: Machine, keep_paper: bool) -> Machine {
+        machine.0.type_in("systemctl --no-block reboot\n");
+        machine
+            .0
+            .wait_for("[the system is down: reboot]", 1, LIMIT)
+            .unwrap_or_else(|fault| panic!("{fault}"));
+        // The kernel's own last words, after the card was mounted read-only.
+        thread::sleep(Duration::from_secs(1));
+        if keep_paper {
+            self.paper.extend(machine.0.printed());
+        }
+        drop(machine);
+        self.switch_on()
+    }
+
+    fn say(&self, words: &str) {
+        println!("{:4} s: {words}", self.begun.elapsed().as_secs());
+    }
+
+    /// Every number of a life on the paper, in order.
+    fn numbers(&self, machine: &Machine) -> Vec<u64> {
+        let number = |receipt: &Vec<String>| {
+            let line = receipt.iter().find_map(|line| line.strip_prefix("life ")?.parse().ok());
+            line.unwrap_or_else(|| panic!("a receipt without a number: {receipt:#?}"))
+        };
+        self.receipts(machine).iter().map(number).collect()
+    }
+
+    /// The receipts, each from its title on.
+    fn receipts(&self, machine: &Machine) -> Vec<Vec<String>> {
+        let lines = self.lines(machine);
+        lines.split(|line| line == "TORMENT NEXUS").skip(1).map(<[String]>::to_vec).collect()
+    }
+
+    fn lines(&self, machine: &Machine) -> Vec<String> {
+        let mut bytes = [self.paper.clone(), machine.0.printed()].concat();
+        // A line that is being printed.
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
+        Paper::read(&bytes).unwrap_or_else(|error| panic!("the paper: {error}")).lines()
+    }
+}
+
+/// A booted board, and a technician at its shell.
+struct Machine(Board);
+
+impl Machine {
+    /// Runs a command. Returns its status, and what it wrote.
+    fn runs(&self, command: &str) -> (i32, String) {
+        let before = self.0.console().len();
+        self.0.type_in(&format!("{command}\n"));
+        self.answer(command, before)
+    }
+
+    /// The status and the words of the command that was typed when the console was
+    /// that long.
+    fn answer(&self, command: &str, before: usize) -> (i32, String) {
+        let begun = Instant::now();
+        loop {
+            let console = self.0.console();
+            if let Some((said, rest)) = console[before..].rsplit_once("[status ")
+                && let Some((status, _)) = rest.split_once("]\n")
+            {
+                return (status.parse().expect("a status"), said.trim().to_owned());
+            }
+            assert!(begun.elapsed() < LIMIT, "{command} does not end: {}", &console[before..]);
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn must(&self, command: &str) -> String {
+        let (status, said) = self.runs(command);
+        assert_eq!(status, 0, "{command}: {said}");
+        said
+    }
+
+    /// A property of the unit.
+    fn show(&self, property: &str) -> String {
+        self.must(&format!("systemctl show --value -p {property} torment-nexus"))
+    }
+
+    /// Waits until the status begins with these words.
+    fn wait(&self, words: &str, limit: Duration) -> String {
+        let begun = Instant::now();
+        loop {
+            let status = self.show("StatusText");
+            if status.starts_with(words) {
+                return status;
+            }
+            if begun.elapsed() > limit {
+                let journal = self.runs("journalctl -b -u torment-nexus -n 40 --no-pager").1;
+                panic!("no {words:?} but {status:?}: {journal}");
+            }
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    fn armed(&self, lives: u64) {
+        self.wait(&format!("armed, {lives} "), LIMIT);
+    }
+
+    /// Presses the button for this life, and waits until it lives. A press is as long
+    /// as it takes the slow board to notice it.
+    fn press(&self, life: u64) {
+        self.0.drive(BUTTON, false);
+        thread::sleep(Duration::from_millis(700));
+        self.0.drive(BUTTON, true);
+        self.wait(&format!("life {life} at "), SEEN);
+    }
+
+    /// Waits until a command succeeds.
+    fn until(&self, command: &str) {
+        let begun = Instant::now();
+        while self.runs(command).0 != 0 {
+            assert!(begun.elapsed() < LIMIT, "{command} never succeeds");
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    /// The process of the piece.
+    fn main_pid(&self) -> u64 {
+        self.show("MainPID").parse().expect("a number")
+    }
+
+    /// What the journal of this boot has that contains these words.
+    fn journal(&self, words: &str) -> String {
+        self.runs(&format!("journalctl -b --no-pager -o cat | grep -F '{words}' | tail -n 3")).1
+    }
+}
+
+/// Draws what was printed from the start of the printer before these words on.
+fn draw(machine: &Machine, words: &str, file: &str) {
+    let printed = machine.0.printed();
+    let find = |needle: &[u8], within: &[u8]| within.windows(needle.len()).rposition(|bytes| bytes == needle);
+    let at = find(words.as_bytes(), &printed).unwrap_or_else(|| panic!("{words} is not on the paper"));
+    let begin = find(b"\x1b@", &printed[..at]).expect("the printer is set up");
+    let paper = Paper::read(&printed[begin..]).unwrap_or_else(|error| panic!("the paper: {error}"));
+    paper.write_png(&tree("target/exhibit").join(file)).expect("a picture");
+}
+
+/// A life from the press to the death. Whether the light was seen on and off.
+fn lives(machine: &Machine, life: u64) -> (bool, bool) {
+    machine.press(life);
+    let begun = Instant::now();
+    let (mut on, mut off) = (false, false);
+    let ended = format!("armed, {life} ");
+    while !machine.show("StatusText").starts_with(&ended) {
+        assert!(begun.elapsed() < LIMIT, "life {life} does not end: {}", machine.show("StatusText"));
+        for _ in 0..20 {
+            if machine.0.is_high(LIGHT) {
+                on = true
+            } else {
+                off = true
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+    (on, off)
+}
+
+/// From a blank system to a piece that survives its accidents. Prints what it sees;
+/// the last line is the result.
+#[test]
+#[ignore = "boots Debian on an emulated Zero 2 W: script/pi-exhibit"]
+fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
+    let package = std::env::var("EXHIBIT_PACKAGE").expect("EXHIBIT_PACKAGE names the package");
+    let mut exhibit = Exhibit::with_package(&tree(&package));
+
+    // The technician.
+    let machine = exhibit.switch_on();
+    machine.must("apt-get install -qq -y --no-install-recommends ./torment-nexus.deb");
+    exhibit.say("the package is installed");
+    for option in OPTIONS.split(' ') {
+        machine.must(&format!("echo {option} >>/etc/default/torment-nexus"));
+    }
+    let looked = machine.must("torment-nexus-setup --dry-run");
+    assert!(looked.contains("setup: to be done"), "{looked}");
+    let done = machine.must("torment-nexus-setup --yes");
+    assert!(done.ends_with("restart now: reboot"), "{done}");
+    exhibit.say(done.lines().last().unwrap_or_default());
+    let again = machine.must("torment-nexus-setup --yes");
+    assert!(again.ends_with("setup: nothing to change"), "{again}");
+    assert_eq!(machine.runs("systemctl is-active torment-nexus").1, "inactive", "it waits for the restart");
+    let machine = exhibit.reboot(machine, false);
+
+    // Opening night: nobody types anything.
+    machine.armed(0);
+    exhibit.say("armed by itself");
+    assert_eq!(machine.show("NRestarts"), "0");
+    let lines = exhibit.lines(&machine);
+    assert!(lines.iter().all(|line| line.trim().is_empty()), "nothing else is on the paper: {lines:#?}");
+    for life in 1..=3 {
+        let light = lives(&machine, life);
+        assert_eq!(light, (true, true), "the light beats");
+        exhibit.say(&format!("life {life}: a press, a receipt, a death"));
+    }
+    let receipts = exhibit.receipts(&machine);
+    assert_eq!(exhibit.numbers(&machine), [1, 2, 3]);
+    for receipt in &receipts {
+        let whole = receipt.iter().any(|line| line.starts_with("tokens"));
+        assert!(whole && receipt.contains(&"terminating.'".to_owned()), "{receipt:#?}");
+    }
+
+    // Accidents in mid-life: the next life has the next number.
+    machine.press(4);
+    machine.must("systemctl kill -s KILL torment-nexus");
+    machine.armed(4);
+    exhibit.say("life 4: killed, and armed again");
+    machine.press(5);
+    machine.must("systemctl kill -s STOP torment-nexus");
+    machine.armed(5);
+    let watchdog = machine.journal("Watchdog timeout");
+    assert!(watchdog.contains("torment-nexus.service: Watchdog timeout"), "{watchdog}");
+    exhibit.say("life 5: stopped, noticed by the watchdog, and armed again");
+
+    // The technician looks at it.
+    machine.must("systemctl stop torment-nexus");
+    let (status, check) = machine.runs("torment-nexus check --quick");
+    println!("{check}");
+    assert!(!check.contains("FAIL"), "{check}");
+    // Hardware that is not emulated: PWM, the watchdog, the thermometer.
+    assert_eq!(status, 1, "{check}");
+    for well in ["board", "serial port", "journal", "state", "disk", "model", "memory", "receipt", "printer"]
+    {
+        let line = check.lines().find(|line| line.get(5..).is_some_and(|line| line.starts_with(well)));
+        assert!(line.is_some_and(|line| line.starts_with("ok ")), "{well}: {check}");
+    }
+    let before = machine.0.console().len();
+    machine.0.type_in("torment-nexus check\n");
+    machine.0.wait_for("ress the button", 1, SEEN).unwrap_or_else(|fault| panic!("{fault}"));
+    thread::sleep(Duration::from_secs(2));
+    machine.0.drive(BUTTON, false);
+    thread::sleep(Duration::from_millis(700));
+    machine.0.drive(BUTTON, true);
+    let (_, check) = machine.answer("torment-nexus check", before);
+    println!("{check}");
+    assert!(check.contains("pressed"), "{check}");
+    draw(&machine, "every character", "check-strip.png");
+    exhibit.say("check runs, hears the press and prints its strip");
+
+    // The next day.
+    machine.must("systemctl start torment-nexus");
+    machine.armed(5);
+    let machine = exhibit.reboot(machine, true);
+    machine.armed(5);
+    exhibit.say("armed by itself again");
+    // A longer life after this one, in whose middle memory will run out.
+    machine.must("echo TORMENT_CONTEXT_SIZE=2000 >>/etc/default/torment-nexus");
+    machine.press(6);
+    // Held through the death: the slip.
+    machine.0.drive(BUTTON, false);
+    machine.armed(6);
+    let begun = Instant::now();
+    while !exhibit.lines(&machine).iter().any(|line| line.starts_with("free memory")) {
+        assert!(begun.elapsed() < LIMIT, "no slip: {:#?}", exhibit.lines(&machine));
+        thread::sleep(Duration::from_secs(1));
+    }
+    machine.0.drive(BUTTON, true);
+    draw(&machine, "technician's slip", "slip.png");
+    exhibit.say("life 6: a receipt, and the slip of a button held through the death");
+
+    // Memory runs out.
+    machine.must("systemd-run --quiet python3 /root/hog.py");
+    machine.until("test -e /run/little-is-left");
+    machine.press(7);
+    let pid = machine.main_pid();
+    machine.must(&format!("echo {pid} >/run/new && mv /run/new /run/victim"));
+    machine.armed(7);
+    let killed = machine.journal(&format!("Killed process {pid} (torment-nexus)"));
+    assert!(killed.contains("Out of memory"), "{killed}");
+    // systemd may notice the process before the kernel's count of the unit's kills: then
+    // the result is a signal's.
+    let result = machine.journal("torment-nexus.service: Failed with result");
+    assert!(!result.is_empty(), "the unit has failed");
+    exhibit.say(result.lines().last().unwrap_or_default());
+    let all = machine.journal("Out of memory: Killed process");
+    assert_eq!(all.lines().count(), 1, "no other program was killed: {all}");
+    exhibit.say(&format!("life 7: {killed}"));
+    machine.press(8);
+    let begun = Instant::now();
+    while !exhibit.lines(&machine).contains(&"life 8".to_owned()) {
+        assert!(begun.elapsed() < SEEN, "no receipt of life 8: {:#?}", exhibit.lines(&machine));
+        thread::sleep(Duration::from_secs(1));
+    }
+    exhibit.say("life 8 lives");
+
+    let numbers = exhibit.numbers(&machine);
+    assert_eq!(numbers.last(), Some(&8));
+    assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), numbers.len(), "{numbers:?}");
+    assert!(numbers.is_sorted(), "{numbers:?}");
+    let kept = machine.must("cut -d, -f1-4 /var/lib/torment-nexus/lives.csv");
+    println!("{kept}");
+    let boots = machine.must("journalctl --list-boots --no-pager | wc -l");
+    assert!(boots.trim().parse::<u32>().expect("a number") >= 2, "{boots}");
+    println!(
+        "armed by itself after the setup; 3 presses, 3 receipts; SIGKILL and SIGSTOP survived; check ran; \
+         after a restart life 6 and the slip; the OOM killer survived; numbers on paper {numbers:?}; {} s",
+        exhibit.begun.elapsed().as_secs()
+    );
+}
