@@ -426,8 +426,8 @@ fn typographic_characters_and_accents_are_folded_and_commands_never_pass() {
 said Zoë, naïve as a señor in a
 café;
 
-Dvorák-Lódz oeuvre No5 - Huo
-fire  ½ ∞ ≤ EUR3.@V2J
+Dvorák-Lódz oeuvre No5 - ? fire
+½ ∞ ≤ EUR3.@V2J
 Donaudampfschifffahrtsgesellscha
 ftskapitän
 ";
