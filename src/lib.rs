@@ -25,6 +25,7 @@
 //! | `main.rs` | parses the arguments, runs a life, ends with its exit code |
 //! | `lib.rs` | this table, and [`run`] |
 //! | [`check`] | `torment-nexus check`: what is well, what is not, and the next step |
+//! | [`cabinet`] | `torment-nexus --simulate`: the installation drawn in a terminal |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
 //! | [`panel`] | the button and the light |
 //! | [`paper`] | the receipt and the printer |
@@ -41,7 +42,7 @@
 //! ```text
 //! 8  main
 //! 7  lib
-//! 6  check
+//! 6  check  cabinet
 //! 5  cli
 //! 4  mind                          (above model_file, whose files it loads)
 //! 3  panel  paper  model_file
@@ -62,6 +63,7 @@
 compile_error!("torment-nexus runs on Linux only: it needs /proc, memfd, GPIO and termios as Linux has them");
 
 mod board;
+mod cabinet;
 mod check;
 pub mod cli;
 pub mod kernels;
@@ -81,6 +83,8 @@ use anyhow::{Context, anyhow};
 
 use crate::board::clock;
 use crate::board::health::Health;
+#[cfg(feature = "cabinet")]
+use crate::board::link::Link;
 use crate::cli::{Cli, Instead, Usage};
 use crate::life::ending::{self, Ending};
 use crate::life::generator;
@@ -121,10 +125,58 @@ pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     if let Some(Instead::Check { json, quick }) = cli.instead {
         return check::check(cli, check::Asked { json, quick }, interrupt);
     }
+    if cli.simulate {
+        return cabinet::draw(cli, interrupt);
+    }
     let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
     interrupt.supervisor().status("loads the model");
-    Panel::open(pins, cli.reports(), interrupt)?.through(|panel| {
-        live(cli, panel, interrupt).inspect_err(|ending| interrupt.supervisor().status(ending))
+    #[cfg(feature = "cabinet")]
+    if let Some(printer) = &cli.in_cabinet {
+        let link = Link::on_stdin()?;
+        let panel = Panel::drawn(link.clone(), interrupt)?;
+        return through(panel, cli, &Around::drawn(cli, printer, link), interrupt);
+    }
+    through(Panel::open(pins, cli.reports(), interrupt)?, cli, &Around::of(cli), interrupt)
+}
+
+/// What is around a life besides its panel.
+struct Around {
+    printer: Option<paper::settings::Settings>,
+    has_button: bool,
+    /// The program that draws the installation, if one does.
+    #[cfg(feature = "cabinet")]
+    drawn: Option<Link>,
+}
+
+impl Around {
+    fn of(cli: &Cli) -> Self {
+        Self {
+            printer: cli.printer.settings(),
+            has_button: cli.hardware.button.is_some(),
+            #[cfg(feature = "cabinet")]
+            drawn: None,
+        }
+    }
+
+    #[cfg(feature = "cabinet")]
+    fn drawn(cli: &Cli, printer: &std::path::Path, link: Link) -> Self {
+        Self { printer: Some(cli.printer.drawn(printer, &link)), has_button: true, drawn: Some(link) }
+    }
+
+    /// Who is told each token because the installation is drawn.
+    fn listener(&self) -> Option<impl Listener + use<>> {
+        #[cfg(feature = "cabinet")]
+        return self.drawn.clone();
+        // Nobody: the type of any listener will do.
+        #[cfg(not(feature = "cabinet"))]
+        None::<Output<std::io::Sink>>
+    }
+}
+
+/// Runs the life of [`run`] on its panel.
+fn through(panel: Panel, cli: &Cli, around: &Around, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+    panel.through(|panel| {
+        live(cli, panel, around, interrupt).inspect_err(|ending| interrupt.supervisor().status(ending))
     })
 }
 
@@ -142,16 +194,13 @@ pub fn refuse(usage: &Usage) -> Ending {
 }
 
 /// Runs the life of [`run`], with its button and its light opened.
-fn live(cli: &Cli, panel: &Panel, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+fn live(cli: &Cli, panel: &Panel, around: &Around, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     let start = Instant::now();
     let folder = StateFolder::locate(cli.state_dir.as_deref());
-    let paper = Paper::open(
-        cli.printer.settings(),
-        &cli.printer.design(),
-        folder.as_ref(),
-        cli.hardware.button.is_some(),
-    )?;
-    live_on(cli, panel, &paper, folder.as_ref(), start, interrupt).inspect_err(|ending| paper.note(ending))
+    let paper =
+        Paper::open(around.printer.clone(), &cli.printer.design(), folder.as_ref(), around.has_button)?;
+    live_on(cli, panel, around, &paper, folder.as_ref(), start, interrupt)
+        .inspect_err(|ending| paper.note(ending))
 }
 
 /// Waits for a press while the schedule lets the piece live; while it does not,
@@ -227,6 +276,7 @@ fn armed(paper: &Paper) -> String {
 fn live_on(
     cli: &Cli,
     panel: &Panel,
+    around: &Around,
     paper: &Paper,
     folder: Option<&StateFolder>,
     start: Instant,
@@ -301,7 +351,9 @@ fn live_on(
     let number = receipt.number();
     let printer = printed.then(|| panel.printer_status());
     let mut status = Status::begin(interrupt.supervisor(), number, printer, born);
-    let others: Vec<&mut dyn Listener> = vec![&mut light, &mut receipt, &mut vitals, &mut status];
+    let mut drawn = around.listener();
+    let mut others: Vec<&mut dyn Listener> = vec![&mut light, &mut receipt, &mut vitals, &mut status];
+    others.extend(drawn.iter_mut().map(|drawn| drawn as &mut dyn Listener));
     let listeners = Listeners::new(stdout, others, printed, interrupt);
     // Where nobody watches, the text comes as fast as the model speaks.
     let pace = cli.pace.filter(|_| progress::stdout_is_a_terminal());

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_torment_nexus_global_optspecs
-    string join \n m/model= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= lookahead= v/verbose pace= button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= relive= state-dir= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= subject= subject-bias= ban= seed= h/help V/version
+    string join \n m/model= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= lookahead= v/verbose pace= button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= relive= state-dir= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= subject= subject-bias= ban= seed= h/help V/version
 end
 
 function __fish_torment_nexus_needs_command
@@ -55,6 +55,7 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l lives-per-d
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l open -d 'Opening hours, as 10:00-18:00; outside no press is answered [default: always]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l relive -d 'Live an earlier life again, by its number in lives.csv of --state-dir: with the model, prompt, seed and options of that time' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l state-dir -d 'Directory of what outlives a life: its number and history, what the model made of the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or ~/.local/state/torment-nexus]' -r -F
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l in-cabinet -d 'The printer of an installation that is drawn, whose other wires are on stdin: for the life that `--simulate` starts' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l temp -d 'Temperature; 0 always takes the most probable token' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l top-k -d 'Keep the NUM most probable tokens (0: all)' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l top-p -d 'Keep the most probable tokens that add up to NUM (1: all)' -r
@@ -71,6 +72,7 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l ban -d 'Cha
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l seed -d 'Seed of the dice when --temp is above 0 [default: random]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s v -l verbose -d 'Print tokens used and timings on stderr; -vv: llama.cpp\'s own log too'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l printer-rx -d 'The printer\'s replies are wired: ask it for paper'
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l simulate -d 'Draw the installation in this terminal: the button, the light and the paper'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s h -l help -d 'Print help'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s V -l version -d 'Print version'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "check" -d 'Look at every part of the box, and say what is not well and what to do'

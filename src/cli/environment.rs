@@ -74,7 +74,7 @@ pub(super) fn unknown_variables(command: &Command, names: impl Iterator<Item = S
 }
 
 fn has_variable(arg: &Arg) -> bool {
-    !matches!(arg.get_action(), ArgAction::Help | ArgAction::Version)
+    !matches!(arg.get_action(), ArgAction::Help | ArgAction::Version) && !arg.is_hide_set()
 }
 
 fn variable_of(arg: &Arg) -> String {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser};
 
@@ -134,6 +134,20 @@ pub struct Cli {
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub state_dir: Option<PathBuf>,
 
+    /// Draw the installation in this terminal: the button, the light and the paper
+    #[arg(
+        long,
+        action = ArgAction::SetTrue,
+        value_parser = BoolishValueParser::new(),
+        help_heading = "Running"
+    )]
+    pub simulate: bool,
+
+    /// The printer of an installation that is drawn, whose other wires are on stdin: for
+    /// the life that `--simulate` starts.
+    #[arg(long, value_name = "DEVICE", hide = true, help_heading = "Running")]
+    pub in_cabinet: Option<PathBuf>,
+
     /// What is asked for instead of a life.
     #[command(subcommand)]
     pub instead: Option<Instead>,
@@ -188,6 +202,11 @@ impl Cli {
 
     /// Two options that cannot be meant together.
     fn conflict(&self) -> Option<String> {
+        if self.simulate && self.instead.is_some() {
+            return Some(
+                "--simulate draws a life and check looks at the box; leave one of them out".to_owned(),
+            );
+        }
         let pins = self.hardware.settings().err();
         pins.or_else(|| {
             let busy = self.printer.printer_busy?;

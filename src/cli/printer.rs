@@ -1,16 +1,20 @@
 //! The options of the printer.
 
+#[cfg(feature = "cabinet")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
 
+#[cfg(feature = "cabinet")]
+use crate::board::link::Link;
 use crate::panel::Pin;
 use crate::paper::format::{Font, Format, Heat, Kind};
 use crate::paper::pace;
 use crate::paper::serial;
-use crate::paper::settings::Settings;
+use crate::paper::settings::{Settings, Wire};
 use crate::paper::template::{self, Design};
 
 /// Columns of the narrowest paper on which text is still readable, and of the
@@ -25,6 +29,10 @@ const MAX_LINE_MILLIS: u64 = 1_500;
 
 /// The longest wait for paper, in seconds: a day.
 const MAX_PAPER_WAIT: u64 = 86_400;
+
+/// Bits a second to a printer that is drawn: it holds the bytes back itself.
+#[cfg(feature = "cabinet")]
+const DRAWN_BAUD: u32 = 4_000_000;
 
 /// The options of the printer.
 #[derive(Debug, Clone, Args)]
@@ -103,13 +111,19 @@ impl PrinterArgs {
     /// The printer's settings; `None` without a printer.
     #[must_use]
     pub(crate) fn settings(&self) -> Option<Settings> {
+        Some(self.settings_on(self.printer.clone()?))
+    }
+
+    /// The settings of a printer that these options describe, on this device.
+    #[must_use]
+    pub(crate) fn settings_on(&self, device: PathBuf) -> Settings {
         let standing = Format::of(self.printer_kind, self.printer_font);
         let line = match self.printer_kind {
             Kind::Mini => pace::LINE_MILLIS,
             Kind::Epson => 0,
         };
-        Some(Settings {
-            device: self.printer.clone()?,
+        Settings {
+            device,
             baud: self.printer_baud,
             format: Format {
                 columns: self.printer_columns.map_or(standing.columns, usize::from),
@@ -120,9 +134,23 @@ impl PrinterArgs {
             },
             line: Duration::from_millis(self.printer_line_ms.unwrap_or(line)),
             replies: self.printer_rx,
-            busy: self.printer_busy.map(Pin::number),
+            busy: self.printer_busy.map(|pin| Wire::Pin(pin.number())),
             paper_wait: Duration::from_secs(self.paper_wait),
-        })
+        }
+    }
+
+    /// The settings of the printer that is drawn, on this device. It says itself when
+    /// it takes bytes and whether it has paper.
+    #[cfg(feature = "cabinet")]
+    #[must_use]
+    pub(crate) fn drawn(&self, device: &Path, link: &Link) -> Settings {
+        Settings {
+            baud: DRAWN_BAUD,
+            line: Duration::ZERO,
+            replies: true,
+            busy: Some(Wire::Drawn(link.clone())),
+            ..self.settings_on(device.to_owned())
+        }
     }
 
     /// What the artist has chosen for the receipt.

@@ -16,7 +16,7 @@ const SAMPLES: u32 = 3;
 /// How long a button that is already down when the piece is armed must be held,
 /// counted from then, to ask for the technician's slip: longer than a child
 /// holds a button to see what happens.
-pub(super) const HELD: Duration = Duration::from_secs(10);
+pub(crate) const HELD: Duration = Duration::from_secs(10);
 
 /// From this second of it on, each second is an [`Event::Cue`], so that whoever
 /// holds the button knows that it is noticed.

@@ -10,11 +10,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+#[cfg(feature = "cabinet")]
+use super::drawn;
 use super::pins;
 use super::pulse::{DYING_TIME, FAULT_TIME, WRONG_TIME};
 use super::settings::Settings;
 use super::thread::{Asked, Attendant, Gauge, Phase, Pins, attend};
 use super::wake::Bell;
+#[cfg(feature = "cabinet")]
+use crate::board::link::Link;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
@@ -82,6 +86,16 @@ impl Panel {
             return Ok(Self::with(None, Arc::default(), interrupt));
         }
         Self::start(move || pins::take(settings, verbose), interrupt)
+    }
+
+    /// The button and the light that are drawn at the other end of the link.
+    ///
+    /// # Errors
+    ///
+    /// When the thread cannot be started.
+    #[cfg(feature = "cabinet")]
+    pub(crate) fn drawn(link: Link, interrupt: &Interrupt) -> Result<Self> {
+        Self::start(move || Ok(drawn::pins(link)), interrupt)
     }
 
     /// Starts the thread, which calls `pins` to take the pins: no other thread

@@ -10,6 +10,7 @@
 //! | [`pulse`] | what the light shows over time; pure |
 //! | [`flash_limit`] | no more than three flashes in a second; pure |
 //! | [`pins`] | takes the pins, by the kernel's GPIO device or by rppal; the only user of rppal's GPIO |
+//! | [`drawn`] | the button and the light of an installation that is drawn in a terminal |
 //! | [`claim`] | keeps a second program from using a pin that rppal drives |
 //! | [`pwm`] | dims the light with a hardware PWM channel, through sysfs |
 //!
@@ -18,6 +19,8 @@
 
 mod button;
 mod claim;
+#[cfg(feature = "cabinet")]
+mod drawn;
 mod flash_limit;
 mod handle;
 mod pins;
@@ -30,6 +33,8 @@ mod wake;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "cabinet")]
+pub(crate) use button::HELD;
 pub(crate) use handle::Panel;
 pub(crate) use settings::{Pin, Settings};
 pub(crate) use thread::Asked;

@@ -15,6 +15,8 @@
 //! | `format` | the kind of printer, the font, the columns |
 //! | [`escpos`] | lines to the printer's bytes; knows its commands |
 //! | [`code_page`] | the printer's characters, and any text in them |
+//! | [`reading`] | the printer's bytes to lines, as a printer reads them |
+//! | `drawing` | printed lines as a picture; only with the cabinet |
 //! | [`settings`] | the settings of a printer, and whether it can be used |
 //! | [`printer`] | the queue to the printer thread, and how a receipt begins and ends |
 //! | [`press`] | the printer thread's work: pace, deadlines, when the printer is lost |
@@ -30,6 +32,8 @@
 mod busy;
 mod code_page;
 mod device;
+#[cfg(feature = "cabinet")]
+pub mod drawing;
 pub(crate) mod escpos;
 pub mod format;
 mod inquiry;
@@ -40,6 +44,7 @@ mod port;
 mod press;
 pub mod printer;
 pub(crate) mod printing;
+pub mod reading;
 pub mod receipt;
 pub(crate) mod serial;
 pub mod settings;

@@ -42,6 +42,23 @@ pub(crate) const INPUT_BUFFER: usize = 40;
 /// Bits on the wire for a byte, 8N1.
 const BITS_PER_BYTE: u64 = 10;
 
+/// The time to print a dot row, and to feed a blank one, of a printer that needs
+/// `line` for a line of text in the large font.
+#[must_use]
+pub(crate) fn row_times(line: Duration) -> (Duration, Duration) {
+    // The paper moves at its own speed; what is left of a line's time is for the
+    // heating of its rows.
+    let fed_row = Duration::from_micros(FED_ROW_MICROS).min(line / Font::Large.line_rows());
+    let printed_row = (line - fed_row * Font::Large.spacing_rows()) / Font::Large.rows();
+    (printed_row, fed_row)
+}
+
+/// The time that the wire needs for a byte at `baud` bits a second.
+#[must_use]
+pub(crate) fn byte_time(baud: u32) -> Duration {
+    Duration::from_nanos(BITS_PER_BYTE * 1_000_000_000 / u64::from(baud.max(1)))
+}
+
 /// The model of one printer. All times are relative to one arbitrary moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
@@ -63,11 +80,8 @@ impl Pace {
     /// of text in the large font.
     #[must_use]
     pub(crate) fn new(baud: u32, line: Duration) -> Self {
-        let byte = Duration::from_nanos(BITS_PER_BYTE * 1_000_000_000 / u64::from(baud.max(1)));
-        // The paper moves at its own speed; what is left of a line's time is
-        // for the heating of its rows.
-        let fed_row = Duration::from_micros(FED_ROW_MICROS).min(line / Font::Large.line_rows());
-        let printed_row = (line - fed_row * Font::Large.spacing_rows()) / Font::Large.rows();
+        let byte = byte_time(baud);
+        let (printed_row, fed_row) = row_times(line);
         let zero = Duration::ZERO;
         Self { byte, printed_row, fed_row, wire_free: zero, paper_free: zero, waiting: VecDeque::new() }
     }

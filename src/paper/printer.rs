@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
-use super::busy::busy_wire;
+use super::busy::counted;
 use super::device;
 use super::escpos::{self, Chunk, Leftover};
 use super::format::Format;
@@ -31,7 +31,7 @@ use super::pace::Pace;
 use super::port::{Busy, SystemClock};
 use super::press::{BreakOff, Message, Press, Printed, STALL_PAUSE};
 use super::receipt::{self, Line, Summary, Thought};
-use super::settings::Settings;
+use super::settings::{Settings, Wire};
 use super::template::Template;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
@@ -320,6 +320,7 @@ impl Job {
         let header = self.header();
         let printed = port.map_err(|error| error.to_string()).and_then(|port| {
             let busy = self.busy()?;
+            let port = counted(port, self.settings.busy.as_ref());
             // The BUSY wire paces the printer better than any guess.
             let line = if busy.is_some() { Duration::ZERO } else { *line };
             let name = device.clone();
@@ -350,8 +351,7 @@ impl Job {
 
     /// The printer's BUSY wire, if there is one.
     fn busy(&self) -> Result<Option<Box<dyn Busy>>, String> {
-        let open = |number| busy_wire(number).map(|wire| Box::new(wire) as Box<dyn Busy>);
-        self.settings.busy.map(open).transpose().map_err(|error| error.to_string())
+        self.settings.busy.as_ref().map(Wire::take).transpose().map_err(|error| error.to_string())
     }
 
     /// The bytes before the text. Counts the life in the record of lives, and

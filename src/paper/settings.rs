@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::busy::busy_wire;
+pub use super::busy::Wire;
 use super::device;
 use super::format::Format;
 use crate::text::stderr::warn;
@@ -24,8 +24,8 @@ pub struct Settings {
     pub line: Duration,
     /// Whether the printer's replies are wired.
     pub replies: bool,
-    /// The pin that the printer's BUSY wire is on, by its BCM number.
-    pub busy: Option<u8>,
+    /// The printer's BUSY wire.
+    pub busy: Option<Wire>,
     /// How long a printer that says that it is out of paper is waited for.
     pub paper_wait: Duration,
 }
@@ -50,8 +50,8 @@ impl Settings {
     ///
     /// As [`device::check`], and when the BUSY wire cannot be read.
     pub(crate) fn is_there(&self) -> Result<bool> {
-        if let Some(number) = self.busy {
-            busy_wire(number).with_context(|| {
+        if let Some(Wire::Pin(number)) = self.busy {
+            Wire::Pin(number).take().with_context(|| {
                 format!("cannot read --printer-busy {number}; leave it out to print at the pace of --printer-line-ms")
             })?;
         }

@@ -6,10 +6,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may import, as `src/lib.rs` draws them.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("main", &["cli", "life"]),
-    ("lib", &["check", "cli", "panel", "paper", "mind", "model_file", "life", "state", "board", "text"]),
+    (
+        "lib",
+        &[
+            "cabinet",
+            "check",
+            "cli",
+            "panel",
+            "paper",
+            "mind",
+            "model_file",
+            "life",
+            "state",
+            "board",
+            "text",
+        ],
+    ),
     ("check", &["cli", "panel", "paper", "mind", "model_file", "life", "state", "board", "text"]),
+    ("cabinet", &["cli", "panel", "paper", "life", "state", "board", "text"]),
     ("cli", &["panel", "paper", "mind", "model_file", "life", "state", "board", "text"]),
     ("mind", &["model_file", "life", "state", "board", "text"]),
     ("panel", &["life", "state", "board", "text"]),

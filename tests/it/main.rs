@@ -7,6 +7,8 @@
 //! sets and `TORMENT_THREADS=1`.
 
 mod build_key;
+#[cfg(feature = "cabinet")]
+mod cabinet;
 mod cli;
 mod hardware;
 mod house;

@@ -1,6 +1,6 @@
 //! What the tests share: the program started in a folder of its own, a
 //! simulated printer on a pseudo-terminal, a reader of receipts, an HTTP
-//! server, a terminal, a writer of GGUF files, a real systemd.
+//! server, a writer of GGUF files, a real systemd, a terminal.
 
 pub mod exhibition;
 pub mod fake_printer;
@@ -10,3 +10,5 @@ pub mod pty;
 pub mod receipt_reader;
 pub mod server;
 pub mod systemd;
+#[cfg(feature = "cabinet")]
+pub mod terminal;

@@ -1,0 +1,215 @@
+//! A life in a process of its own: this program, with the same arguments.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use crossbeam_channel::Sender;
+
+use super::state::{Event, Exit};
+use crate::board::link::{self, Message};
+
+/// The option that this program was started with, and the one that the life gets.
+const OPTION: &str = "--simulate";
+const IN_CABINET: &str = "--in-cabinet";
+
+/// How long a life may take to end once it was asked to: its receipt has 3 s.
+const ENDING: Duration = Duration::from_secs(6);
+
+/// Pause between two looks whether it has ended.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// How each life is started.
+#[derive(Debug, Clone)]
+pub(super) struct Birth {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    device: PathBuf,
+    status: PathBuf,
+}
+
+impl Birth {
+    /// As this process was started, but for the option by which it draws. `folder` is
+    /// where the printer is, and where the life tells its status.
+    ///
+    /// # Errors
+    ///
+    /// When this program's own file is not known.
+    pub(super) fn like_this_process(folder: &Path, device: &Path) -> Result<Self> {
+        let program = std::env::current_exe().context("cannot find the program's own file; report this")?;
+        let arguments = std::env::args_os().skip(1).filter(|argument| argument != OPTION).collect();
+        Ok(Self { program, arguments, device: device.to_owned(), status: folder.join("status") })
+    }
+
+    /// Listens to what the lives say of themselves, as systemd would.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be made.
+    pub(super) fn listen(&self, events: Sender<Event>) -> Result<()> {
+        let socket = UnixDatagram::bind(&self.status)
+            .with_context(|| format!("cannot make the socket {:?}; free some space", self.status))?;
+        thread::Builder::new()
+            .name("status".to_owned())
+            .spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(length) = socket.recv(&mut buffer) {
+                    let message = String::from_utf8_lossy(&buffer[..length]);
+                    let statuses = message.lines().filter_map(|line| line.strip_prefix("STATUS="));
+                    for status in statuses {
+                        if events.send(Event::Status(status.to_owned())).is_err() {
+                            return;
+                        }
+                    }
+                }
+            })
+            .context("cannot start a thread; end other programs")?;
+        Ok(())
+    }
+}
+
+/// A life that runs. If it is dropped, it is ended.
+#[derive(Debug)]
+pub(super) struct Life {
+    process: process::Child,
+    socket: Arc<UnixStream>,
+}
+
+impl Life {
+    /// Starts one, whose light, fill and words are told as events.
+    ///
+    /// # Errors
+    ///
+    /// When the process cannot be started.
+    pub(super) fn begin(birth: &Birth, events: &Sender<Event>) -> Result<Self> {
+        let (ours, theirs) = UnixStream::pair().context("cannot make a socket; end other programs")?;
+        let mut process = Command::new(&birth.program)
+            .args(&birth.arguments)
+            .arg(IN_CABINET)
+            .arg(&birth.device)
+            .env("NOTIFY_SOCKET", &birth.status)
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("TORMENT_SIMULATE")
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {:?}; free some memory", birth.program))?;
+        let socket = Arc::new(ours);
+        let (heard, told) = (socket.clone(), events.clone());
+        thread::spawn(move || hear(&heard, &told));
+        if let Some(stderr) = process.stderr.take() {
+            let told = events.clone();
+            thread::spawn(move || read_lines(stderr, &told));
+        }
+        Ok(Self { process, socket })
+    }
+
+    /// The end of the link to it.
+    pub(super) fn socket(&self) -> &Arc<UnixStream> {
+        &self.socket
+    }
+
+    /// The button goes down or up.
+    pub(super) fn button(&self, down: bool) {
+        // A life that has ended needs no button.
+        let _ = link::send(&self.socket, Message::Button(down));
+    }
+
+    /// How it has ended, if it has.
+    pub(super) fn ended(&mut self) -> Option<Exit> {
+        self.process.try_wait().ok().flatten().map(exit)
+    }
+
+    /// Asks it to end.
+    pub(super) fn end(&self) {
+        // SAFETY: the process is a child that was not waited for, so its id is its own.
+        unsafe { libc::kill(self.process.id() as libc::pid_t, libc::SIGTERM) };
+    }
+}
+
+impl Drop for Life {
+    /// Asks it to end, and ends it if it does not in time.
+    fn drop(&mut self) {
+        let start = Instant::now();
+        if self.ended().is_none() {
+            self.end();
+        }
+        while self.ended().is_none() {
+            if start.elapsed() > ENDING {
+                let _ = self.process.kill();
+                let _ = self.process.wait();
+                break;
+            }
+            thread::sleep(GLANCE);
+        }
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+fn exit(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+    }
+}
+
+/// Tells what comes over the link until the life has ended.
+fn hear(socket: &UnixStream, events: &Sender<Event>) {
+    while let Some(message) = link::receive(socket) {
+        let event = match message {
+            Message::Light(luminance) => Event::Light(luminance),
+            Message::Fill { used, size } => Event::Fill(used, size),
+            Message::Button(_) | Message::Room(_) => continue,
+        };
+        if events.send(event).is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells each line of stderr; of a line that was written over, what was written last.
+fn read_lines(stderr: impl Read, events: &Sender<Event>) {
+    let mut lines = BufReader::new(stderr);
+    let mut bytes = Vec::new();
+    while lines.read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0) {
+        let text = String::from_utf8_lossy(&bytes);
+        let last = text.trim_end().rsplit('\r').next().unwrap_or_default();
+        let words: String = last.chars().filter(|letter| !letter.is_control()).collect();
+        if !words.trim().is_empty() && events.send(Event::Words(words)).is_err() {
+            return;
+        }
+        bytes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::unbounded;
+
+    #[test]
+    fn a_line_of_stderr_is_told_without_what_a_terminal_would_obey() {
+        let (events, told) = unbounded();
+        let stderr = b"one\n\n  10 %\r  20 %\n\x1b[2Jtwo\nlast";
+        read_lines(&stderr[..], &events);
+        drop(events);
+        let words: Vec<_> = told
+            .iter()
+            .filter_map(|event| match event {
+                Event::Words(words) => Some(words),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(words, ["one", "  20 %", "[2Jtwo", "last"]);
+    }
+}

@@ -1,0 +1,187 @@
+//! The paper that was printed: as rows of the terminal, and the last receipt as it is.
+
+use std::collections::VecDeque;
+
+use super::machine::Out;
+use crate::paper::reading::{Cell, Printed};
+
+/// Rows that are kept for scrolling back: some ten lives of the default length.
+const KEPT: usize = 4_000;
+
+/// Dot rows of a row of the terminal: a line of the large font.
+const ROW: usize = 28;
+
+/// A row of the terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Row {
+    /// Characters, and whether they are in the middle.
+    Text(Vec<Cell>, bool),
+    /// Blank paper.
+    Blank,
+    /// Where the paper was cut.
+    Cut,
+}
+
+/// The last receipt, in full.
+#[derive(Debug, Default)]
+pub(super) struct Receipt {
+    /// Its lines and their tops, in dots.
+    pub(super) lines: Vec<(usize, Printed)>,
+    /// Its length, in dots.
+    pub(super) length: usize,
+}
+
+impl Receipt {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Its lines as text.
+    pub(super) fn text(&self) -> String {
+        let text: Vec<_> = self.lines.iter().map(|(_, line)| line.text()).collect();
+        text.join("\n") + "\n"
+    }
+}
+
+/// All of the paper.
+#[derive(Debug, Default)]
+pub(super) struct Roll {
+    rows: VecDeque<Row>,
+    receipt: Receipt,
+    /// How many of the last rows are below what is shown.
+    back: usize,
+}
+
+impl Roll {
+    /// Takes what comes out of the slot.
+    pub(super) fn take(&mut self, out: Out) {
+        match out {
+            Out::Begin if self.receipt.is_empty() => {}
+            Out::Begin => self.receipt = Receipt::default(),
+            Out::Line(line) => {
+                let rows = (line.rows + ROW / 2) / ROW;
+                self.row(Row::Text(line.cells.clone(), line.centred));
+                (1..rows).for_each(|_| self.row(Row::Blank));
+                let top = self.receipt.length;
+                self.receipt.length += line.rows;
+                self.receipt.lines.push((top, line));
+            }
+            Out::Feed(rows) => self.feed(rows),
+            Out::Cut(rows) => {
+                self.feed(rows);
+                self.row(Row::Cut);
+            }
+        }
+    }
+
+    fn feed(&mut self, rows: usize) {
+        self.receipt.length += rows;
+        (0..rows / ROW).for_each(|_| self.row(Row::Blank));
+    }
+
+    fn row(&mut self, row: Row) {
+        self.rows.push_back(row);
+        if self.back > 0 {
+            // What is read stays where it is.
+            self.back += 1;
+        }
+        if self.rows.len() > KEPT {
+            self.rows.pop_front();
+        }
+        self.back = self.back.min(self.rows.len().saturating_sub(1));
+    }
+
+    /// The last receipt, if one was begun.
+    pub(super) fn receipt(&self) -> Option<&Receipt> {
+        Some(&self.receipt).filter(|receipt| !receipt.is_empty())
+    }
+
+    /// Scrolls back by so many rows, or forward if it is negative, where `height` rows
+    /// are shown.
+    pub(super) fn scroll(&mut self, rows: isize, height: usize) {
+        let most = self.rows.len().saturating_sub(height);
+        self.back = self.back.saturating_add_signed(rows).min(most);
+    }
+
+    /// Shows the newest row.
+    pub(super) fn forward(&mut self) {
+        self.back = 0;
+    }
+
+    /// How many rows are below what is shown.
+    pub(super) fn back(&self) -> usize {
+        self.back
+    }
+
+    /// The rows that are shown in `height`, the newest last.
+    pub(super) fn shown(&self, height: usize) -> impl Iterator<Item = &Row> {
+        let end = self.rows.len() - self.back.min(self.rows.len());
+        self.rows.range(end.saturating_sub(height)..end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paper::reading::{Reader, Step};
+
+    fn line(text: &str) -> Out {
+        let mut reader = Reader::default();
+        let bytes = format!("\x1b3\x1c{text}\n");
+        match bytes.bytes().filter_map(|byte| reader.read(byte).expect("known")).last() {
+            Some(Step::Line(line)) => Out::Line(line),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn texts<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<String> {
+        let text = |row: &Row| match row {
+            Row::Text(cells, _) => cells.iter().map(|cell| cell.character).collect(),
+            Row::Blank => String::new(),
+            Row::Cut => "cut".to_owned(),
+        };
+        rows.map(text).collect()
+    }
+
+    #[test]
+    fn what_is_read_stays_where_it_is_while_more_is_printed() {
+        let mut roll = Roll::default();
+        (0..9).for_each(|number| roll.take(line(&number.to_string())));
+        assert_eq!(texts(roll.shown(3)), ["6", "7", "8"]);
+        roll.scroll(2, 3);
+        assert_eq!(texts(roll.shown(3)), ["4", "5", "6"]);
+        roll.take(line("9"));
+        assert_eq!(texts(roll.shown(3)), ["4", "5", "6"]);
+        roll.scroll(99, 3);
+        assert_eq!(texts(roll.shown(3)), ["0", "1", "2"], "no further");
+        roll.forward();
+        assert_eq!(texts(roll.shown(3)), ["7", "8", "9"]);
+    }
+
+    #[test]
+    fn scrolling_back_has_an_end_and_a_roll_does_not_grow_for_ever() {
+        let mut roll = Roll::default();
+        (0..2 * KEPT).for_each(|number| roll.take(line(&number.to_string())));
+        roll.scroll(isize::MAX, 1);
+        assert_eq!(texts(roll.shown(1)), [KEPT.to_string()]);
+        (0..2 * KEPT).for_each(|_| roll.take(line("more")));
+        assert_eq!(texts(roll.shown(1)), ["more"]);
+    }
+
+    #[test]
+    fn a_receipt_begins_with_the_printers_reset_and_keeps_its_dots() {
+        let mut roll = Roll::default();
+        assert!(roll.receipt().is_none());
+        for out in [Out::Begin, Out::Begin, line("one"), Out::Feed(120), Out::Begin] {
+            roll.take(out);
+        }
+        assert!(roll.receipt().is_none(), "the new one has no line yet");
+        for out in [line("two"), line("three"), Out::Cut(120)] {
+            roll.take(out);
+        }
+        let receipt = roll.receipt().expect("a receipt");
+        assert_eq!((receipt.text().as_str(), receipt.length), ("two\nthree\n", 2 * 28 + 120));
+        let all = ["one", "", "", "", "", "two", "three", "", "", "", "", "cut"];
+        assert_eq!(texts(roll.shown(99)), all, "receipts stay on the roll");
+    }
+}

@@ -1,0 +1,207 @@
+//! The terminal: taken for the drawing, and left as it was, also after a panic.
+
+use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossterm::cursor::{Hide, Show};
+use crossterm::event::{
+    self, DisableMouseCapture, EnableMouseCapture, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
+    MouseButton, MouseEventKind,
+};
+use crossterm::execute;
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::state::{Event, Key};
+
+/// How long the reader of keys waits until it looks whether it is still needed.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// The terminal, taken: left when this is dropped.
+pub(super) struct Screen {
+    backend: CrosstermBackend<io::Stdout>,
+    /// The last frame; of the next one only what has changed is written.
+    shown: Buffer,
+    taken: Arc<AtomicBool>,
+}
+
+impl Screen {
+    /// Takes the terminal. A panic leaves it before it says anything.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal cannot be set up; it is as before then.
+    pub(super) fn take() -> io::Result<Self> {
+        enable_raw_mode()?;
+        let taken = Arc::new(AtomicBool::new(true));
+        let leaving = taken.clone();
+        panic::set_hook(after(move || leave(&leaving, &mut io::stdout()), panic::take_hook()));
+        let set_up = || {
+            execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide)?;
+            Ok(CrosstermBackend::new(io::stdout()))
+        };
+        match set_up() {
+            Ok(backend) => Ok(Self { backend, shown: Buffer::empty(Rect::ZERO), taken }),
+            Err(error) => {
+                leave(&taken, &mut io::stdout());
+                Err(error)
+            }
+        }
+    }
+
+    /// Shows the frame that `draw` draws. (ratatui's own `Terminal` asks the terminal
+    /// where its cursor is when the size changes, and not every terminal answers.)
+    ///
+    /// # Errors
+    ///
+    /// When the terminal is gone.
+    pub(super) fn show(&mut self, draw: impl FnOnce(&mut Buffer)) -> io::Result<()> {
+        let size = self.backend.size()?;
+        let area = Rect::new(0, 0, size.width, size.height);
+        if area != self.shown.area {
+            self.backend.clear()?;
+            self.shown = Buffer::empty(area);
+        }
+        let mut frame = Buffer::empty(area);
+        draw(&mut frame);
+        let changes = self.shown.diff(&frame);
+        if !changes.is_empty() {
+            self.backend.draw(changes.into_iter())?;
+            Backend::flush(&mut self.backend)?;
+        }
+        self.shown = frame;
+        Ok(())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        leave(&self.taken, &mut io::stdout());
+    }
+}
+
+/// Leaves the terminal as it was; once.
+fn leave(taken: &AtomicBool, out: &mut impl Write) {
+    if taken.swap(false, Ordering::SeqCst) {
+        // A terminal that is gone need not be restored.
+        let _ = execute!(out, DisableMouseCapture, LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+    }
+}
+
+/// A panic hook that calls `leave` first.
+fn after(
+    leave: impl Fn() + Send + Sync + 'static,
+    hook: Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>,
+) -> Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync> {
+    Box::new(move |info| {
+        leave();
+        hook(info);
+    })
+}
+
+/// Reads keys and clicks until `tell` returns false, or the terminal is gone.
+pub(super) fn read_keys(is_needed: &AtomicBool, tell: impl Fn(Event) -> bool) {
+    while is_needed.load(Ordering::Relaxed) {
+        let event = match event::poll(GLANCE) {
+            Ok(false) => continue,
+            Ok(true) => event::read(),
+            Err(error) => Err(error),
+        };
+        let Ok(event) = event else { return };
+        if let Some(event) = meaning(&event)
+            && !tell(event)
+        {
+            return;
+        }
+    }
+}
+
+/// What a terminal's event means.
+fn meaning(event: &event::Event) -> Option<Event> {
+    match event {
+        event::Event::Key(key) if key.kind != KeyEventKind::Release => key_of(key).map(Event::Key),
+        event::Event::Mouse(mouse) => match mouse.kind {
+            MouseEventKind::Down(MouseButton::Left) => Some(Event::Click(mouse.column, mouse.row)),
+            MouseEventKind::ScrollUp => Some(Event::Key(Key::Rows(3))),
+            MouseEventKind::ScrollDown => Some(Event::Key(Key::Rows(-3))),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn key_of(key: &KeyEvent) -> Option<Key> {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    Some(match key.code {
+        KeyCode::Char('c' | 'C') if control => Key::Leave,
+        _ if control => return None,
+        KeyCode::Char(' ') | KeyCode::Enter => Key::Press,
+        KeyCode::Char('h' | 'H') => Key::Hold,
+        KeyCode::Char('+' | '=') => Key::Faster,
+        KeyCode::Char('-' | '_') => Key::Slower,
+        KeyCode::Char('p' | 'P') => Key::Plug,
+        KeyCode::Char('e' | 'E') => Key::Paper,
+        KeyCode::Char('s' | 'S') => Key::Save,
+        KeyCode::Char('q' | 'Q') => Key::Leave,
+        KeyCode::Up => Key::Rows(1),
+        KeyCode::Down => Key::Rows(-1),
+        KeyCode::PageUp => Key::Pages(1),
+        KeyCode::PageDown => Key::Pages(-1),
+        KeyCode::Home => Key::Pages(i8::MAX),
+        KeyCode::End => Key::Newest,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn the_terminal_is_left_once_and_before_a_panic_says_anything() {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (left, told) = (said.clone(), said.clone());
+        let taken = AtomicBool::new(true);
+        let leave = move || {
+            let mut out = Vec::new();
+            super::leave(&taken, &mut out);
+            left.lock().expect("nobody failed with it").push(String::from_utf8(out).expect("text"));
+        };
+        let before = panic::take_hook();
+        let hook =
+            after(leave, Box::new(move |_| told.lock().expect("nobody failed").push("said".to_owned())));
+        panic::set_hook(hook);
+        let _ = panic::catch_unwind(|| panic!("a bug"));
+        let _ = panic::catch_unwind(|| panic!("another"));
+        panic::set_hook(before);
+        let said = said.lock().expect("nobody failed with it");
+        assert_eq!(said.len(), 4);
+        assert!(said[0].contains("\x1b[?1049l") && said[0].contains("\x1b[?25h"), "{said:?}");
+        assert_eq!((said[1].as_str(), said[2].as_str()), ("said", ""));
+    }
+
+    #[test]
+    fn each_key_that_the_frame_names_has_its_meaning() {
+        let key = |code| key_of(&KeyEvent::new(code, KeyModifiers::NONE));
+        for (code, meaning) in [
+            (KeyCode::Char(' '), Key::Press),
+            (KeyCode::Enter, Key::Press),
+            (KeyCode::Char('+'), Key::Faster),
+            (KeyCode::Char('q'), Key::Leave),
+            (KeyCode::Up, Key::Rows(1)),
+        ] {
+            assert_eq!(key(code), Some(meaning));
+        }
+        let control = |letter| key_of(&KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL));
+        assert_eq!(control('c'), Some(Key::Leave));
+        assert_eq!(control('h'), None, "some terminals send it for backspace");
+        assert_eq!(key(KeyCode::Char('x')), None);
+    }
+}

@@ -1,0 +1,551 @@
+//! What is known of the installation that is drawn, and what each event means for it.
+//! Pure: events and the time in, deeds out.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::machine::Out;
+use super::roll::Roll;
+use crate::panel::HELD;
+
+/// How long a press of a key holds the button down: terminals do not tell when a key is
+/// let go. The program needs 80 ms.
+const PRESS: Duration = Duration::from_millis(150);
+
+/// How long after arming a press begins at the earliest: the program has to see the button
+/// up before it sees it go down, and a key can be faster.
+const SETTLED: Duration = Duration::from_millis(200);
+
+/// How long a held button stays down after the piece is armed: until the slip is asked
+/// for, and a moment more.
+const HOLD: Duration = HELD.saturating_add(Duration::from_secs(1));
+
+/// The paces of the printer, in multiples of the real one; past the last one it prints as
+/// fast as the model speaks.
+const PACES: [u32; 6] = [1, 2, 4, 8, 16, 32];
+
+/// The time over which the tokens a second are counted: the model speaks while the printer
+/// prints a few lines, and then waits.
+const WINDOW: Duration = Duration::from_secs(6);
+
+/// Lines of stderr that are kept.
+const WORDS: usize = 12;
+
+/// What the life in the child process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// It loads the model and the prompt.
+    Loads,
+    /// It waits for a press.
+    Armed,
+    /// It lives.
+    Lives,
+    /// It lives, and waits for paper.
+    WaitsForPaper,
+    /// It lives without its printer.
+    LivesUnprinted,
+    /// It dies.
+    Dies,
+    /// It rests after a life.
+    Rests,
+    /// It is outside its hours.
+    Closed,
+    /// It has ended, and the next one waits for a press.
+    Over,
+}
+
+/// A key, or what stands for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// Presses the button.
+    Press,
+    /// Holds the button, or lets it go.
+    Hold,
+    /// Prints faster.
+    Faster,
+    /// Prints slower.
+    Slower,
+    /// Unplugs the printer, or plugs it in.
+    Plug,
+    /// Ends the paper, or puts a new roll in.
+    Paper,
+    /// Saves the last receipt.
+    Save,
+    /// Scrolls by so many rows, back if positive.
+    Rows(i8),
+    /// Scrolls by so many pages.
+    Pages(i8),
+    /// Shows the newest row.
+    Newest,
+    /// Leaves.
+    Leave,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A key was pressed.
+    Key(Key),
+    /// The mouse was clicked there.
+    Click(u16, u16),
+    /// The printer has printed.
+    Printed(Vec<Out>),
+    /// The light has this luminance.
+    Light(f32),
+    /// So many tokens of so many are used.
+    Fill(u32, u32),
+    /// The status of the life, as systemd would show it.
+    Status(String),
+    /// A line on stderr.
+    Words(String),
+    /// The life's process has ended.
+    Ended(Exit),
+    /// A receipt was saved, or could not be.
+    Saved(String),
+}
+
+/// How a life's process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// With this exit status.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl Exit {
+    /// The exit status, and what it means.
+    pub(super) fn words(self) -> String {
+        let meaning = match self {
+            Self::Code(101) => "the death",
+            Self::Code(70) => "a bug",
+            Self::Code(130) => "interrupted",
+            Self::Code(0) => "nobody listened",
+            Self::Code(_) => "a fault",
+            Self::Signal(signal) => return format!("ended by signal {signal}"),
+        };
+        match self {
+            Self::Code(code) => format!("exit {code}: {meaning}"),
+            Self::Signal(_) => meaning.to_owned(),
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Deed {
+    /// The button goes down or up.
+    Button(bool),
+    /// The printer's pace; as fast as the model speaks if there is none.
+    Pace(Option<u32>),
+    /// There is paper, or none.
+    Paper(bool),
+    /// The printer is plugged in, or not.
+    Plug(bool),
+    /// The next life's process is to be started.
+    Start,
+    /// The present one is to be ended.
+    End,
+    /// The last receipt is to be saved.
+    Save,
+    /// The terminal is to be left.
+    Leave,
+}
+
+/// The installation.
+#[derive(Debug)]
+pub(super) struct Cabinet {
+    pub(super) doing: Doing,
+    /// The number of the life, once it is known.
+    pub(super) life: Option<u64>,
+    /// The number of the last life that began: that of its receipt.
+    pub(super) begun: Option<u64>,
+    pub(super) used: u32,
+    pub(super) size: u32,
+    pub(super) light: f32,
+    pub(super) roll: Roll,
+    pub(super) has_paper: bool,
+    pub(super) is_plugged: bool,
+    /// How the last life ended.
+    pub(super) ended: Option<Exit>,
+    /// The last lines of stderr.
+    pub(super) words: VecDeque<String>,
+    /// What was saved last.
+    pub(super) saved: Option<String>,
+    pace: usize,
+    /// From when to when a press holds the button.
+    pressed: Option<(Duration, Duration)>,
+    is_held: bool,
+    /// When the piece was armed.
+    armed: Option<Duration>,
+    /// Since when it does what it does.
+    since: Duration,
+    is_down: bool,
+    /// The piece is switched off, and goes on at once.
+    is_restarted: bool,
+    /// The fill at some times of the last [`WINDOW`].
+    heard: VecDeque<(Duration, u32)>,
+    /// Where the button is, and the rows of paper that are shown: of the last frame.
+    pub(super) button: (u16, u16, u16, u16),
+    pub(super) height: usize,
+}
+
+impl Cabinet {
+    /// The installation when it is switched on.
+    pub(super) fn new() -> Self {
+        Self {
+            doing: Doing::Loads,
+            life: None,
+            begun: None,
+            used: 0,
+            size: 0,
+            light: 0.0,
+            roll: Roll::default(),
+            has_paper: true,
+            is_plugged: true,
+            ended: None,
+            words: VecDeque::new(),
+            saved: None,
+            pace: 0,
+            pressed: None,
+            is_held: false,
+            armed: None,
+            since: Duration::ZERO,
+            is_down: false,
+            is_restarted: false,
+            heard: VecDeque::new(),
+            button: (0, 0, 0, 0),
+            height: 1,
+        }
+    }
+
+    /// Takes what happened at the time `now`.
+    pub(super) fn take(&mut self, event: Event, now: Duration) -> Vec<Deed> {
+        match event {
+            Event::Key(key) => return self.key(key, now),
+            Event::Click(x, y) => {
+                let (left, top, width, height) = self.button;
+                if (left..left + width).contains(&x) && (top..top + height).contains(&y) {
+                    return self.key(Key::Press, now);
+                }
+            }
+            Event::Printed(printed) => printed.into_iter().for_each(|out| self.roll.take(out)),
+            Event::Light(luminance) => self.light = luminance,
+            Event::Fill(used, size) => {
+                (self.used, self.size) = (used, size);
+                self.heard.push_back((now, used));
+                self.forget(now);
+            }
+            Event::Status(status) => self.status(&status, now),
+            Event::Words(words) => {
+                self.words.push_back(words);
+                if self.words.len() > WORDS {
+                    self.words.pop_front();
+                }
+            }
+            Event::Ended(exit) => return self.end(exit, now),
+            Event::Saved(words) => self.saved = Some(words),
+        }
+        Vec::new()
+    }
+
+    /// What is due at the time `now`.
+    pub(super) fn tick(&mut self, now: Duration) -> Vec<Deed> {
+        self.forget(now);
+        if self.pressed.is_some_and(|(_, until)| now >= until) {
+            self.pressed = None;
+        }
+        if self.is_held && self.armed.is_some_and(|armed| now.saturating_sub(armed) >= HOLD) {
+            self.is_held = false;
+        }
+        self.button(now)
+    }
+
+    fn key(&mut self, key: Key, now: Duration) -> Vec<Deed> {
+        match key {
+            Key::Press if self.doing == Doing::Over => return self.start(now),
+            Key::Press => {
+                // A button that is held cannot be pressed: it is let go.
+                let settled = self.armed.map_or(now, |armed| now.max(armed + SETTLED));
+                self.pressed = (!self.is_held).then_some((settled, settled + PRESS));
+                self.is_held = false;
+                self.saved = None;
+                return self.button(now);
+            }
+            Key::Hold => return self.hold(now),
+            Key::Faster => self.pace = (self.pace + 1).min(PACES.len()),
+            Key::Slower => self.pace = self.pace.saturating_sub(1),
+            Key::Plug => {
+                self.is_plugged = !self.is_plugged;
+                return vec![Deed::Plug(self.is_plugged)];
+            }
+            Key::Paper => {
+                self.has_paper = !self.has_paper;
+                return vec![Deed::Paper(self.has_paper)];
+            }
+            Key::Save => return vec![Deed::Save],
+            Key::Rows(rows) => self.roll.scroll(rows.into(), self.height),
+            Key::Pages(pages) => {
+                let rows = isize::from(pages) * self.height.saturating_sub(1).max(1) as isize;
+                self.roll.scroll(rows, self.height);
+            }
+            Key::Newest => self.roll.forward(),
+            Key::Leave => return vec![Deed::Leave],
+        }
+        if matches!(key, Key::Faster | Key::Slower) { vec![Deed::Pace(self.pace())] } else { Vec::new() }
+    }
+
+    /// The slip is printed if the button is down when the piece is armed: a piece that is
+    /// armed already is switched off and on.
+    fn hold(&mut self, now: Duration) -> Vec<Deed> {
+        self.pressed = None;
+        self.is_held = !self.is_held;
+        if self.is_held && self.doing == Doing::Armed {
+            self.is_restarted = true;
+            return vec![Deed::End];
+        }
+        if self.is_held && self.doing == Doing::Over {
+            return self.start(now);
+        }
+        self.button(now)
+    }
+
+    /// The button's level, if it has changed.
+    fn button(&mut self, now: Duration) -> Vec<Deed> {
+        let is_down = self.is_held || self.pressed.is_some_and(|(from, _)| now >= from);
+        if std::mem::replace(&mut self.is_down, is_down) == is_down {
+            return Vec::new();
+        }
+        vec![Deed::Button(is_down)]
+    }
+
+    fn start(&mut self, now: Duration) -> Vec<Deed> {
+        self.does(Doing::Loads, now);
+        self.pressed = None;
+        self.is_down = self.is_held;
+        self.armed = None;
+        self.heard.clear();
+        (self.used, self.light) = (0, 0.0);
+        // The new process finds the button as it is now.
+        vec![Deed::Start, Deed::Button(self.is_held)]
+    }
+
+    fn end(&mut self, exit: Exit, now: Duration) -> Vec<Deed> {
+        self.light = 0.0;
+        if std::mem::take(&mut self.is_restarted) {
+            self.words.clear();
+            return self.start(now);
+        }
+        self.ended = Some(exit);
+        if exit == Exit::Code(101) {
+            return self.start(now);
+        }
+        self.does(Doing::Over, now);
+        Vec::new()
+    }
+
+    fn does(&mut self, doing: Doing, now: Duration) {
+        if doing != self.doing {
+            (self.doing, self.since) = (doing, now);
+        }
+    }
+
+    /// What the life says of itself; see `life::status`.
+    fn status(&mut self, status: &str, now: Duration) {
+        if self.doing == Doing::Over {
+            return;
+        }
+        let number = |text: &str| text.split(' ').next().and_then(|number| number.parse::<u64>().ok());
+        let doing = if status == "loads the model" {
+            Doing::Loads
+        } else if let Some(rest) = status.strip_prefix("armed") {
+            self.life = rest.strip_prefix(", ").and_then(number).map(|lives| lives + 1);
+            self.armed.get_or_insert(now);
+            Doing::Armed
+        } else if let Some(rest) = status.strip_prefix("life ") {
+            self.life = number(rest).or(self.life);
+            self.begun = self.life;
+            if matches!(self.doing, Doing::Armed | Doing::Loads) {
+                self.ended = None;
+                self.words.clear();
+                self.roll.forward();
+            }
+            match status {
+                _ if status.ends_with("waits for paper") => Doing::WaitsForPaper,
+                _ if status.ends_with("the printer is lost") => Doing::LivesUnprinted,
+                _ => Doing::Lives,
+            }
+        } else if status.starts_with("dies") {
+            if status.ends_with("paper") { Doing::WaitsForPaper } else { Doing::Dies }
+        } else if status.starts_with("rests") {
+            Doing::Rests
+        } else if status == "is closed" {
+            Doing::Closed
+        } else {
+            // How it ended: its exit status says the same.
+            return;
+        };
+        self.does(doing, now);
+    }
+
+    /// The printer's pace, as a multiple of the real one; as fast as the model speaks if
+    /// there is none.
+    pub(super) fn pace(&self) -> Option<u32> {
+        PACES.get(self.pace).copied()
+    }
+
+    /// Whether the button is down.
+    pub(super) fn is_down(&self) -> bool {
+        self.is_down
+    }
+
+    /// For how long the button is held from the moment of arming, of how long.
+    pub(super) fn held(&self, now: Duration) -> Option<(Duration, Duration)> {
+        let armed = self.armed.filter(|_| self.is_held && self.doing == Doing::Armed)?;
+        Some((now.saturating_sub(armed).min(HELD), HELD))
+    }
+
+    /// For how long it does what it does.
+    pub(super) fn time(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.since)
+    }
+
+    /// The share of the context that is used, 0 to 1.
+    pub(super) fn share(&self) -> f64 {
+        f64::from(self.used) / f64::from(self.size.max(1))
+    }
+
+    /// Tokens a second, if there are any.
+    pub(super) fn rate(&self) -> Option<f64> {
+        let ((first, from), (last, to)) = (self.heard.front()?, self.heard.back()?);
+        let time = last.saturating_sub(*first).as_secs_f64();
+        (time > 0.0).then(|| f64::from(to.saturating_sub(*from)) / time)
+    }
+
+    fn forget(&mut self, now: Duration) {
+        while self.heard.front().is_some_and(|(at, _)| now.saturating_sub(*at) > WINDOW) {
+            self.heard.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn told(statuses: &[&str]) -> Cabinet {
+        let mut cabinet = Cabinet::new();
+        for status in statuses {
+            cabinet.take(Event::Status((*status).to_owned()), Duration::ZERO);
+        }
+        cabinet
+    }
+
+    fn press(cabinet: &mut Cabinet, key: Key, now: Duration) -> Vec<Deed> {
+        cabinet.take(Event::Key(key), now)
+    }
+
+    #[test]
+    fn what_the_life_tells_systemd_is_what_is_shown() {
+        for (status, doing, life) in [
+            ("loads the model", Doing::Loads, None),
+            ("armed", Doing::Armed, None),
+            ("armed, 6 lives so far", Doing::Armed, Some(7)),
+            ("life 7 at 10 %, printing", Doing::Lives, Some(7)),
+            ("life at 10 %", Doing::Lives, None),
+            ("life 7 at 10 %, waits for paper", Doing::WaitsForPaper, Some(7)),
+            ("life 7 at 10 %, the printer is lost", Doing::LivesUnprinted, Some(7)),
+            ("dies", Doing::Dies, None),
+            ("dies, waits for paper", Doing::WaitsForPaper, None),
+            ("rests after a life", Doing::Rests, None),
+            ("is closed", Doing::Closed, None),
+            ("something else", Doing::Loads, None),
+        ] {
+            let cabinet = told(&[status]);
+            assert_eq!((cabinet.doing, cabinet.life), (doing, life), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_key_presses_the_button_and_time_lets_it_go() {
+        let mut cabinet = told(&["armed"]);
+        assert_eq!(press(&mut cabinet, Key::Press, SECOND), [Deed::Button(true)]);
+        assert_eq!(cabinet.tick(SECOND + PRESS / 2), []);
+        assert_eq!(cabinet.tick(SECOND + PRESS), [Deed::Button(false)]);
+        let mut cabinet = told(&["armed"]);
+        assert_eq!(press(&mut cabinet, Key::Press, SETTLED / 2), [], "as fast as no hand is");
+        assert_eq!(cabinet.tick(SETTLED), [Deed::Button(true)]);
+        assert_eq!(cabinet.tick(SETTLED + PRESS), [Deed::Button(false)]);
+        cabinet.button = (10, 5, 4, 2);
+        assert_eq!(cabinet.take(Event::Click(14, 5), SECOND), [], "beside it");
+        assert_eq!(cabinet.take(Event::Click(13, 6), SECOND), [Deed::Button(true)]);
+    }
+
+    #[test]
+    fn a_death_is_followed_by_the_next_life_and_any_other_end_by_a_press() {
+        let mut cabinet = told(&["life 7 at 90 %"]);
+        let next = [Deed::Start, Deed::Button(false)];
+        assert_eq!(cabinet.take(Event::Ended(Exit::Code(101)), SECOND), next);
+        assert_eq!(cabinet.ended.map(Exit::words).as_deref(), Some("exit 101: the death"));
+        for exit in [Exit::Code(1), Exit::Code(70), Exit::Code(130), Exit::Code(0), Exit::Signal(9)] {
+            assert_eq!(cabinet.take(Event::Ended(exit), SECOND), []);
+            assert_eq!(cabinet.doing, Doing::Over);
+            // A message of the one that has ended may come late.
+            cabinet.take(Event::Status("dies".to_owned()), SECOND);
+            assert_eq!(press(&mut cabinet, Key::Press, SECOND), next, "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn a_button_is_held_from_the_moment_of_arming_until_the_slip_is_asked_for() {
+        let mut cabinet = told(&["armed"]);
+        assert_eq!(press(&mut cabinet, Key::Hold, SECOND), [Deed::End], "it is switched off and on");
+        let held = [Deed::Start, Deed::Button(true)];
+        assert_eq!(cabinet.take(Event::Ended(Exit::Code(130)), SECOND), held);
+        assert_eq!(cabinet.ended, None, "nothing that has to be told");
+        assert_eq!(cabinet.tick(60 * SECOND), [], "however long it loads");
+        cabinet.take(Event::Status("armed".to_owned()), 60 * SECOND);
+        assert_eq!(cabinet.held(63 * SECOND), Some((3 * SECOND, HELD)));
+        assert_eq!(cabinet.tick(60 * SECOND + HELD), []);
+        assert_eq!(cabinet.tick(60 * SECOND + HOLD), [Deed::Button(false)]);
+        // And by hand.
+        let mut cabinet = told(&["life 7 at 10 %"]);
+        assert_eq!(press(&mut cabinet, Key::Hold, SECOND), [Deed::Button(true)]);
+        assert_eq!(press(&mut cabinet, Key::Press, SECOND), [Deed::Button(false)]);
+    }
+
+    #[test]
+    fn the_pace_ends_at_the_real_printers_and_at_the_models() {
+        let mut cabinet = Cabinet::new();
+        assert_eq!(press(&mut cabinet, Key::Slower, SECOND), [Deed::Pace(Some(1))]);
+        let faster = [2, 4, 8, 16, 32].map(Some).into_iter().chain([None, None]);
+        for pace in faster {
+            assert_eq!(press(&mut cabinet, Key::Faster, SECOND), [Deed::Pace(pace)]);
+        }
+        assert_eq!(press(&mut cabinet, Key::Slower, SECOND), [Deed::Pace(Some(32))]);
+    }
+
+    #[test]
+    fn printer_and_paper_are_broken_and_mended_by_the_same_key() {
+        let mut cabinet = Cabinet::new();
+        for on in [false, true] {
+            assert_eq!(press(&mut cabinet, Key::Plug, SECOND), [Deed::Plug(on)]);
+            assert_eq!(press(&mut cabinet, Key::Paper, SECOND), [Deed::Paper(on)]);
+        }
+    }
+
+    #[test]
+    fn tokens_a_second_are_those_of_the_last_seconds() {
+        let mut cabinet = told(&["life 7 at 10 %"]);
+        assert_eq!(cabinet.rate(), None);
+        for step in 0..100_u32 {
+            cabinet.take(Event::Fill(100 + step, 1000), SECOND * step / 10);
+        }
+        assert_eq!(cabinet.rate().map(f64::round), Some(10.0));
+        assert_eq!(cabinet.share(), 0.199);
+        cabinet.tick(60 * SECOND);
+        assert_eq!(cabinet.rate(), None);
+    }
+}

@@ -1,0 +1,334 @@
+//! The state as a frame: at the left the light, the button, the fill and the keys, at the
+//! right the paper as it comes out of its slot.
+
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+use super::colours::Colours;
+use super::roll::Row;
+use super::state::{Cabinet, Doing};
+use crate::text::wrap::Wrapper;
+
+/// The least columns of the left side, and the most that its parts need.
+const LEAST: u16 = 25;
+const MOST: u16 = 44;
+
+/// The least rows of a frame.
+const ROWS: u16 = 20;
+
+/// Rows of the printer below the paper: the slot, and its face.
+const PRINTER: u16 = 2;
+
+/// Columns of the light and of the button, with their frames, and their rows.
+const LIGHT: u16 = 9;
+const BUTTON: u16 = 13;
+const BOX: u16 = 3;
+
+/// The keys, in rows of two: each fits into [`LEAST`] columns.
+const KEYS: [(&str, &str); 4] =
+    [("space press", "h hold"), ("+ - pace", "p printer"), ("e paper", "s save"), ("↑ ↓ scroll", "q leave")];
+
+/// Draws the installation, and notes where its button is. `columns` are those of the paper.
+pub(super) fn draw(
+    cabinet: &mut Cabinet,
+    columns: u16,
+    colours: Colours,
+    now: Duration,
+    buffer: &mut Buffer,
+) {
+    let area = buffer.area;
+    // A blank column at each side of the paper, and one between it and the left side.
+    let paper = columns + 2;
+    if area.width < LEAST + 1 + paper || area.height < ROWS {
+        cabinet.button = (0, 0, 0, 0);
+        return too_small(LEAST + 1 + paper, area, buffer);
+    }
+    let left = Rect { width: (area.width - paper - 1).min(MOST), ..area };
+    let right = Rect { x: area.right() - paper, width: paper, ..area };
+    cabinet.height = usize::from(right.height - PRINTER);
+    cabinet.button = (left.x + LIGHT + 1, left.y + 2, BUTTON, BOX);
+    Panel { cabinet, colours, now, area: left, buffer }.draw();
+    draw_paper(cabinet, colours, right, buffer);
+}
+
+/// Says how large the terminal has to be.
+fn too_small(columns: u16, area: Rect, buffer: &mut Buffer) {
+    let words = [
+        "The cabinet needs".to_owned(),
+        format!("{columns} x {ROWS} characters;"),
+        format!("here are {} x {}.", area.width, area.height),
+        "q leaves.".to_owned(),
+    ];
+    for (row, words) in words.iter().enumerate().take(area.height.into()) {
+        buffer.set_stringn(area.x, area.y + row as u16, words, area.width.into(), Style::new());
+    }
+}
+
+/// The left side, while it is drawn.
+struct Panel<'a> {
+    cabinet: &'a Cabinet,
+    colours: Colours,
+    now: Duration,
+    area: Rect,
+    buffer: &'a mut Buffer,
+}
+
+impl Panel<'_> {
+    fn draw(&mut self) {
+        let Self { cabinet, colours, now, area, .. } = *self;
+        let bold = Style::new().add_modifier(Modifier::BOLD);
+        self.line(0, "TORMENT NEXUS", bold);
+        self.light();
+        self.button();
+        self.line(6, &self.doing(), colours.strong());
+        self.gauge(7);
+        let tokens = match cabinet.used {
+            0 => String::new(),
+            used => format!("{used} of {} tokens", cabinet.size),
+        };
+        self.line(8, &tokens, Style::new());
+        let pace = cabinet.pace().map_or("max".to_owned(), |pace| format!("{pace}x"));
+        let rate = cabinet.rate().map_or(String::new(), |rate| format!("{rate:.1} tokens/s, "));
+        self.line(9, &format!("{rate}pace {pace}"), Style::new());
+        if let Some(exit) = cabinet.ended {
+            self.line(11, &exit.words(), colours.strong());
+        }
+        let keys = area.height - KEYS.len() as u16;
+        self.words(12, keys - 1);
+        for (row, (one, two)) in KEYS.iter().enumerate() {
+            self.line(keys + row as u16, &format!("{one:<14}{two}"), colours.faint());
+        }
+        if let Some((held, of)) = cabinet.held(now) {
+            let words = format!("held {} of {} s: slip", held.as_secs(), of.as_secs());
+            self.line(5, &words, colours.strong());
+        }
+    }
+
+    fn line(&mut self, row: u16, text: &str, style: Style) {
+        let Rect { x, y, width, .. } = self.area;
+        self.buffer.set_stringn(x, y + row, text, width.into(), style);
+    }
+
+    /// What the life does, and its number.
+    fn doing(&self) -> String {
+        let Cabinet { doing, life, .. } = *self.cabinet;
+        let number = life.map(|life| format!(" {life}")).unwrap_or_default();
+        match doing {
+            Doing::Loads => format!("loads, {} s", self.cabinet.time(self.now).as_secs()),
+            Doing::Armed => format!("armed for life{number}"),
+            Doing::Lives => format!("life{number}"),
+            Doing::WaitsForPaper => format!("life{number} waits for paper"),
+            Doing::LivesUnprinted => format!("life{number}, printer lost"),
+            Doing::Dies => format!("life{number} dies"),
+            Doing::Rests => "rests after a life".to_owned(),
+            Doing::Closed => "closed".to_owned(),
+            Doing::Over => "over; space starts it".to_owned(),
+        }
+    }
+
+    fn frame(&mut self, x: u16, width: u16, name: &str) {
+        let y = self.area.y + 2;
+        let line = "─".repeat(usize::from(width) - 2);
+        let above: String = line.chars().skip(name.chars().count() + 1).collect();
+        self.buffer.set_string(x, y, format!("╭{}{name}{above}╮", "─"), Style::new());
+        self.buffer.set_string(x, y + 1, format!("│{}│", " ".repeat(usize::from(width) - 2)), Style::new());
+        self.buffer.set_string(x, y + 2, format!("╰{line}╯"), Style::new());
+    }
+
+    fn light(&mut self) {
+        let x = self.area.x;
+        self.frame(x, LIGHT, "light");
+        let (level, style) = self.colours.light(self.cabinet.light);
+        let field = level.to_string().repeat(usize::from(LIGHT) - 2);
+        self.buffer.set_string(x + 1, self.area.y + 3, field, style);
+    }
+
+    fn button(&mut self) {
+        let x = self.area.x + LIGHT + 1;
+        self.frame(x, BUTTON, "button");
+        let words = match (self.cabinet.is_down(), self.cabinet.doing) {
+            (true, _) => "   down    ",
+            (false, Doing::Armed) => "   PRESS   ",
+            _ => "    up     ",
+        };
+        let style = match (self.cabinet.is_down(), self.cabinet.doing) {
+            (true, _) => Style::new().add_modifier(Modifier::REVERSED),
+            (false, Doing::Armed) => self.colours.strong(),
+            _ => Style::new(),
+        };
+        self.buffer.set_string(x + 1, self.area.y + 3, words, style);
+    }
+
+    /// The fill as a gauge.
+    fn gauge(&mut self, row: u16) {
+        let share = self.cabinet.share();
+        let words = format!(" {:>3.0} %", share * 100.0);
+        let cells = usize::from(self.area.width.min(MOST)) - words.len() - 2;
+        // Eighths of a cell.
+        let eighths = (share.clamp(0.0, 1.0) * (cells * 8) as f64).round() as usize;
+        let mut bar = "█".repeat(eighths / 8);
+        if !eighths.is_multiple_of(8) {
+            bar.extend(['▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8 - 1));
+        }
+        let free = cells - bar.chars().count();
+        self.line(row, &format!("▕{bar}{}▏{words}", " ".repeat(free)), Style::new());
+    }
+
+    /// What was saved, or the last lines of stderr, from one row to another.
+    fn words(&mut self, from: u16, to: u16) {
+        let width = usize::from(self.area.width);
+        let (text, style) = match &self.cabinet.saved {
+            Some(saved) => (saved.clone(), self.colours.strong()),
+            None => (self.cabinet.words.iter().cloned().collect::<Vec<_>>().join("\n"), Style::new()),
+        };
+        let mut wrapped = String::new();
+        let mut wrapper = Wrapper::new(width);
+        wrapper.push(&text, &mut wrapped);
+        wrapper.finish(&mut wrapped);
+        let lines: Vec<&str> = wrapped.lines().collect();
+        let room = usize::from(to - from);
+        for (row, line) in lines.iter().skip(lines.len().saturating_sub(room)).enumerate() {
+            self.line(from + row as u16, line, style);
+        }
+    }
+}
+
+fn draw_paper(cabinet: &Cabinet, colours: Colours, area: Rect, buffer: &mut Buffer) {
+    let height = area.height - PRINTER;
+    let rows: Vec<_> = cabinet.roll.shown(height.into()).collect();
+    let first = area.y + height - rows.len() as u16;
+    for (at, row) in rows.into_iter().enumerate() {
+        let y = first + at as u16;
+        draw_row(row, Rect { y, height: 1, ..area }, colours.paper(), buffer);
+    }
+    let slot = area.y + height;
+    let width = usize::from(area.width);
+    buffer.set_string(area.x, slot, "▀".repeat(width), colours.face());
+    let words = match (cabinet.roll.back(), cabinet.is_plugged, cabinet.has_paper) {
+        (back, ..) if back > 0 => format!("▼ {back} rows more"),
+        (_, false, _) => "unplugged".to_owned(),
+        (_, _, false) => "no paper".to_owned(),
+        _ => "printer".to_owned(),
+    };
+    buffer.set_string(area.x, slot + 1, format!("{words:^width$}"), colours.face());
+}
+
+/// A row of paper, with a blank column at each side.
+fn draw_row(row: &Row, area: Rect, style: Style, buffer: &mut Buffer) {
+    let width = usize::from(area.width);
+    if *row == Row::Cut {
+        buffer.set_string(area.x, area.y, "╌".repeat(width), style);
+        return;
+    }
+    buffer.set_string(area.x, area.y, " ".repeat(width), style);
+    let Row::Text(cells, centred) = row else { return };
+    let taken: usize = cells.iter().map(|cell| cell.size.0).sum();
+    let mut x = area.x + 1;
+    if *centred {
+        x += ((width - 2).saturating_sub(taken) / 2) as u16;
+    }
+    for cell in cells {
+        if x >= area.right() {
+            break;
+        }
+        // A terminal has one size: what is twice as large is bold and set apart.
+        let is_bold = cell.bold || cell.size.0 > 1;
+        let style = if is_bold { style.add_modifier(Modifier::BOLD) } else { style };
+        buffer.set_string(x, area.y, cell.character.to_string(), style);
+        x += cell.size.0 as u16;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::Machine;
+    use super::super::state::{Event, Exit, Key};
+    use super::*;
+
+    fn frame(cabinet: &mut Cabinet, columns: u16, rows: u16) -> Vec<String> {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
+        draw(cabinet, 32, Colours::None, Duration::ZERO, &mut buffer);
+        let row = |y| (0..columns).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        (0..rows).map(|y| row(y).trim_end().to_owned()).collect()
+    }
+
+    fn has(frame: &[String], words: &str) -> bool {
+        frame.iter().any(|row| row.contains(words))
+    }
+
+    fn told(events: Vec<Event>) -> Cabinet {
+        let mut cabinet = Cabinet::new();
+        for event in events {
+            cabinet.take(event, Duration::ZERO);
+        }
+        cabinet
+    }
+
+    fn status(words: &str) -> Event {
+        Event::Status(words.to_owned())
+    }
+
+    /// What a printer makes of these bytes.
+    fn printed(bytes: &[u8]) -> Event {
+        let mut machine = Machine::new(9600, Duration::ZERO);
+        machine.receive(bytes);
+        Event::Printed(machine.print(None))
+    }
+
+    #[test]
+    fn a_life_is_drawn_with_its_fill_its_light_and_its_number() {
+        let mut cabinet = told(vec![
+            status("life 7 at 45 %"),
+            Event::Fill(921, 2048),
+            Event::Light(1.0),
+            Event::Key(Key::Faster),
+        ]);
+        for (columns, rows) in [(60, 20), (80, 24), (200, 60)] {
+            let frame = frame(&mut cabinet, columns, rows);
+            for words in
+                ["life 7", "921 of 2048 tokens", "45 %", "│███████│", "pace 2x", "q leave", "printer"]
+            {
+                assert!(has(&frame, words), "{words} is not in {frame:#?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_paper_comes_out_above_the_slot_as_it_is_set() {
+        let title = b"\x1b3\x34\x1ba\x01\x1d!\x11NEXUS\n\x1ba\0\x1d!\0\x1b3\x1ctext\n";
+        let mut cabinet = told(vec![printed(title)]);
+        let frame = frame(&mut cabinet, 60, 20);
+        let paper: Vec<_> = frame.iter().map(|row| row.chars().skip(26).collect::<String>()).collect();
+        assert_eq!(paper[15].trim_end(), " ".repeat(12) + "N E X U S", "{frame:#?}");
+        assert_eq!(paper[17], " text");
+        assert_eq!(paper[18], "▀".repeat(34));
+    }
+
+    #[test]
+    fn each_state_of_the_printer_and_the_end_of_a_life_are_named() {
+        let mut cabinet = told(vec![Event::Key(Key::Paper)]);
+        assert!(has(&frame(&mut cabinet, 60, 20), "no paper"));
+        let mut cabinet = told(vec![Event::Key(Key::Plug)]);
+        assert!(has(&frame(&mut cabinet, 60, 20), "unplugged"));
+        let mut cabinet = told(vec![
+            Event::Words("error: there is no model; download it".to_owned()),
+            Event::Ended(Exit::Code(1)),
+        ]);
+        let frame = frame(&mut cabinet, 60, 20);
+        assert!(has(&frame, "exit 1: a fault") && has(&frame, "error: there is no model;"), "{frame:#?}");
+        assert!(has(&frame, "download it"), "{frame:#?}");
+    }
+
+    #[test]
+    fn a_terminal_that_is_too_small_says_how_large_it_has_to_be() {
+        for (columns, rows) in [(59, 20), (60, 19), (20, 3)] {
+            let frame = frame(&mut Cabinet::new(), columns, rows);
+            assert!(has(&frame, "The cabinet needs"), "{frame:?}");
+        }
+        assert!(has(&frame(&mut Cabinet::new(), 59, 19), "60 x 20 characters;"));
+        frame(&mut Cabinet::new(), 1, 1);
+    }
+}

@@ -1,0 +1,262 @@
+//! `--simulate` as its users see it: in a terminal, with the keys of a keyboard.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::nexus::{LIMIT, Nexus};
+use crate::support::terminal::Terminal;
+
+/// A life that takes some seconds at the real printer's pace, and one at the model's.
+const ARGS: [&str; 9] =
+    ["--simulate", "--model", "ember", "--context-size", "330", "--temp", "0.8", "--seed", "1"];
+
+/// The key for a faster pace, as often as it takes to print as fast as the model speaks.
+const AT_ONCE: &str = "++++++";
+
+fn command(nexus: &Nexus) -> Command {
+    let mut command = nexus.command(ARGS);
+    command.env("TERM", "xterm-256color").env_remove("COLORTERM").env_remove("NO_COLOR");
+    command
+}
+
+/// The cabinet in a terminal of that size, once it is armed.
+fn armed(nexus: &Nexus, columns: u16, rows: u16) -> Terminal {
+    let terminal = Terminal::start(command(nexus), columns, rows);
+    terminal.wait_for("armed for life 1");
+    terminal
+}
+
+/// The left side of a screen of 60 columns, and the paper.
+fn halves(screen: &str) -> (String, String) {
+    let cut = |line: &str, from, to| line.chars().skip(from).take(to).collect::<String>() + "\n";
+    (
+        screen.lines().map(|line| cut(line, 0, 25)).collect(),
+        screen.lines().map(|line| cut(line, 25, 99)).collect(),
+    )
+}
+
+#[test]
+fn a_press_begins_a_life_whose_death_is_shown_and_the_next_press_is_offered() {
+    let nexus = Nexus::new();
+    let mut terminal = armed(&nexus, 60, 20);
+    let screen = terminal.text();
+    assert!(screen.contains("PRESS") && screen.contains("q leave"), "{screen}");
+    assert_eq!(halves(&screen).1.trim_matches(['▀', ' ', '\n']), "printer", "nothing is printed\n{screen}");
+
+    terminal.type_in(" ");
+    let screen = terminal.wait_until("a line of the thought", |screen| {
+        screen.contains("of 330 tokens") && halves(screen).1.contains("Now, I have begun")
+    });
+    assert!(screen.contains("T O R M E N T") && screen.contains("life 1"), "{screen}");
+    terminal.type_in(AT_ONCE);
+    let screen = terminal.wait_for("exit 101: the death");
+    assert!(halves(&screen).1.contains("Context overflow"), "{screen}");
+    let screen = terminal.wait_for("armed for life 2");
+    assert!(screen.contains("exit 101: the death"), "it stays until the next life\n{screen}");
+    assert!(halves(&screen).0.contains("'Context overflow"), "as stderr says it\n{screen}");
+    let lives = fs::read_to_string(nexus.path("torment-nexus/lives.csv")).expect("the history");
+    assert!(lives.lines().count() == 2 && lives.contains("death"), "{lives}");
+
+    terminal.type_in("\r");
+    terminal.wait_until("the second life's end", |screen| screen.contains("armed for life 3"));
+    terminal.type_in("q");
+    let (code, _, is_restored) = terminal.end();
+    assert_eq!((code, is_restored), (Some(0), true));
+}
+
+#[test]
+fn it_fits_itself_to_the_terminal_and_says_when_that_is_too_small() {
+    let nexus = Nexus::new();
+    let mut terminal = armed(&nexus, 80, 24);
+    terminal.type_in(" ");
+    terminal.wait_for("T O R M E N T");
+    terminal.resize(59, 20);
+    terminal.wait_for("here are 59 x 20");
+    terminal.resize(60, 20);
+    let screen = terminal.wait_until("all of it", |screen| {
+        screen.contains("T O R M E N T   N E X U S") && screen.contains("q leave")
+    });
+    assert!(screen.lines().count() <= 20, "{screen}");
+    terminal.resize(120, 40);
+    terminal.wait_until("a frame of 40 rows", |screen| {
+        screen.lines().count() == 40 && screen.contains("T O R M E N T   N E X U S")
+    });
+    terminal.type_in("\x03");
+    let (code, _, is_restored) = terminal.end();
+    assert_eq!((code, is_restored), (Some(0), true), "Ctrl-C leaves too");
+}
+
+#[test]
+fn a_printer_that_is_unplugged_is_lost_and_the_next_life_finds_it_again() {
+    let nexus = Nexus::new();
+    let mut terminal = armed(&nexus, 60, 20);
+    terminal.type_in(" ");
+    terminal.wait_for("T O R M E N T");
+    terminal.type_in("p");
+    terminal.wait_for("unplugged");
+    let screen = terminal.wait_for("armed for life 2");
+    assert!(screen.contains("exit 101"), "the life went on to its death\n{screen}");
+    assert!(!halves(&screen).1.contains("Context overflow"), "unprinted\n{screen}");
+    let lives = fs::read_to_string(nexus.path("torment-nexus/lives.csv")).expect("the history");
+    assert!(lives.contains("lost"), "{lives}");
+
+    terminal.type_in(&format!("p{AT_ONCE}"));
+    terminal.wait_until("the printer", |screen| !screen.contains("unplugged"));
+    terminal.type_in(" ");
+    terminal.wait_until("a receipt to its end", |screen| {
+        screen.contains("armed for life 3") && halves(screen).1.contains("Context overflow")
+    });
+}
+
+#[test]
+fn without_paper_the_life_waits_for_a_new_roll() {
+    let nexus = Nexus::new();
+    let mut terminal = armed(&nexus, 60, 20);
+    terminal.type_in(" ");
+    terminal.wait_for("T O R M E N T");
+    terminal.type_in("e");
+    let screen = terminal.wait_for("waits for paper");
+    assert!(screen.contains("no paper") && screen.contains("new roll"), "{screen}");
+    terminal.type_in(&format!("e{AT_ONCE}"));
+    terminal.wait_until("a receipt to its end", |screen| {
+        screen.contains("armed for life 2") && halves(screen).1.contains("Context overflow")
+    });
+}
+
+#[test]
+fn a_button_that_is_held_prints_the_slip() {
+    let nexus = Nexus::new();
+    let mut terminal = armed(&nexus, 60, 20);
+    terminal.type_in(&format!("{AT_ONCE}h"));
+    terminal.wait_for("held 4 of 10 s: slip");
+    let screen = terminal.wait_for("technician's slip");
+    assert!(!screen.contains("T O R M E N T"), "no life has begun\n{screen}");
+    terminal.wait_until("the button let go", |screen| screen.contains("PRESS"));
+    terminal.type_in(" ");
+    terminal.wait_for("exit 101: the death");
+}
+
+#[test]
+fn the_colours_are_those_that_the_terminal_has() {
+    let colours = |variable: &str, value: &str| {
+        let nexus = Nexus::new();
+        let mut command = command(&nexus);
+        command.env(variable, value);
+        let mut terminal = Terminal::start(command, 60, 20);
+        terminal.wait_for("armed for life 1");
+        terminal.type_in(&format!("{AT_ONCE} "));
+        let screen = terminal.wait_for("exit 101: the death");
+        assert!(screen.contains("Context overflow"), "{screen}");
+        let written =
+            terminal.look(|seen| seen.written.iter().flat_map(|(_, bytes)| bytes.clone()).collect());
+        String::from_utf8(written).expect("text")
+    };
+    let has = |written: &str, kind: &str| {
+        written.contains(&format!("38;{kind};")) || written.contains(&format!("48;{kind};"))
+    };
+    let written = colours("COLORTERM", "truecolor");
+    assert!(has(&written, "2"), "true colour");
+    let written = colours("TERM", "xterm-256color");
+    assert!(has(&written, "5") && !has(&written, "2"), "a table of 256");
+    let written = colours("TERM", "xterm");
+    assert!(has(&written, "5") && !has(&written, "2"), "crossterm names the 16 by the same table");
+    let written = colours("NO_COLOR", "1");
+    assert!(!has(&written, "5") && !has(&written, "2"), "none");
+    assert!(written.contains("███████") && written.contains("▒"), "and the light by its characters");
+}
+
+#[test]
+fn without_a_terminal_it_says_what_to_do() {
+    Nexus::new().run(["--simulate"]).failed(1, &["--simulate", "in a terminal", "plain stream"]);
+    Nexus::new().run(["--simulate", "check"]).failed(2, &["--simulate", "check"]);
+    // The option of the life is not for people.
+    Nexus::new().run(["--in-cabinet", "x"]).failed(1, &["--in-cabinet", "--simulate"]);
+}
+
+#[test]
+fn a_fault_is_shown_with_its_next_step_and_a_press_tries_again() {
+    let nexus = Nexus::new();
+    let mut command = nexus.command(["--simulate", "--model", "absent.gguf"]);
+    command.env("TERM", "xterm");
+    let mut terminal = Terminal::start(command, 80, 24);
+    let screen = terminal.wait_for("exit 1: a fault");
+    assert!(screen.contains("error:") && screen.contains("absent.gguf"), "{screen}");
+    terminal.type_in(" ");
+    terminal.wait_for("loads");
+    terminal.wait_for("exit 1: a fault");
+    terminal.type_in("q");
+    assert_eq!(terminal.end().0, Some(0));
+}
+
+#[test]
+fn a_receipt_is_saved_as_text_and_as_a_picture() {
+    let nexus = Nexus::new();
+    let mut terminal = armed(&nexus, 60, 20);
+    terminal.type_in("s");
+    terminal.wait_for("no receipt yet");
+    terminal.type_in(&format!("{AT_ONCE} "));
+    terminal.wait_for("armed for life 2");
+    terminal.type_in("s");
+    terminal.wait_for("saved");
+    let saved = |ending: &str| fs::read(nexus.path(&format!("nexus-life-1.{ending}"))).expect("saved");
+    let text = String::from_utf8(saved("txt")).expect("text");
+    assert!(text.contains("TORMENT NEXUS") && text.contains("Context overflow"), "{text}");
+    assert!(saved("png").starts_with(b"\x89PNG"));
+}
+
+/// The processes whose parent has this id.
+fn children(of: u32) -> Vec<u32> {
+    let parent = |id: u32| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        let (_, after) = stat.rsplit_once(") ")?;
+        // A zombie has ended.
+        let mut words = after.split(' ');
+        if words.next()? == "Z" {
+            return None;
+        }
+        words.next()?.parse::<u32>().ok()
+    };
+    let all = fs::read_dir("/proc")
+        .expect("/proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    all.filter(|&id| parent(id) == Some(of)).collect()
+}
+
+/// Waits until there is no such process.
+fn wait_for_the_end_of(id: u32) {
+    let start = Instant::now();
+    let is_there = || fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    while is_there() {
+        assert!(start.elapsed() < LIMIT, "process {id} never ends");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_signal_leaves_the_terminal_as_it_was_and_no_life_behind() {
+    let nexus = Nexus::new();
+    let mut terminal = armed(&nexus, 60, 20);
+    terminal.type_in(" ");
+    terminal.wait_for("T O R M E N T");
+    let id = terminal.child.id();
+    let [life] = children(id)[..] else { panic!("there is one life") };
+    kill(Pid::from_raw(id as i32), Signal::SIGTERM).expect("sent");
+    let (code, screen, is_restored) = terminal.end();
+    assert_eq!((code, is_restored), (Some(130), true), "{screen}");
+    assert!(screen.contains("interrupted in the cabinet"), "{screen}");
+    wait_for_the_end_of(life);
+}
+
+#[test]
+fn a_life_whose_cabinet_is_killed_ends_too() {
+    let nexus = Nexus::new();
+    let mut terminal = armed(&nexus, 60, 20);
+    let [life] = children(terminal.child.id())[..] else { panic!("there is one life") };
+    terminal.child.kill().expect("it runs");
+    wait_for_the_end_of(life);
+}
