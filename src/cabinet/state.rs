@@ -12,8 +12,8 @@ use crate::panel::HELD;
 /// let go. The program needs 80 ms.
 const PRESS: Duration = Duration::from_millis(150);
 
-/// How long after arming a press begins at the earliest: the program has to see the button
-/// up before it sees it go down, and a key can be faster.
+/// How long after arming, and after the button was let go, a press begins at the earliest:
+/// the program has to see the button up before it sees it go down, and a key can be faster.
 const SETTLED: Duration = Duration::from_millis(200);
 
 /// How long a held button stays down after the piece is armed: until the slip is asked
@@ -178,6 +178,8 @@ pub(super) struct Cabinet {
     is_held: bool,
     /// When the piece was armed.
     armed: Option<Duration>,
+    /// When the button went up last.
+    let_go: Option<Duration>,
     /// Since when it does what it does.
     since: Duration,
     is_down: bool,
@@ -210,6 +212,7 @@ impl Cabinet {
             pressed: None,
             is_held: false,
             armed: None,
+            let_go: None,
             since: Duration::ZERO,
             is_down: false,
             is_restarted: false,
@@ -266,7 +269,8 @@ impl Cabinet {
             Key::Press if self.doing == Doing::Over => return self.start(now),
             Key::Press => {
                 // A button that is held cannot be pressed: it is let go.
-                let settled = self.armed.map_or(now, |armed| now.max(armed + SETTLED));
+                let since = self.armed.max(self.let_go);
+                let settled = since.map_or(now, |since| now.max(since + SETTLED));
                 self.pressed = (!self.is_held).then_some((settled, settled + PRESS));
                 self.is_held = false;
                 self.saved = None;
@@ -315,6 +319,9 @@ impl Cabinet {
         let is_down = self.is_held || self.pressed.is_some_and(|(from, _)| now >= from);
         if std::mem::replace(&mut self.is_down, is_down) == is_down {
             return Vec::new();
+        }
+        if !is_down {
+            self.let_go = Some(now);
         }
         vec![Deed::Button(is_down)]
     }
