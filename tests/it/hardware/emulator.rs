@@ -45,7 +45,7 @@ mod exhibition {
     /// for the program to exit. With `hold` the button is down again at the death,
     /// and stays down.
     fn visit(board: &Board, life: usize, hold: bool) -> Result<Beats, String> {
-        board.wait_for("armed after", life, LIMIT)?;
+        board.wait_for("waiting for a press of the button", life, LIMIT)?;
         let (said, printed) = (board.console().len(), board.printed().len());
         // Enough time to notice a life that begins without a press.
         thread::sleep(Duration::from_secs(3));
@@ -109,12 +109,16 @@ mod exhibition {
     fn exhibition(pin: u8, wire: Wire, lives: usize) -> Result<(), String> {
         // A small context, so that the light goes through all its rates in less
         // than a minute and each life prints about a page; and a line time that
-        // is meant not to hold up the generator.
+        // is meant not to hold up the generator. By way of `cat`, because the
+        // console is a terminal, which would get its lines broken.
         let life = format!(
             r#"lives=0
 while [ $lives -le {lives} ]; do
-    torment-nexus --verbose --model ember --threads 1 --context-size 768 --button {pin} --led {LIGHT} --printer /dev/ttyAMA0 --printer-line-ms 700 --state-dir /state >/dev/console 2>&1
-    code=$?
+    {{
+        torment-nexus --verbose --model ember --threads 1 --context-size 768 --button {pin} --led {LIGHT} --printer /dev/ttyAMA0 --printer-line-ms 700 --state-dir /state
+        echo $? >/tmp/code
+    }} 2>&1 | cat >/dev/console
+    code=$(cat /tmp/code)
     echo "exit $code"
     lives=$((lives + 1))
     case $code in 101|130) sleep 1 ;; 2) break ;; *) sleep 5 ;; esac
@@ -166,8 +170,8 @@ done
             // The printed text is the text on the console.
             let thought = receipt.split(|line| line.starts_with('─')).nth(1).unwrap_or_default().join(" ");
             let words: Vec<_> = thought.split_whitespace().collect();
-            let said = console.split("armed after").nth(index + 1).unwrap_or_default();
-            let said = said.split_once('\n').map_or("", |(_, said)| said);
+            let waits = format!("waiting for a press of the button on GPIO {pin}\n");
+            let said = console.split(&waits).nth(index + 1).unwrap_or_default();
             if !said.split_whitespace().collect::<Vec<_>>().starts_with(&words) || words.len() < 100 {
                 return Err(format!("receipt {number} differs from what was said: {thought}\n{said}"));
             }
