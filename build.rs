@@ -2,7 +2,8 @@
 //! (`--wrap`); llama.cpp itself is not changed. Checks that what the hooks copy
 //! of ggml's private ABI is what ggml's headers say. Chooses the kernels for
 //! the target, computes the part of the prompt state's key that depends on the
-//! code, and writes the table of the printer's transliterations.
+//! code, writes the table of the printer's transliterations, and compiles the check of
+//! the processor.
 
 #[path = "build/key.rs"]
 mod key;
@@ -16,6 +17,7 @@ use std::{env, fs};
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=build");
+    println!("cargo:rerun-if-changed=src/board/processor.c");
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
         return Err(
             "torment-nexus runs on Linux only: it needs /proc, memfd, GPIO and termios as Linux has them; \
@@ -41,7 +43,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let has = |feature: &str| features.split(',').any(|has| has == feature);
     let kernels = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
         Ok("aarch64") => "neon",
-        Ok("x86_64") if ["avx2", "fma", "f16c"].into_iter().all(has) => "avx2",
+        Ok("x86_64") if ["avx2", "fma", "f16c"].into_iter().all(has) => {
+            // For every processor, since it tells whether this one has more.
+            cc::Build::new()
+                .file("src/board/processor.c")
+                .inherit_rustflags(false)
+                .flag("-march=x86-64")
+                .try_compile("processor")?;
+            "avx2"
+        }
         _ => return Ok(()),
     };
     // `kernels = "name"` for the one set, and `kernels` for code that needs

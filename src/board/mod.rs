@@ -10,6 +10,7 @@
 //! | [`boot`] | which boot of the system this is |
 //! | [`link`] | the socket to the program that draws the installation |
 //! | [`gpio`] | a line of the 40-pin header as an input; the only user of gpiocdev |
+//! | `processor` | whether a PC's processor has what the program is built for |
 
 pub(crate) mod boot;
 pub(crate) mod clock;
@@ -18,4 +19,6 @@ pub(crate) mod health;
 #[cfg(feature = "cabinet")]
 pub(crate) mod link;
 pub(crate) mod memory;
+#[cfg(kernels = "avx2")]
+mod processor;
 pub(crate) mod threads;

@@ -224,7 +224,7 @@ done
         let compile = ["-O2", "-static", "-march=armv8.2-a+dotprod", "dot.c", "-o", "dot"];
         run(Command::new("aarch64-linux-gnu-gcc").args(compile).current_dir(folder.path()));
         let program = folder.path().join("dot");
-        let built = Command::new(tree("script/pi-build")).arg(&program).output().expect("it starts");
+        let built = Command::new(tree("script/portable")).arg(&program).output().expect("it starts");
         assert!(!built.status.success());
         let said = String::from_utf8_lossy(&built.stderr);
         assert!(said.contains("instructions that a Cortex-A53 lacks") && said.contains("sdot"), "{said}");

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command as StdCommand, Output};
 use std::time::Duration;
@@ -22,6 +23,20 @@ pub const DEATH: &str = "WARNING: Context window exhausted!\n\
 
 /// The number of tokens used at the end of a life of 2,048.
 pub const USED: &str = "1945 of 2048 tokens used";
+
+/// Has the command start with the default action for the signals that end a program: tests
+/// that nohup or a script's `&` has started ignore some of them, and children inherit that.
+pub fn with_default_signals(command: &mut StdCommand) {
+    // SAFETY: between fork and exec only `signal` is called, which is allowed there.
+    unsafe {
+        command.pre_exec(|| {
+            for ending in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+                libc::signal(ending, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
+}
 
 /// A folder to run in, with the files a test puts there.
 pub struct Nexus {
@@ -61,6 +76,7 @@ impl Nexus {
         // llama.cpp's threads spin while they wait for each other: tests that
         // run side by side on few cores would wait most of the time.
         command.env("TORMENT_THREADS", "1");
+        with_default_signals(&mut command);
         command
     }
 

@@ -16,7 +16,7 @@ use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::nexus::LIMIT;
+use super::nexus::{LIMIT, with_default_signals};
 
 /// The shell that leads the session. It outlives the program, as a user's does, so that
 /// the terminal can be looked at after the program; Enter ends it.
@@ -75,6 +75,7 @@ impl Terminal {
             false => slave.try_clone().expect("a descriptor").into(),
         };
         shell.stdin(stream(0)).stdout(stream(1)).stderr(stream(2));
+        with_default_signals(&mut shell);
         let terminal = slave.as_raw_fd();
         // SAFETY: both calls are safe between fork and exec.
         unsafe {

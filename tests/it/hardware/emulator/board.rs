@@ -84,7 +84,7 @@ impl Board {
         let folder = TempDir::new().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         copy(&tree("target/emulator/root"), &at("root"));
-        let program = tree("target/aarch64-unknown-linux-gnu/release/torment-nexus");
+        let program = tree("target/aarch64-unknown-linux-gnu/dist/torment-nexus");
         fs::copy(program, at("root/bin/torment-nexus")).expect("script/pi-build has built the program");
         for (name, content) in extra {
             executable(&at("root/bin").join(name), content);

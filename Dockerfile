@@ -1,0 +1,16 @@
+# The first command of the README on a system that is no Debian, with Docker or Podman:
+#
+#   docker build -t torment-nexus .
+#   docker run -it --rm torment-nexus                  the cabinet
+#   docker run --rm torment-nexus script/test          the tests
+#
+# Tried on x86-64; not tried on an arm64 host.
+FROM debian:bookworm-slim
+WORKDIR /torment-nexus
+# What script/setup would install: a layer of its own, which a change of the code keeps.
+RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+    ca-certificates cargo-web cmake g++ libclang-dev make rustc-web && rm -rf /var/lib/apt/lists/*
+COPY . .
+# Builds the program, and has it say its version.
+RUN script/demo --version
+CMD ["script/demo"]
