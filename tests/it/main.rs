@@ -10,6 +10,7 @@ mod build_key;
 #[cfg(feature = "cabinet")]
 mod cabinet;
 mod cli;
+mod first_command;
 mod hardware;
 mod house;
 mod life;
