@@ -142,9 +142,3 @@ pub fn head<'a>(request: &Request, content: &'a [u8], etag: &str, headers: &str)
     );
     (head, body)
 }
-
-/// An answer of a status and headers, each ended by a line break, without a
-/// body.
-pub fn status(stream: &mut TcpStream, status: &str, headers: &str) {
-    send(stream, format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n"));
-}
