@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{env, fmt};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::download;
@@ -130,10 +130,7 @@ impl ModelFile {
             _ if interrupt.is_raised() => Err(Ending::Interrupted("while the model was verified".to_owned())),
             Ok(found) if found == sha256 => Ok(Kept::Verified(shown)),
             Ok(_) => Ok(Kept::Damaged(shown)),
-            Err(error) => {
-                let cannot = format!("cannot read model {path:?}; look at the SD card");
-                Err(anyhow::Error::new(error).context(cannot).into())
-            }
+            Err(error) => Err(anyhow!("cannot read model {path:?} ({error}); look at the SD card").into()),
         }
     }
 
@@ -151,8 +148,7 @@ impl ModelFile {
     fn at(path: &Path) -> Result<Self> {
         let next = "name a GGUF file with --model, or give --model ember";
         let metadata = fs::metadata(path).with_context(|| format!("cannot open model {path:?}; {next}"))?;
-        ensure!(!metadata.is_dir(), "model {path:?} is a folder; {next}");
-        // A pipe or a device would be read without end.
+        // A pipe or a device would be read without end; a folder is no file either.
         ensure!(metadata.is_file(), "model {path:?} is not a regular file; {next}");
         ensure!(
             metadata.len() > 0,

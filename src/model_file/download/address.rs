@@ -29,13 +29,6 @@ pub(super) fn shown(address: &str) -> &str {
     if address.contains('@') { "the address" } else { address }
 }
 
-/// Whether scheme, host and port are the same: only then may the token for one
-/// be sent to the other.
-pub(super) fn same_origin(one: &Uri, other: &Uri) -> bool {
-    let port = |uri: &Uri| uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    one.scheme() == other.scheme() && host(one).eq_ignore_ascii_case(host(other)) && port(one) == port(other)
-}
-
 /// The host of a [`web_address`].
 pub(super) fn host(address: &Uri) -> &str {
     address.host().unwrap_or_default()
@@ -102,14 +95,5 @@ mod tests {
         let error = redirected(&base, "http://other/x").expect_err("it is not encrypted");
         assert_eq!(error.to_string(), "h redirects to other, which is not encrypted");
         assert!(redirected(&uri("http://h/a"), "http://other/x").is_ok(), "nothing was encrypted before");
-    }
-
-    #[test]
-    fn an_origin_is_scheme_host_and_port() {
-        let hub = uri("https://huggingface.co");
-        assert!(same_origin(&hub, &uri("https://huggingface.co:443/x")));
-        for other in ["http://huggingface.co", "https://huggingface.co:444", "https://cdn.huggingface.co"] {
-            assert!(!same_origin(&hub, &uri(other)), "{other}");
-        }
     }
 }

@@ -12,6 +12,7 @@ use ureq::http::header::{self, HeaderName};
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Body, BodyReader};
 
+use self::Next::{Again, Anew, End};
 use super::address::host;
 use super::files::{Kept, Record};
 use crate::model_file::gguf;
@@ -44,7 +45,7 @@ pub(super) struct Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Next::End.because(format_args!("{error:#}"))
+        End.because(format_args!("{error:#}"))
     }
 }
 
@@ -102,25 +103,19 @@ pub(super) fn read(
 fn refused(address: &Uri, code: u16, retry_after: Option<&str>) -> Fault {
     let (next, words) = match code {
         200 if address.path().contains("/blob/") => {
-            (Next::End, "a web page and not the file; a file's own address has /resolve/, not /blob/")
+            (End, "a web page, not the file; a file's own address has /resolve/, not /blob/")
         }
-        200 => (
-            Next::End,
-            "a web page and not the file; if this network has a login page, log in and start again",
-        ),
-        206 | 416 => (Next::Anew, "another part than the one that is missing"),
-        401 => (Next::End, "it wants to know who asks; set HF_TOKEN to a token of your account"),
-        403 => (
-            Next::End,
-            "this account may not have the file; accept the model's terms on its page and set HF_TOKEN",
-        ),
-        404 | 410 => (Next::End, "it has no such file; look at the address again"),
+        200 => (End, "a web page, not the file; if this network has a login page, log in and start again"),
+        206 | 416 => (Anew, "another part than the one that is missing"),
+        401 => (End, "it wants to know who asks; set HF_TOKEN to a token of your account"),
+        403 => (End, "this account may not have it; accept the model's terms on its page and set HF_TOKEN"),
+        404 | 410 => (End, "it has no such file; look at the address again"),
         429 => {
             let seconds = retry_after.and_then(|seconds| seconds.trim().parse().ok());
-            (Next::Again(seconds.map(Duration::from_secs)), "too many requests")
+            (Again(seconds.map(Duration::from_secs)), "too many requests")
         }
-        500..=599 => (Next::Again(None), "it has a fault of its own"),
-        _ => (Next::End, "the program does not know what to do with that"),
+        500..=599 => (Again(None), "it has a fault of its own"),
+        _ => (End, "the program does not know what to do with that"),
     };
     next.because(format_args!("{} answers {code}: {words}", host(address)))
 }
@@ -129,7 +124,7 @@ fn refused(address: &Uri, code: u16, retry_after: Option<&str>) -> Fault {
 pub(super) fn beginning(host: &str, first: &[u8]) -> Result<(), Fault> {
     match first {
         _ if first.starts_with(gguf::MAGIC) => Ok(()),
-        _ => Err(Next::End.because(format_args!(
+        _ => Err(End.because(format_args!(
             "what {host} sends is no GGUF file; if this network has a login page, log in and start again"
         ))),
     }
@@ -141,30 +136,32 @@ pub(super) fn unreachable(host: &str, error: &io::Error) -> Fault {
         BrokenPipe, ConnectionAborted, ConnectionReset, Interrupted, TimedOut, UnexpectedEof,
     };
     let inner = error.get_ref();
-    if let Some(InvalidCertificate(fault)) = inner.and_then(|inner| inner.downcast_ref()) {
-        let words = match fault {
-            NotValidYet | NotValidYetContext { .. } => {
-                "is not valid yet by this machine's clock: a board has no clock of its own, so wait until the \
-                 network has set it (timedatectl shows it) or set it with date, and start again"
-            }
-            Expired | ExpiredContext { .. } => {
-                "has expired by this machine's clock: look whether the date is right (timedatectl)"
-            }
-            _ => {
-                "is not trusted: another machine may be answering in its place; where that is meant, \
-                 SSL_CERT_FILE names the certificates to trust"
-            }
-        };
-        return Next::End.because(format_args!("the certificate of {host} {words} ({fault})"));
+    match inner.and_then(|inner| inner.downcast_ref()) {
+        Some(InvalidCertificate(
+            NotValidYet | NotValidYetContext { .. } | Expired | ExpiredContext { .. },
+        )) => {
+            return End.because(format_args!(
+                "the certificate of {host} is not valid yet, or no longer, by this machine's clock: a board has no \
+                 clock of its own, so wait until the network has set it (timedatectl shows it) or set it with \
+                 date, and start again"
+            ));
+        }
+        Some(InvalidCertificate(fault)) => {
+            return End.because(format_args!(
+                "the certificate of {host} is not trusted ({fault}): another machine may be answering in its \
+                 place; where that is meant, SSL_CERT_FILE names the certificates to trust"
+            ));
+        }
+        _ => {}
     }
     match error.kind() {
         _ if matches!(inner.and_then(|inner| inner.downcast_ref()), Some(ureq::Error::Timeout(_))) => {
-            Next::Again(None).because(format_args!("{host} does not answer"))
+            Again(None).because(format_args!("{host} does not answer"))
         }
         BrokenPipe | ConnectionAborted | ConnectionReset | Interrupted | TimedOut | UnexpectedEof => {
-            Next::Again(None).because("the connection broke off")
+            Again(None).because("the connection broke off")
         }
-        _ => Next::End.because(format_args!("cannot reach {host} ({error}); look at the network")),
+        _ => End.because(format_args!("cannot reach {host} ({error}); look at the network")),
     }
 }
 

@@ -10,7 +10,6 @@ use ureq::http::Uri;
 
 use super::address::shown;
 use super::progress::bytes;
-use crate::life::ending::Ending;
 use crate::state::regular;
 use crate::state::replace::replace;
 
@@ -145,14 +144,11 @@ impl Files {
         Ok(())
     }
 
-    fn what_is_kept(&self) -> String {
+    /// What a message says of the part: nothing, or a clause that begins with `;`.
+    pub(super) fn what_is_kept(&self) -> String {
         self.kept().map_or_else(String::new, |kept| {
             format!("; {} are kept and the next start goes on from there", bytes(kept.len))
         })
-    }
-
-    pub(super) fn interrupted(&self) -> Ending {
-        Ending::Interrupted(format!("while downloading the model{}", self.what_is_kept()))
     }
 
     /// `error`, with what is kept and how to get the file without the program.

@@ -14,7 +14,7 @@ use ureq::http::Uri;
 use ureq::http::header::{AUTHORIZATION, HeaderName, HeaderValue, IF_RANGE, LOCATION, RANGE};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-use super::address::{host, redirected, same_origin, shown, web_address};
+use super::address::{host, redirected, shown, web_address};
 use super::answers::{self, Answer, Fault, Next, header};
 use super::files::{Kept, Record};
 
@@ -133,17 +133,19 @@ impl Client {
             None => url.clone(),
         };
         let mut record = Record { url: shown(&url.to_string()).to_owned(), ..Record::default() };
+        // The token for one may be sent to another only if all of that is the same.
+        let origin = |uri: &Uri| (uri.scheme().cloned(), uri.authority().cloned());
         for _ in 0..=MAX_REDIRECTS {
             let mut request = self.agent.get(&address);
-            if let Some(token) = self.token.as_ref().filter(|_| same_origin(&address, &self.endpoint)) {
+            if let Some(token) = self.token.as_ref().filter(|_| origin(&address) == origin(&self.endpoint)) {
                 request = request.header(AUTHORIZATION, token);
             }
             if let Some(kept) = kept {
                 let validator = kept.record.validator.as_deref().unwrap_or_default();
                 request = request.header(RANGE, format!("bytes={}-", kept.len)).header(IF_RANGE, validator);
             }
-            let response =
-                request.call().map_err(|error| answers::unreachable(host(&address), &error.into_io()))?;
+            let unreachable = |error: ureq::Error| answers::unreachable(host(&address), &error.into_io());
+            let response = request.call().map_err(unreachable)?;
             let headers = response.headers();
             record.sha256 = record.sha256.or_else(|| answers::sha256(header(headers, LINKED_ETAG)?));
             match header(headers, LOCATION).filter(|_| response.status().is_redirection()) {

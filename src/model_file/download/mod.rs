@@ -18,17 +18,19 @@
 //! | fault | what the program says and does | left on disk |
 //! |---|---|---|
 //! | connection refused, host not found | cannot reach HOST (why); look at the network; by hand | nothing, or what was kept before |
-//! | certificate not valid yet, expired, not trusted | says so, and to check the clock; the board has none of its own | the same |
+//! | certificate not valid yet, expired | says so, and to set the clock; the board has none of its own | the same |
+//! | certificate not trusted | says so, and that SSL_CERT_FILE names those to trust | the same |
 //! | 401, 403 | set HF_TOKEN; accept the model's terms | the same |
 //! | 404 | it has no such file; look at the address again | the same |
-//! | 429 | waits as long as `Retry-After` asks, up to a minute, and tries again; then by hand | the same |
+//! | 429 | waits as long as `Retry-After` asks, up to a minute, and tries again; then when to start again; by hand | the same |
 //! | 5xx, no answer | tries again, five times in all; then by hand | the same |
 //! | body cut short, stalled, or slower than 10 kB/s for a minute | requests the rest, five tries in all; then says how much is kept | the part |
-//! | body cut short when the server never stated a size | the file is damaged or incomplete | nothing |
+//! | body cut short when the server never stated a size | it arrived damaged | nothing |
 //! | redirect loop, redirect to an unencrypted address | says so; by hand | nothing, or what was kept before |
 //! | a web page, or anything else that is no GGUF file | a network's login page may have answered; by hand | the same |
-//! | wrong sha256 or size | it arrived damaged; a resumed download is begun anew, once | nothing |
-//! | 200 in answer to a Range, a changed ETag, a wrong or oversize part | begins anew and says so | the new part |
+//! | wrong sha256 or size; without a sha256, a header that does not fit the file | it arrived damaged; a resumed download is begun anew | nothing |
+//! | the right sha256 and a header that llama.cpp cannot read | what is wrong with the model; by name.rs | the model |
+//! | 200 or another part in answer to a Range; a changed size or ETag; an oversize part | begins anew and says so | the new part |
 //! | 416 on a part that is complete | verifies it | the model |
 //! | not enough room | how much is needed and free; by hand | nothing, or what was kept before |
 //! | disk full during the download | how much had arrived; free some | nothing |
@@ -40,12 +42,12 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`address`] | parses web addresses; which part of one may be logged |
-//! | `target` | the paths of the files above, and which of them exist |
-//! | `origin` | the record beside a file |
-//! | `transfer` | tries, resumes, verifies, renames |
-//! | [`http`] | one HTTP GET |
-//! | [`progress`] | the progress on stderr; the only user of indicatif |
+//! | `address` | parses web addresses; which part of one may be logged |
+//! | `files` | the paths of the files above, which of them exist, and the records |
+//! | `transfer` | the loop: asks, resumes, checks, renames |
+//! | `answers` | what was answered: the words of the table above, and what follows |
+//! | [`http`] | one HTTP GET: variables, token, redirects, time limits |
+//! | `progress` | the progress on stderr; the only user of indicatif |
 
 mod address;
 mod answers;
@@ -115,7 +117,7 @@ pub fn model(
     while !worker.is_finished() && !interrupt.is_raised_within(GLANCE) {}
     if interrupt.is_raised() {
         thread::sleep(FAREWELL);
-        return Err(files.interrupted());
+        return Err(Ending::Interrupted(format!("while downloading the model{}", files.what_is_kept())));
     }
     let ended = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
     ended.map_err(|error| files.with_way_out(&error))?;

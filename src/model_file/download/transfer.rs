@@ -9,8 +9,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::statvfs::statvfs;
 use ureq::http::Uri;
 
-use super::answers::{self, Answer, Fault, Next};
-use super::files::{Files, Kept, Record};
+use super::answers::Next::{Again, Anew, End, Remove};
+use super::answers::{self, Answer, Fault};
+use super::files::{Files, Record};
 use super::http::Client;
 use super::progress::{Progress, bytes};
 use crate::life::interrupt::Interrupt;
@@ -32,9 +33,6 @@ const ROOM_TO_LEAVE: u64 = 8 << 20;
 /// Left free on the disk by a file of unknown size, in bytes: less than any
 /// system's disk has free when it is in order.
 const RESERVE: u64 = 64 << 20;
-
-/// Why a server sends all of a file although only the rest was asked for.
-const CHANGED: &str = "it has changed, or its server does not resume";
 
 /// One download, on a thread of its own.
 pub(super) struct Download {
@@ -64,12 +62,15 @@ impl Download {
         let mut tries = 1;
         loop {
             let kept = self.files.kept();
-            let Err(Fault { what, next }) = self.try_once(kept.as_ref()) else { return Ok(()) };
-            if matches!(next, Next::Anew | Next::Remove) {
+            let answer = self.client.get(&self.address, kept.as_ref());
+            let record = answer.and_then(|answer| self.receive(answer, kept.is_some()));
+            let renamed = record.and_then(|record| self.check_and_rename(record));
+            let Err(Fault { what, next }) = renamed else { return Ok(()) };
+            if matches!(next, Anew | Remove) {
                 self.files.remove_part()?;
             }
             match next {
-                Next::Again(asked) => {
+                Again(asked) => {
                     let pause = asked.unwrap_or(patience.pause * 2_u32.pow(tries - 1));
                     let seconds = pause.as_secs_f32();
                     ensure!(tries < patience.tries, "{what} at each of {tries} tries");
@@ -78,40 +79,32 @@ impl Download {
                     ensure!(!self.interrupt.is_raised_within(pause), "interrupted");
                     tries += 1;
                 }
-                Next::Anew if kept.is_some() => {
-                    say(format_args!("downloading {name} from the beginning: {what}\n"));
-                }
-                Next::Anew => bail!("{what}; start again"),
-                Next::End | Next::Remove => bail!(what),
+                Anew if kept.is_some() => say(format_args!("downloading {name} anew: {what}\n")),
+                Anew => bail!("{what}; start again"),
+                End | Remove => bail!(what),
             }
         }
-    }
-
-    fn try_once(&self, kept: Option<&Kept>) -> Result<(), Fault> {
-        let answer = self.client.get(&self.address, kept)?;
-        self.check_and_rename(self.receive(answer, kept.is_some())?)
     }
 
     /// Appends what the server sends to the part, or begins a new one.
     fn receive(&self, answer: Answer, resumes: bool) -> Result<Record, Fault> {
         let Answer { host, from, record, mut body } = answer;
         let Files { name, part, .. } = &self.files;
-        let broke_off = |error| Fault { next: Next::Again(None), ..answers::unreachable(&host, &error) };
+        let broke_off = |error| Fault { next: Again(None), ..answers::unreachable(&host, &error) };
         // What was kept stays until it is known that a model comes in its place.
         let mut first = Vec::new();
         if from == 0 {
             body.by_ref().take(gguf::MAGIC.len() as u64).read_to_end(&mut first).map_err(broke_off)?;
             answers::beginning(&host, &first)?;
         }
-        // The bytes of the part are on the disk already, or are removed first.
         if let Some(size) = record.size {
-            self.ensure_room(size.saturating_sub(self.files.part_len()).saturating_add(ROOM_TO_LEAVE))?;
+            self.ensure_room(size)?;
         }
         if from > 0 {
             say(format_args!("going on with {name} at {}\n", bytes(from)));
         } else {
             if resumes {
-                say(format_args!("downloading {name} from the beginning: {CHANGED}\n"));
+                say(format_args!("downloading {name} anew: it changed, or its server does not resume\n"));
             }
             self.files.remove_part()?;
         }
@@ -127,7 +120,7 @@ impl Download {
         loop {
             let read = body.read(&mut buffer).map_err(broke_off)?;
             if self.interrupt.is_raised() {
-                return Err(Next::End.because("interrupted"));
+                return Err(End.because("interrupted"));
             }
             if record.size.is_none() && self.free() < RESERVE {
                 return Err(self.cannot_write(ErrorKind::StorageFull.into()));
@@ -136,7 +129,7 @@ impl Download {
             len += read as u64;
             match record.size {
                 Some(size) if read == 0 && len < size => {
-                    return Err(Next::Again(None).because("the connection broke off"));
+                    return Err(Again(None).because("the connection broke off"));
                 }
                 // A file that is too long is found to be damaged.
                 size if read == 0 || size.is_some_and(|size| len > size) => return Ok(record),
@@ -146,10 +139,7 @@ impl Download {
             self.interrupt.supervisor().loading();
             if window.elapsed() >= patience.window {
                 if len - window_len < patience.least {
-                    let speed = bytes(patience.least / patience.window.as_secs().max(1));
-                    return Err(
-                        Next::Again(None).because(format_args!("the server sends less than {speed}/s"))
-                    );
+                    return Err(Again(None).because("the server sends too slowly"));
                 }
                 (window, window_len) = (Instant::now(), len);
             }
@@ -175,7 +165,7 @@ impl Download {
             _ => gguf::check_path(part).err().filter(gguf::Fault::is_damage).map(|fault| fault.to_string()),
         };
         if let Some(damage) = damage {
-            return Err(Next::Anew.because(format_args!("it arrived damaged: {damage}")));
+            return Err(Anew.because(format_args!("it arrived damaged: {damage}")));
         }
         let record = Record { size: Some(len), sha256: Some(sha256), ..record };
         record.write(&self.files.record).map_err(|error| self.cannot_write(error))?;
@@ -193,11 +183,13 @@ impl Download {
         statvfs(&self.files.dir).map_or(u64::MAX, |disk| disk.blocks_available() * disk.fragment_size())
     }
 
-    fn ensure_room(&self, needed: u64) -> Result<()> {
+    fn ensure_room(&self, size: u64) -> Result<()> {
+        // The bytes of the part are on the disk already, or are removed first.
+        let needed = size.saturating_sub(self.files.part_len()).saturating_add(ROOM_TO_LEAVE);
         let (dir, free) = (&self.files.dir, self.free());
-        let more = bytes(needed.saturating_sub(free));
-        let lacks = format!("{dir:?} has {} free and {more} more are needed", bytes(free));
-        ensure!(needed <= free, "{lacks}; free some, or give another --model-dir");
+        let lacks = bytes(needed.saturating_sub(free));
+        let free_some = "free some, or give another --model-dir";
+        ensure!(needed <= free, "{dir:?} has {} free and {lacks} more are needed; {free_some}", bytes(free));
         Ok(())
     }
 
@@ -206,7 +198,7 @@ impl Download {
             return anyhow!("cannot write {:?} ({error}); {WRITABLE}", self.files.part).into();
         }
         // The system needs the space.
-        Next::Remove.because(format_args!(
+        Remove.because(format_args!(
             "the disk was full after {}, which are removed again; free some, or give another --model-dir",
             bytes(self.files.part_len())
         ))
