@@ -156,18 +156,3 @@ impl Client {
         Err(Next::End.because(format_args!("{} redirects in a loop", host(&address))))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_network_is_forbidden_in_the_several_ways_of_hugging_face() {
-        for (value, forbids) in
-            [("1", true), ("ON", true), ("yes", true), ("True", true), ("0", false), ("", false)]
-        {
-            let variable = |name: &str| (name == "HF_HUB_OFFLINE").then(|| value.to_owned());
-            assert_eq!(Client::new(variable, PATIENCE).is_err(), forbids, "{value}");
-        }
-    }
-}

@@ -2,7 +2,7 @@
 //! way in which a network, a server and a disk can fail.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command as StdCommand, Stdio};
@@ -20,7 +20,7 @@ use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::model_file::download;
 use torment_nexus::model_file::download::http::{Client, Patience};
 
-use crate::support::nexus::{Ended, LIMIT, Nexus, ember_gguf as model};
+use crate::support::nexus::{Ended, LIMIT, Nexus, ember_gguf};
 use crate::support::server::{Request, Server, file, head, send, wait_for_close};
 
 /// The name of the file that every test downloads.
@@ -36,6 +36,11 @@ const PATIENT: Patience = Patience {
     longest_pause: Duration::ZERO,
     tries: 3,
 };
+
+/// The model that the tests download.
+fn model() -> Vec<u8> {
+    ember_gguf()
+}
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -67,7 +72,7 @@ impl Downloads {
     /// Asserts that the download fails with one line that contains `parts` and
     /// says how to fetch the file by hand.
     #[track_caller]
-    fn fails(&self, server: &Server, parts: &[&str]) {
+    fn fails(&self, server: &Server, parts: &[&str]) -> String {
         let error = self.model_from(&server.url(PATH)).expect_err("it fails");
         let path = self.nexus.path("models").join(NAME);
         let by_hand = format!("fetch {} by hand to {path:?}, or give --model ember", server.url(PATH));
@@ -76,6 +81,7 @@ impl Downloads {
         }
         assert!(!error.contains('\n'), "{error}");
         assert!(!path.exists(), "no file has the model's name");
+        error
     }
 
     /// Leaves `part`, and a record with these lines, as a download of `url` that broke
@@ -86,17 +92,13 @@ impl Downloads {
         self.nexus.file("models/mind.gguf.part.origin", format!("url: {url}\n{record}"));
     }
 
-    fn files(&self) -> Vec<String> {
-        files(&self.nexus)
-    }
-
     /// Asserts that the model is complete, and that only its `.origin` is
     /// beside it.
     #[track_caller]
     fn succeeded(&self, url: &str) {
         assert_eq!(self.model_from(url), Ok(self.nexus.path("models").join(NAME)));
         assert!(fs::read(self.nexus.path("models").join(NAME)).expect("the model") == model(), "whole");
-        assert_eq!(self.files(), ["mind.gguf", "mind.gguf.origin"]);
+        assert_eq!(files(&self.nexus), ["mind.gguf", "mind.gguf.origin"]);
     }
 }
 
@@ -247,24 +249,18 @@ fn a_certificate_is_trusted_or_its_fault_is_named() {
     }
 }
 
-/// A TLS server at `localhost` that serves the model, with a certificate that
-/// is valid from the year `from` until the year `to`. Returns its URL, and the file
-/// with the certificate of the authority that signed it.
+/// A TLS server at `localhost` that serves the model, with a certificate that is
+/// valid from the year `from` until the year `to`. Returns its URL, and the file
+/// with the certificate, which signs itself.
 fn tls_server(from: i32, to: i32) -> (String, PathBuf, Nexus) {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-    use rustls::pki_types::PrivateKeyDer;
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority =
-        CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("an authority");
-    let mut leaf = CertificateParams::new(["localhost".to_owned()]).expect("a name");
-    leaf.not_before = date_time_ymd(from, 1, 1);
-    leaf.not_after = date_time_ymd(to, 1, 1);
-    let key = KeyPair::generate().expect("a key");
-    let leaf = leaf.signed_by(&key, &authority).expect("a certificate");
+    let mut certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    certificate.not_before = rcgen::date_time_ymd(from, 1, 1);
+    certificate.not_after = rcgen::date_time_ymd(to, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = certificate.self_signed(&key).expect("a certificate");
     let config = rustls::ServerConfig::builder()
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .with_single_cert(vec![certificate.der().clone()], key.into())
         .expect("a server");
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
@@ -276,7 +272,6 @@ fn tls_server(from: i32, to: i32) -> (String, PathBuf, Nexus) {
         let mut stream = rustls::StreamOwned::new(connection, stream);
         let mut request = [0; 4096];
         if stream.read(&mut request).is_ok_and(|read| read > 0) {
-            use std::io::Write;
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", model().len());
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&model()));
             stream.conn.send_close_notify();
@@ -284,13 +279,26 @@ fn tls_server(from: i32, to: i32) -> (String, PathBuf, Nexus) {
         }
     });
     let nexus = Nexus::new();
-    let roots = nexus.file("roots.pem", authority.pem());
+    let roots = nexus.file("roots.pem", certificate.pem());
     (format!("https://localhost:{port}/mind.gguf"), roots, nexus)
 }
 
 /// The bytes of an answer whose length only its end tells, unless `head` says it.
 fn raw(head: &str, body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n").as_bytes(), body].concat()
+}
+
+/// Sends the model, or the rest that is asked for, as a correct server does.
+fn sound(request: &Request, to: &mut TcpStream) {
+    file(request, to, &model(), "\"1\"", "");
+}
+
+/// The same, but only this many bytes of the body.
+fn short(request: &Request, to: &mut TcpStream, len: usize) {
+    let content = model();
+    let (head, body) = head(request, &content, "\"1\"", "");
+    send(to, head);
+    send(to, &body[..body.len().min(len)]);
 }
 
 #[test]
@@ -322,100 +330,66 @@ fn an_answer_without_the_model_is_told_in_words_and_nothing_is_kept() {
         let downloads = Downloads::new();
         downloads.fails(&server, words);
         assert_eq!(server.requests().len(), requests, "{head}");
-        assert!(downloads.files().is_empty(), "{head}: {:?}", downloads.files());
+        assert!(files(&downloads.nexus).is_empty(), "{head}: {:?}", files(&downloads.nexus));
     }
 }
 
-/// Answers one request, counted from 0.
-type Answer = fn(usize, &Request, &mut TcpStream);
-
 #[test]
 fn what_is_missing_is_asked_for_or_all_of_it_and_the_model_comes() {
-    let right: Answer = |_, request, to| file(request, to, &model(), "\"1\"", "");
-    let hashed: Answer = |_, request, to| {
-        let headers = format!("X-Linked-ETag: \"{}\"\r\n", sha256(&model()));
-        file(request, to, &model(), "\"1\"", &headers);
-    };
-    let whole: Answer = |_, _, to| send(to, raw("200 OK", &model()));
-    let elsewhere: Answer = |number, request, to| match number {
-        0 => {
-            let last = model().len() - 1;
-            let range = format!("Content-Range: bytes 0-{last}/{}", last + 1);
-            send(to, raw(&format!("206 Partial Content\r\n{range}"), &model()));
-        }
-        _ => file(request, to, &model(), "\"1\"", ""),
-    };
-    let unnamed: Answer = |number, request, to| match number {
-        0 => send(to, raw("206 Partial Content", &model()[1000..])),
-        _ => file(request, to, &model(), "\"1\"", ""),
-    };
-    let changed: Answer = |_, request, to| file(request, to, &model(), "\"2\"", "");
-    let cut: Answer = |number, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "\"1\"", "");
-        send(to, head);
-        send(to, if number == 0 { &body[..1_000_000] } else { body });
-    };
-    let weak: Answer = |number, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "W/\"1\"", "");
-        send(to, head);
-        send(to, if number == 0 { &body[..1_000_000] } else { body });
-    };
-    // Cut short without a length.
-    let rest_cut: Answer = |_, request, to| {
-        let (content, from) = (model(), request.from().expect("a range"));
-        let range = format!("Content-Range: bytes {from}-{}/{}", content.len() - 1, content.len());
-        let body = &content[from..content.len().min(from + 1_500_000)];
-        send(to, raw(&format!("206 Partial Content\r\n{range}\r\nETag: \"1\""), body));
-    };
-    let chunked_cut: Answer = |number, _, to| {
-        send(to, raw("200 OK\r\nTransfer-Encoding: chunked", b""));
-        for chunk in model().chunks(500_000).take(if number == 0 { 3 } else { usize::MAX }) {
-            send(to, [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
-        }
-        if number > 0 {
-            send(to, "0\r\n\r\n");
-        }
-    };
     let (model, size) = (model(), model().len());
-    let long = [&model[..], &[0; 10]].concat();
-    let damaged = [&model[..1000], &[0; 1000]].concat();
-    let known = &format!("size: {size}\nvalidator: \"1\"\n");
+    let (kept, long) = (&model[..1000], [&model[..], &[0; 10]].concat());
+    let damaged = [&model[..1_999_000], &[0; 1000]].concat();
+    let known = format!("size: {size}\nvalidator: \"1\"\n");
     let etag = "validator: \"1\"\n";
-    for (what, part, record, answer, asked) in [
-        ("half of it", &model[..1000], known.as_str(), right, &[Some(1000)][..]),
-        ("of unknown size", &model[..1000], etag, right, &[Some(1000)]),
-        ("of no known version", &model[..1000], "", right, &[None]),
-        ("whole, which 416 tells", &model, known, right, &[Some(size)]),
-        ("whole, of unknown size", &model, etag, right, &[Some(size)]),
-        ("too long", &long, known, right, &[Some(size + 10), None]),
-        ("damaged on disk", &damaged, known, hashed, &[Some(2000), None]),
-        ("of another version", &damaged, known, changed, &[Some(2000)]),
-        ("of another size", &damaged, "size: 3000000\nvalidator: \"1\"\n", right, &[Some(2000), None]),
-        ("a server that does not resume", &model[..1000], known, whole, &[Some(1000)]),
-        ("a 206 that begins elsewhere", &model[..1000], known, elsewhere, &[Some(1000), None]),
-        ("a 206 that does not say where", &model[..1000], known, unnamed, &[Some(1000), None]),
+    let hash = &format!("X-Linked-ETag: \"{}\"\r\n", sha256(&model));
+    let range = |from: usize| {
+        format!("206 Partial Content\r\nETag: \"1\"\r\nContent-Range: bytes {from}-{}/{size}", size - 1)
+    };
+    let begins_elsewhere = raw(&range(0), &model);
+    let does_not_say_where = raw("206 Partial Content", &model[1000..]);
+    let rest_cut = raw(&range(1000), &model[1000..1_500_000]);
+    let body_cut =
+        |etag: &str| raw(&format!("200 OK\r\nETag: {etag}\r\nContent-Length: {size}"), &model[..1_000_000]);
+    let chunk = [format!("{:x}\r\n", 1_000_000).as_bytes(), &model[..1_000_000], b"\r\n"].concat();
+    let chunks_cut = raw("200 OK\r\nTransfer-Encoding: chunked", &chunk);
+    let all = [chunk, format!("{:x}\r\n", size - 1_000_000).into(), model[1_000_000..].into()].concat();
+    let chunks = raw("200 OK\r\nTransfer-Encoding: chunked", &[&all[..], b"\r\n0\r\n\r\n"].concat());
+    // What was kept of it, its record, what the server sends first; what is asked for.
+    for (what, part, record, first, headers, asked) in [
+        ("a part", kept, &known[..], vec![], "", &[Some(1000)][..]),
+        ("a part of unknown size", kept, etag, vec![], "", &[Some(1000)]),
+        ("a part of no known version", kept, "", vec![], "", &[None]),
+        ("a part of another version", &damaged, "validator: \"0\"\n", vec![], "", &[Some(2_000_000)]),
         (
-            "a rest cut short",
-            &model[..1000],
-            known,
-            rest_cut,
-            &[Some(1000), Some(1_501_000), Some(3_001_000)],
+            "a part of another size",
+            &damaged,
+            "size: 9\nvalidator: \"1\"\n",
+            vec![],
+            "",
+            &[Some(2_000_000), None],
         ),
-        ("a body cut short", b"", "", cut, &[None, Some(1_000_000)]),
-        ("a body cut short that has only a weak ETag", b"", "", weak, &[None, None]),
-        ("chunks cut short", b"", "", chunked_cut, &[None, None]),
+        ("a part damaged on disk", &damaged, &known, vec![], hash, &[Some(2_000_000), None]),
+        ("all of it", &model, &known, vec![], "", &[Some(size)]),
+        ("all of it, of unknown size", &model, etag, vec![], "", &[Some(size)]),
+        ("more than all of it", &long, &known, vec![], "", &[Some(size + 10), None]),
+        ("a server that does not resume", kept, &known, raw("200 OK", &model), "", &[Some(1000)]),
+        ("a 206 that begins elsewhere", kept, &known, begins_elsewhere, "", &[Some(1000), None]),
+        ("a 206 that does not say where", kept, &known, does_not_say_where, "", &[Some(1000), None]),
+        ("a rest cut short without a length", kept, &known, rest_cut, "", &[Some(1000), Some(1_500_000)]),
+        ("a body cut short", b"", "", body_cut("\"1\""), "", &[None, Some(1_000_000)]),
+        ("a body cut short with a weak ETag", b"", "", body_cut("W/\"1\""), "", &[None, None]),
+        ("chunks cut short", b"", "", chunks_cut, "", &[None, None]),
+        ("chunks", b"", "", chunks, "", &[None]),
     ] {
-        let server = Server::new(answer);
+        let headers = headers.to_owned();
+        let server = Server::new(move |number, request, to| match number {
+            0 if !first.is_empty() => send(to, &first),
+            _ => file(request, to, &ember_gguf(), "\"1\"", &headers),
+        });
         let downloads = Downloads::new();
         downloads.left(&server.url(PATH), part, record);
         downloads.succeeded(&server.url(PATH));
-        let requests = server.requests();
-        assert_eq!(requests.iter().map(Request::from).collect::<Vec<_>>(), asked, "{what}");
-        for request in requests.iter().filter(|request| request.from().is_some()) {
-            assert_eq!(request.header("if-range"), Some("\"1\""), "{what}");
-        }
+        assert_eq!(server.requests().iter().map(Request::from).collect::<Vec<_>>(), asked, "{what}");
     }
 }
 
@@ -444,7 +418,7 @@ fn a_file_whose_hash_is_right_is_kept_whatever_is_in_it() {
 fn an_answer_of_429_waits_as_long_as_it_is_asked_to() {
     let server = Server::new(|number, request, to| match number {
         0 => send(to, raw("429 Too Many Requests\r\nRetry-After: 1", b"")),
-        _ => file(request, to, &model(), "\"1\"", ""),
+        _ => sound(request, to),
     });
     let mut downloads = Downloads::new();
     downloads.patience.longest_pause = Duration::from_secs(1);
@@ -455,18 +429,13 @@ fn an_answer_of_429_waits_as_long_as_it_is_asked_to() {
 
 #[test]
 fn a_body_that_is_always_cut_short_is_kept_for_the_next_start() {
-    let server = Server::new(|_, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "\"1\"", "");
-        send(to, head);
-        send(to, &body[..body.len().min(1_000_000)]);
-    });
+    let server = Server::new(|_, request, to| short(request, to, 1_000_000));
     let downloads = Downloads::new();
     downloads.fails(
         &server,
         &["broke off at each of 3 tries", "3.00 MB are kept and the next start goes on from there"],
     );
-    assert_eq!(downloads.files(), ["mind.gguf.part", "mind.gguf.part.origin"]);
+    assert_eq!(files(&downloads.nexus), ["mind.gguf.part", "mind.gguf.part.origin"]);
     downloads.succeeded(&server.url(PATH));
 }
 
@@ -483,31 +452,28 @@ fn what_is_no_model_leaves_what_was_kept() {
 }
 
 #[test]
-fn a_body_longer_than_it_said_is_not_kept() {
+fn a_body_longer_than_it_said_is_neither_read_to_its_end_nor_kept() {
     let server = Server::new(|_, request, to| {
         let (from, size) = (request.from().unwrap_or(0), model().len());
         let range = format!("Content-Range: bytes {from}-{}/{size}", size - 1);
-        let body = &[model(), vec![0; 100_000]].concat()[from..];
+        let body = &[model(), vec![0; 1_000_000]].concat()[from..];
         send(to, raw(&format!("206 Partial Content\r\n{range}"), body));
     });
     let downloads = Downloads::new();
     downloads.left(&server.url(PATH), &model()[..1000], "validator: \"1\"\n");
-    downloads.fails(&server, &["it arrived damaged"]);
-    assert!(downloads.files().is_empty(), "{:?}", downloads.files());
+    let error = downloads.fails(&server, &["it arrived damaged", &format!("instead of {}", model().len())]);
+    assert!(!error.contains(&format!("{} bytes", model().len() + 1_000_000)), "{error}");
+    assert!(files(&downloads.nexus).is_empty(), "{:?}", files(&downloads.nexus));
 }
 
 #[test]
 fn a_server_that_stops_sending_is_asked_for_the_rest() {
-    let server = Server::new(|number, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "\"1\"", "");
-        send(&mut *to, head);
-        if number == 0 {
-            send(to, &body[..1_000_000]);
+    let server = Server::new(|number, request, to| match number {
+        0 => {
+            short(request, to, 1_000_000);
             wait_for_close(to);
-        } else {
-            send(to, body);
         }
+        _ => sound(request, to),
     });
     let mut downloads = Downloads::new();
     downloads.patience.silence = Duration::from_secs(1);
@@ -518,13 +484,10 @@ fn a_server_that_stops_sending_is_asked_for_the_rest() {
 #[test]
 fn a_server_that_drips_is_too_slow() {
     let server = Server::new(|_, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "\"1\"", "");
-        send(to, head);
+        short(request, to, 0);
         let begun = Instant::now();
-        for byte in body.iter().take_while(|_| begun.elapsed() < LIMIT) {
-            use std::io::Write;
-            if to.write_all(&[*byte]).is_err() {
+        for byte in &model()[request.from().unwrap_or(0)..] {
+            if to.write_all(&[*byte]).is_err() || begun.elapsed() > LIMIT {
                 break;
             }
             thread::sleep(Duration::from_millis(5));
@@ -549,7 +512,7 @@ fn a_redirect_to_another_host_is_followed_with_the_hubs_hash_and_without_its_tok
         downloads.variables = vec![("HF_ENDPOINT", hub.url("")), ("HF_TOKEN", "hf_secret".to_owned())];
         match is_right {
             true => downloads.succeeded(&hub.url(PATH)),
-            false => downloads.fails(&hub, &["its sha256 is"]),
+            false => drop(downloads.fails(&hub, &["its sha256 is"])),
         }
         assert_eq!(hub.requests()[0].header("authorization"), Some("Bearer hf_secret"));
         assert_eq!(content_host.requests()[0].header("authorization"), None);
@@ -570,33 +533,38 @@ fn the_token_is_for_the_hub_alone() {
 #[test]
 fn a_mirror_stands_for_the_hub_and_gets_its_token() {
     let mirror = Server::of(model());
-    let nexus = Nexus::new();
-    let mut command = nexus.command(short_life("https://huggingface.co/some/repo/resolve/main/mind.gguf"));
-    command.env("HF_ENDPOINT", mirror.url("/hub/")).env("HF_TOKEN", "hf_secret");
-    Ended::of(Command::from_std(command).timeout(LIMIT).output()).died();
+    let mut downloads = Downloads::new();
+    downloads.variables = vec![("HF_ENDPOINT", mirror.url("/hub/")), ("HF_TOKEN", "hf_secret".to_owned())];
+    downloads.succeeded(&format!("https://huggingface.co{PATH}"));
     let request = &mirror.requests()[0];
     assert_eq!(
         (request.path.as_str(), request.header("authorization")),
-        ("/hub/some/repo/resolve/main/mind.gguf", Some("Bearer hf_secret"))
+        (format!("/hub{PATH}").as_str(), Some("Bearer hf_secret"))
     );
-    let origin = fs::read_to_string(nexus.path("models/mind.gguf.origin")).expect("an origin");
+    let origin = fs::read_to_string(downloads.nexus.path("models/mind.gguf.origin")).expect("an origin");
     assert!(origin.starts_with("url: https://huggingface.co/some/repo/"), "{origin}");
 }
 
 #[test]
 fn offline_or_with_a_wrong_variable_nothing_is_asked() {
     let server = Server::of(model());
+    let offline = "HF_HUB_OFFLINE forbids the network; unset it";
+    let mut downloads = Downloads::new();
     for (variable, value, words) in [
-        ("HF_HUB_OFFLINE", "1", "HF_HUB_OFFLINE forbids the network; unset it"),
+        ("HF_HUB_OFFLINE", "1", offline),
+        ("HF_HUB_OFFLINE", "ON", offline),
+        ("HF_HUB_OFFLINE", "yes", offline),
+        ("HF_HUB_OFFLINE", "True", offline),
         ("HF_ENDPOINT", "hub", "HF_ENDPOINT cannot be used"),
         ("HF_TOKEN", "a\nb", "HF_TOKEN holds characters that no token has"),
         ("SSL_CERT_FILE", "/dev/null", "SSL_CERT_FILE \"/dev/null\" holds no certificate"),
     ] {
-        let mut downloads = Downloads::new();
         downloads.variables = vec![(variable, value.to_owned())];
         downloads.fails(&server, &[words]);
     }
     assert!(server.requests().is_empty());
+    downloads.variables = vec![("HF_HUB_OFFLINE", "0".to_owned()), ("HF_TOKEN", String::new())];
+    downloads.succeeded(&server.url(PATH));
 }
 
 /// Runs the program in a mount namespace of its own in which `models` is a file
@@ -661,18 +629,14 @@ fn a_model_folder_that_cannot_be_made_is_named() {
 fn holding_back() -> (Server, std::sync::mpsc::Sender<()>) {
     let (let_go, held) = channel();
     let held = Mutex::new(held);
-    let server = Server::new(move |number, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "\"1\"", "");
-        send(to, head);
-        if number == 0 {
-            let (now, later) = body.split_at(body.len() / 2);
-            send(to, now);
+    let server = Server::new(move |number, request, to| match number {
+        0 => {
+            let half = model().len() / 2;
+            short(request, to, half);
             let _ = held.lock().expect("one waits").recv_timeout(LIMIT);
-            send(to, later);
-        } else {
-            send(to, body);
+            send(to, &model()[half..]);
         }
+        _ => sound(request, to),
     });
     (server, let_go)
 }
