@@ -148,7 +148,8 @@ impl ModelFile {
     fn at(path: &Path) -> Result<Self> {
         let next = "name a GGUF file with --model, or give --model ember";
         let metadata = fs::metadata(path).with_context(|| format!("cannot open model {path:?}; {next}"))?;
-        // A pipe or a device would be read without end; a folder is no file either.
+        ensure!(!metadata.is_dir(), "model {path:?} is a folder; {next}");
+        // A pipe or a device would be read without end.
         ensure!(metadata.is_file(), "model {path:?} is not a regular file; {next}");
         ensure!(
             metadata.len() > 0,
