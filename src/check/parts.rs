@@ -37,22 +37,23 @@ fn told(name: &'static str, ending: Ending) -> Result<Finding, Ending> {
 
 /// Whether the model is there and what was downloaded; it is not fetched here.
 pub(super) fn model(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending> {
-    Ok(match ModelFile::kept(&cli.model, &cli.model_dir, interrupt)? {
-        Ok(Kept::Verified(name)) => Finding::ok("model", format!("{name}, verified")),
-        Ok(Kept::Unverified(name)) => {
-            Finding::ok("model", format!("{name}; it has no record to verify it by"))
-        }
-        Ok(Kept::Damaged(name)) => Finding::fail(
+    let kept = match ModelFile::kept(&cli.model, &cli.model_dir, interrupt) {
+        Ok(kept) => kept,
+        Err(ending) => return told("model", ending),
+    };
+    Ok(match kept {
+        Kept::Verified(name) => Finding::ok("model", format!("{name}, verified")),
+        Kept::Unverified(name) => Finding::ok("model", format!("{name}; it has no record to verify it by")),
+        Kept::Damaged(name) => Finding::fail(
             "model",
             format!("{name} is not what was downloaded"),
             "delete it: the next start downloads it again",
         ),
-        Ok(Kept::Absent(name)) => Finding::fail(
+        Kept::Absent(name) => Finding::fail(
             "model",
             format!("{name} is not there"),
             "connect the network and start the service once, or copy it there (hardware/setup --model-from)",
         ),
-        Err(fault) => Finding::fault("model", &one_line(&fault)),
     })
 }
 

@@ -3,9 +3,11 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`name`] | what `--model` names: ember, a URL or a path |
+//! | `hash` | the SHA-256 of a model file, and of samples of it |
 //! | [`gguf`] | checks a model file's header before llama.cpp opens it |
 //! | [`download`] | downloads a URL to a verified file; resumes a download that broke off |
 
 pub mod download;
 pub mod gguf;
+mod hash;
 pub mod name;

@@ -1,20 +1,19 @@
 //! Resolves `--model` (ember, a URL or a path) to a file that llama.cpp can
 //! open.
 
-use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{env, fmt};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use sha2::{Digest, Sha256};
 
 use super::download;
-use super::download::http::{Client, Environment, Patience};
-use super::gguf;
+use super::download::http::{Client, PATIENCE};
+use super::{gguf, hash};
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 
@@ -23,11 +22,6 @@ static EMBER: &[u8] = include_bytes!("../../models/ember/ember.gguf");
 
 /// The prompt that ember was trained with. Its text does not follow another.
 const EMBER_PROMPT: &str = include_str!("../../models/ember/prompt.txt");
-
-/// How much of a model is hashed to identify it: samples of a page each, evenly
-/// spread over the file. 256 KB take the board some 5 ms.
-const SAMPLES: u64 = 64;
-const SAMPLE: usize = 4096;
 
 /// What `--model` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,55 +102,45 @@ impl ModelFile {
             ModelName::Ember => Ok(Self::ember()?),
             ModelName::Path(path) => Ok(Self::at(path)?),
             ModelName::Url(url) => {
-                let client = || Client::new(Environment::read()?, Patience::default());
+                let client = || Client::new(|name| env::var(name).ok(), PATIENCE);
                 Ok(Self::at(&download::model(url, model_dir, client, interrupt)?)?)
             }
         }
     }
 
     /// Looks for the file that `name` names, without the network, and reads all of
-    /// it to verify it. An inner error says why it cannot be used.
+    /// it to verify it.
     ///
     /// # Errors
     ///
-    /// [`Ending::Interrupted`] when a signal came.
-    pub(crate) fn kept(
-        name: &ModelName,
-        model_dir: &Path,
-        interrupt: &Interrupt,
-    ) -> Result<Result<Kept>, Ending> {
+    /// When it cannot be used, or [`Ending::Interrupted`] when a signal came.
+    pub(crate) fn kept(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Kept, Ending> {
         let (path, sha256) = match name {
-            ModelName::Ember => return Ok(Ok(Kept::Verified("ember".to_owned()))),
-            ModelName::Path(path) => (path.clone(), path.exists().then_some(None)),
-            ModelName::Url(url) => match download::kept(url, model_dir) {
-                Ok(kept) => kept,
-                Err(error) => return Ok(Err(error)),
-            },
+            ModelName::Ember => return Ok(Kept::Verified("ember".to_owned())),
+            ModelName::Path(path) => (path.clone(), None),
+            ModelName::Url(url) => download::kept(url, model_dir)?,
         };
         let shown = format!("{path:?}");
-        let Some(sha256) = sha256 else { return Ok(Ok(Kept::Absent(shown))) };
-        if let Err(error) = Self::at(&path) {
-            return Ok(Err(error));
+        if !path.exists() {
+            return Ok(Kept::Absent(shown));
         }
-        let Some(sha256) = sha256 else { return Ok(Ok(Kept::Unverified(shown))) };
-        Ok(match hash(&path, interrupt) {
-            Err(error) => {
-                Err(error).with_context(|| format!("cannot read model {path:?}; look at the SD card"))
-            }
-            Ok(None) => return Err(Ending::Interrupted("while the model was verified".to_owned())),
-            Ok(Some(found)) if found == sha256 => Ok(Kept::Verified(shown)),
-            Ok(Some(_)) => Ok(Kept::Damaged(shown)),
-        })
+        Self::at(&path)?;
+        let Some(sha256) = sha256 else { return Ok(Kept::Unverified(shown)) };
+        match File::open(&path).and_then(|file| hash::sha256(file, interrupt)) {
+            _ if interrupt.is_raised() => Err(Ending::Interrupted("while the model was verified".to_owned())),
+            Ok(found) if found == sha256 => Ok(Kept::Verified(shown)),
+            Ok(_) => Ok(Kept::Damaged(shown)),
+            Err(error) => Err(anyhow!("cannot read model {path:?} ({error}); look at the SD card").into()),
+        }
     }
 
     /// Ember as a file in memory (memfd): llama.cpp loads models from files
     /// only.
     fn ember() -> Result<Self> {
-        let file = memfd_create(c"ember.gguf", MFdFlags::MFD_CLOEXEC)
-            .context("cannot make a file in memory for ember; give a GGUF file with --model")?;
-        let mut file = File::from(file);
-        file.write_all(EMBER)
-            .context("cannot write ember to memory; free some, or give a GGUF file with --model")?;
+        let file = memfd_create(c"ember.gguf", MFdFlags::MFD_CLOEXEC).map_err(io::Error::from);
+        let file = file.map(File::from).and_then(|mut file| file.write_all(EMBER).map(|()| file));
+        let file =
+            file.context("cannot write ember to memory; free some, or give a GGUF file with --model")?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         Ok(Self { name: "ember".to_owned(), path, memory: Some(file) })
     }
@@ -187,15 +171,9 @@ impl ModelFile {
     pub fn identity(&self) -> io::Result<[u8; 32]> {
         let file = File::open(&self.path)?;
         let metadata = file.metadata()?;
-        let mut digest = Sha256::new();
-        digest.update(metadata.len().to_le_bytes());
+        let changed = [metadata.mtime().to_le_bytes(), metadata.mtime_nsec().to_le_bytes()].concat();
         // Ember's file is created anew for each life, so its time is left out.
-        if self.memory.is_none() {
-            digest.update(metadata.mtime().to_le_bytes());
-            digest.update(metadata.mtime_nsec().to_le_bytes());
-        }
-        hash_samples(&mut digest, file, metadata.len())?;
-        Ok(digest.finalize().into())
+        hash::samples(file, if self.memory.is_none() { &changed } else { &[] })
     }
 
     /// What tells this model from others wherever and whenever its file was
@@ -210,12 +188,7 @@ impl ModelFile {
     ///
     /// When it cannot be read.
     pub(crate) fn fingerprint(&self) -> io::Result<String> {
-        let file = File::open(&self.path)?;
-        let length = file.metadata()?.len();
-        let mut digest = Sha256::new();
-        digest.update(length.to_le_bytes());
-        hash_samples(&mut digest, file, length)?;
-        Ok(digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hash::hex(&hash::samples(File::open(&self.path)?, &[])?[..8]))
     }
 
     /// The path of the file; valid until this value is dropped.
@@ -223,41 +196,6 @@ impl ModelFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// The SHA-256 of a file, in hex; `None` if a signal came first.
-fn hash(path: &Path, interrupt: &Interrupt) -> io::Result<Option<String>> {
-    let mut file = File::open(path)?;
-    let mut digest = Sha256::new();
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut piece)? {
-            0 => break,
-            length => digest.update(&piece[..length]),
-        }
-        if interrupt.is_raised() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
-}
-
-/// Hashes 64 samples of a page each, evenly spread over a file of this length.
-fn hash_samples(digest: &mut Sha256, mut file: File, length: u64) -> io::Result<()> {
-    let mut piece = [0; SAMPLE];
-    for sample in 0..SAMPLES {
-        let at = length.saturating_sub(SAMPLE as u64) * sample / (SAMPLES - 1);
-        file.seek(SeekFrom::Start(at))?;
-        let mut read = 0;
-        while read < SAMPLE {
-            match file.read(&mut piece[read..])? {
-                0 => break,
-                more => read += more,
-            }
-        }
-        digest.update(&piece[..read]);
-    }
-    Ok(())
 }
 
 /// The model's name as messages say it.

@@ -18,17 +18,19 @@
 //! | fault | what the program says and does | left on disk |
 //! |---|---|---|
 //! | connection refused, host not found | cannot reach HOST (why); look at the network; by hand | nothing, or what was kept before |
-//! | certificate not valid yet, expired, not trusted | says so, and to check the clock; the board has none of its own | the same |
+//! | certificate not valid yet, expired | says so, and to set the clock; the board has none of its own | the same |
+//! | certificate not trusted | says so, and that SSL_CERT_FILE names those to trust | the same |
 //! | 401, 403 | set HF_TOKEN; accept the model's terms | the same |
 //! | 404 | it has no such file; look at the address again | the same |
-//! | 429 | waits as long as `Retry-After` asks, up to a minute, and tries again; then by hand | the same |
+//! | 429 | waits as long as `Retry-After` asks, up to a minute, and tries again; then when to start again; by hand | the same |
 //! | 5xx, no answer | tries again, five times in all; then by hand | the same |
 //! | body cut short, stalled, or slower than 10 kB/s for a minute | requests the rest, five tries in all; then says how much is kept | the part |
-//! | body cut short when the server never stated a size | the file is damaged or incomplete | nothing |
+//! | body cut short when the server never stated a size | it arrived damaged | nothing |
 //! | redirect loop, redirect to an unencrypted address | says so; by hand | nothing, or what was kept before |
 //! | a web page, or anything else that is no GGUF file | a network's login page may have answered; by hand | the same |
-//! | wrong sha256 or size | it arrived damaged; a resumed download is begun anew, once | nothing |
-//! | 200 in answer to a Range, a changed ETag, a wrong or oversize part | begins anew and says so | the new part |
+//! | wrong sha256 or size; without a sha256, a header that does not fit the file | it arrived damaged; a resumed download is begun anew | nothing |
+//! | the right sha256 and a header that llama.cpp cannot read | what is wrong with the model; by name.rs | the model |
+//! | 200 or another part in answer to a Range; a changed size or ETag; an oversize part | begins anew and says so | the new part |
 //! | 416 on a part that is complete | verifies it | the model |
 //! | not enough room | how much is needed and free; by hand | nothing, or what was kept before |
 //! | disk full during the download | how much had arrived; free some | nothing |
@@ -40,48 +42,52 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`address`] | parses web addresses; which part of one may be logged |
-//! | `target` | the paths of the files above, and which of them exist |
-//! | `origin` | the record beside a file |
-//! | `transfer` | tries, resumes, verifies, renames |
-//! | [`http`] | one HTTP GET |
-//! | [`progress`] | the progress on stderr; the only user of indicatif |
+//! | `address` | parses web addresses; which part of one may be logged |
+//! | `files` | the paths of the files above, which of them exist, and the records |
+//! | `transfer` | the loop: asks, resumes, checks, renames |
+//! | `answers` | what was answered: the words of the table above, and what follows |
+//! | [`http`] | one HTTP GET: variables, token, redirects, time limits |
+//! | `progress` | the progress on stderr; the only user of indicatif |
 
-pub mod address;
+mod address;
+mod answers;
+mod files;
 pub mod http;
-mod origin;
 mod progress;
-mod target;
 mod transfer;
 
-use crate::board::threads;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
-use crossbeam_channel::bounded;
+use anyhow::Result;
 
+use self::files::{Files, Record};
 use self::http::Client;
-use self::target::Target;
 use self::transfer::Download;
+use crate::board::threads;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 
-/// How long the process waits for the download thread after a signal, before it
-/// ends without it.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How often it is looked whether the download thread has ended.
+const GLANCE: Duration = Duration::from_millis(50);
 
-/// A model in `dir`, and the sha256 that it had when it was downloaded, if that is
-/// known. `None` if the file that `url` names is not there.
+/// The time after a signal that the download thread has for leaving its bar on the
+/// screen, before the process ends without it.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// The path in `dir` of the file that `url` names, and the sha256 that it had when
+/// it was downloaded, if it was.
 ///
 /// # Errors
 ///
 /// When the file there is from elsewhere, or was changed.
-pub(super) fn kept(url: &str, dir: &Path) -> Result<(PathBuf, Option<Option<String>>)> {
-    let target = Target::new(&address::web_address(url)?, dir)?;
-    let is_there = target.is_there()?;
-    let sha256 = is_there.then(|| target.origin().and_then(|origin| origin.sha256));
-    Ok((target.path, sha256))
+pub(super) fn kept(url: &str, dir: &Path) -> Result<(PathBuf, Option<String>)> {
+    let files = Files::new(&address::web_address(url)?, dir)?;
+    files.is_there()?;
+    let sha256 = Record::read(&files.record).and_then(|record| record.sha256);
+    Ok((files.path, sha256))
 }
 
 /// Returns the path of the file that `url` names, in `dir`. If it is not there,
@@ -98,37 +104,22 @@ pub fn model(
     interrupt: &Interrupt,
 ) -> Result<PathBuf, Ending> {
     let address = address::web_address(url)?;
-    let target = Target::new(&address, dir)?;
-    if target.is_there()? {
-        return Ok(target.path);
+    let files = Files::new(&address, dir)?;
+    if files.is_there()? {
+        return Ok(files.path);
     }
-    let client = client()?;
-    if client.is_offline() {
-        return Err(anyhow!(
-            "model {:?} is not there and HF_HUB_OFFLINE forbids the network; unset it, or {}",
-            target.path,
-            target.by_hand()
-        )
-        .into());
+    let client = client().map_err(|error| files.with_way_out(&error))?;
+    // On a thread of its own: looking up a host, connecting, reading and waiting
+    // for another process may each take long, and the reaction to a signal must
+    // not.
+    let download = Download { address, files: files.clone(), client, interrupt: interrupt.clone() };
+    let worker = threads::start("download", move || download.run())?;
+    while !worker.is_finished() && !interrupt.is_raised_within(GLANCE) {}
+    if interrupt.is_raised() {
+        thread::sleep(FAREWELL);
+        return Err(Ending::Interrupted(format!("while downloading the model{}", files.what_is_kept())));
     }
-    // On a thread of its own: looking up a host, connecting and reading may
-    // each take as long as the client's time limits, and the reaction to a
-    // signal must not.
-    let download = Download::new(address, target.clone(), client, interrupt.clone());
-    let (sender, receiver) = bounded(1);
-    let worker = threads::start("download", move || sender.send(download.run()))?;
-    let ended = match interrupt.or_next(&receiver) {
-        Some(ended) => Some(ended),
-        None => receiver.recv_timeout(FAREWELL).ok(),
-    };
-    match ended {
-        Some(ended) => ended.map(|()| target.path),
-        None if interrupt.is_raised() => Err(target.interrupted()),
-        // The thread ended without a result: its panic continues in this
-        // thread.
-        None => match worker.join() {
-            Err(panic) => std::panic::resume_unwind(panic),
-            Ok(_) => Err(anyhow!("the download ended without an answer; start again").into()),
-        },
-    }
+    let ended = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+    ended.map_err(|error| files.with_way_out(&error))?;
+    Ok(files.path)
 }

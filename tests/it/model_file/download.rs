@@ -2,8 +2,8 @@
 //! way in which a network, a server and a disk can fail.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command as StdCommand, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -18,11 +18,10 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::model_file::download;
-use torment_nexus::model_file::download::address::web_address;
-use torment_nexus::model_file::download::http::{Client, Environment, Patience};
+use torment_nexus::model_file::download::http::{Client, Patience};
 
 use crate::support::nexus::{Ended, LIMIT, Nexus, ember_gguf};
-use crate::support::server::{Request, Server, file, head, send, status, wait_for_close};
+use crate::support::server::{Request, Server, file, head, send, wait_for_close};
 
 /// The name of the file that every test downloads.
 const NAME: &str = "mind.gguf";
@@ -38,38 +37,35 @@ const PATIENT: Patience = Patience {
     tries: 3,
 };
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The model that the tests download: ember's file.
+/// The model that the tests download.
 fn model() -> Vec<u8> {
     ember_gguf()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One user's downloads into one folder, in this process, with time limits that
 /// suit a test.
 struct Downloads {
     nexus: Nexus,
-    environment: Environment,
+    /// The environment variables that are set.
+    variables: Vec<(&'static str, String)>,
     patience: Patience,
 }
 
 impl Downloads {
     fn new() -> Self {
-        let environment = Environment {
-            endpoint: web_address("https://huggingface.co").expect("an address"),
-            token: None,
-            offline: false,
-            roots: None,
-        };
-        Self { nexus: Nexus::new(), environment, patience: PATIENT }
+        Self { nexus: Nexus::new(), variables: Vec::new(), patience: PATIENT }
     }
 
-    fn model_from(&self, server: &Server) -> Result<PathBuf, String> {
-        let client = Client::new(self.environment.clone(), self.patience).expect("a client");
+    fn model_from(&self, url: &str) -> Result<PathBuf, String> {
+        let variable =
+            |name: &str| self.variables.iter().find(|(one, _)| *one == name).map(|(_, value)| value.clone());
+        let client = || Client::new(variable, self.patience);
         let (_raise, interrupt) = Interrupt::new();
-        download::model(&server.url(PATH), &self.nexus.path("models"), || Ok(client), &interrupt)
+        download::model(url, &self.nexus.path("models"), client, &interrupt)
             .map_err(|error| format!("{error:#}"))
     }
 
@@ -77,7 +73,7 @@ impl Downloads {
     /// says how to fetch the file by hand.
     #[track_caller]
     fn fails(&self, server: &Server, parts: &[&str]) -> String {
-        let error = self.model_from(server).expect_err("it fails");
+        let error = self.model_from(&server.url(PATH)).expect_err("it fails");
         let path = self.nexus.path("models").join(NAME);
         let by_hand = format!("fetch {} by hand to {path:?}, or give --model ember", server.url(PATH));
         for part in parts.iter().chain([&by_hand.as_str()]) {
@@ -88,34 +84,21 @@ impl Downloads {
         error
     }
 
-    /// Leaves half of `content`, as a download that broke off does; returns how
-    /// many bytes that is.
-    fn broke_off(&self, server: &Server, content: &[u8]) -> usize {
-        let half = content.len() / 2;
-        self.left(server, &content[..half], content.len());
-        half
-    }
-
-    /// Leaves `part` of a file of `size` bytes and with the ETag `"1"`.
-    fn left(&self, server: &Server, part: &[u8], size: usize) {
-        let folder = self.nexus.path("models");
-        fs::create_dir_all(&folder).expect("a folder");
-        fs::write(folder.join("mind.gguf.part"), part).expect("a part");
-        let origin = format!("url: {}\nsize: {size}\nvalidator: \"1\"\n", server.url(PATH));
-        fs::write(folder.join("mind.gguf.part.origin"), origin).expect("an origin");
-    }
-
-    fn files(&self) -> Vec<String> {
-        files(&self.nexus)
+    /// Leaves `part`, and a record with these lines, as a download of `url` that broke
+    /// off does.
+    fn left(&self, url: &str, part: &[u8], record: &str) {
+        fs::create_dir_all(self.nexus.path("models")).expect("a folder");
+        self.nexus.file("models/mind.gguf.part", part);
+        self.nexus.file("models/mind.gguf.part.origin", format!("url: {url}\n{record}"));
     }
 
     /// Asserts that the model is complete, and that only its `.origin` is
     /// beside it.
     #[track_caller]
-    fn succeeded(&self, server: &Server, content: &[u8]) {
-        assert_eq!(self.model_from(server).as_deref(), Ok(self.nexus.path("models").join(NAME).as_path()));
-        assert!(fs::read(self.nexus.path("models").join(NAME)).expect("the model") == content, "whole");
-        assert_eq!(self.files(), ["mind.gguf", "mind.gguf.origin"]);
+    fn succeeded(&self, url: &str) {
+        assert_eq!(self.model_from(url), Ok(self.nexus.path("models").join(NAME)));
+        assert!(fs::read(self.nexus.path("models").join(NAME)).expect("the model") == model(), "whole");
+        assert_eq!(files(&self.nexus), ["mind.gguf", "mind.gguf.origin"]);
     }
 }
 
@@ -132,23 +115,21 @@ fn short_life(url: &str) -> [&str; 4] {
     ["--model", url, "--context-size", "256"]
 }
 
-fn spawn(command: &mut StdCommand) -> Child {
-    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts")
-}
-
-/// The lines of a child's stderr, as they arrive.
-fn log_of(child: &mut Child) -> Receiver<String> {
+/// Starts such a life; the lines of its stderr come as it writes them.
+fn spawn(nexus: &Nexus, url: &str) -> (Child, Receiver<String>) {
+    let mut command = nexus.command(short_life(url));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
     let (sender, receiver) = channel();
     let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
     thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-    receiver
+    (child, receiver)
 }
 
-/// Waits until `path` holds at least `len` bytes.
-fn wait_for_bytes(path: PathBuf, len: u64) {
+/// Waits until the part holds at least `len` bytes.
+fn wait_for_bytes(nexus: &Nexus, len: usize) {
     let begun = Instant::now();
-    while fs::metadata(&path).map_or(0, |metadata| metadata.len()) < len {
-        assert!(begun.elapsed() < LIMIT, "{path:?} does not grow");
+    while fs::metadata(nexus.path("models/mind.gguf.part")).map_or(0, |part| part.len()) < len as u64 {
+        assert!(begun.elapsed() < LIMIT, "the part does not grow");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -194,15 +175,7 @@ fn on_a_terminal_a_bar_shows_size_speed_and_time_left() {
 }
 
 #[test]
-fn a_model_that_was_put_there_by_hand_needs_no_network() {
-    let nexus = Nexus::new();
-    fs::create_dir(nexus.path("models")).expect("a folder");
-    nexus.file("models/mind.gguf", model());
-    nexus.run(short_life("http://127.0.0.1:1/mind.gguf")).died();
-}
-
-#[test]
-fn a_model_that_is_there_does_not_ask_what_the_network_would_need() {
+fn a_model_that_was_put_there_by_hand_does_not_ask_what_the_network_would_need() {
     let nexus = Nexus::new();
     fs::create_dir(nexus.path("models")).expect("a folder");
     nexus.file("models/mind.gguf", model());
@@ -216,114 +189,78 @@ fn a_model_fetched_by_hand_after_a_download_that_broke_off_is_taken_as_it_is() {
     let server = Server::of(model());
     let downloads = Downloads::new();
     // The part is from another server, which declared a wrong size.
-    downloads.left(&Server::of(Vec::new()), &model()[..1000], 2000);
+    downloads.left("http://elsewhere/mind.gguf", &model()[..1000], "size: 2000\nvalidator: \"1\"\n");
     downloads.nexus.file("models/mind.gguf", model());
-    downloads.model_from(&server).expect("the model is there");
+    downloads.model_from(&server.url(PATH)).expect("the model is there");
     assert!(server.requests().is_empty());
 }
 
 #[test]
-fn the_same_file_name_from_another_url_is_refused() {
+fn a_model_from_elsewhere_or_one_that_lost_bytes_since_is_refused() {
     let (one, other) = (Server::of(model()), Server::of(model()));
     let downloads = Downloads::new();
-    downloads.succeeded(&one, &model());
-    let error = downloads.model_from(&other).expect_err("another origin");
+    downloads.succeeded(&one.url(PATH));
+    let error = downloads.model_from(&other.url(PATH)).expect_err("another origin");
     for part in [&one.url(PATH), &other.url(PATH), "--model-dir"] {
         assert!(error.contains(part), "{error}");
     }
     assert!(other.requests().is_empty());
-}
-
-#[test]
-fn a_downloaded_model_that_lost_bytes_since_is_refused() {
-    let server = Server::of(model());
-    let downloads = Downloads::new();
-    downloads.succeeded(&server, &model());
     downloads.nexus.file("models/mind.gguf", &model()[..1000]);
-    let error = downloads.model_from(&server).expect_err("damaged");
+    let error = downloads.model_from(&one.url(PATH)).expect_err("damaged");
     assert!(error.contains("is 1000 bytes") && error.contains("delete it"), "{error}");
 }
 
 #[test]
-fn a_refused_connection_names_the_host_and_the_way_out() {
+fn a_host_that_refuses_or_that_no_one_knows_is_named_with_the_way_out() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}{PATH}", listener.local_addr().expect("an address"));
+    let refuses = format!("http://{}{PATH}", listener.local_addr().expect("an address"));
     drop(listener);
-    let nexus = Nexus::new();
-    let by_hand = format!("fetch {url} by hand to \"models/mind.gguf\", or give --model ember");
-    nexus.run(short_life(&url)).failed(1, &["127.0.0.1", "refused", "look at the network", &by_hand]);
-    assert!(files(&nexus).is_empty());
+    for (url, why) in [
+        (refuses.as_str(), "cannot reach 127.0.0.1 (Connection refused"),
+        ("http://nobody.invalid/mind.gguf", "cannot reach nobody.invalid"),
+    ] {
+        let nexus = Nexus::new();
+        let by_hand = format!("fetch {url} by hand to \"models/mind.gguf\", or give --model ember");
+        nexus.run(short_life(url)).failed(1, &[why, "look at the network", &by_hand]);
+        assert!(files(&nexus).is_empty());
+    }
 }
 
 #[test]
-fn a_host_that_no_one_knows_is_named() {
-    let nexus = Nexus::new();
-    nexus.run(short_life("http://nobody.invalid/mind.gguf")).failed(
-        1,
-        &[
-            "cannot reach nobody.invalid",
-            "look at the network",
-            "by hand to \"models/mind.gguf\"",
-            "--model ember",
-        ],
-    );
-    assert!(files(&nexus).is_empty());
-}
-
-#[test]
-fn a_certificate_that_is_not_valid_yet_is_put_down_to_the_clock() {
-    let (url, roots, nexus) = tls_server((2999, 1, 1));
-    let mut command = nexus.command(short_life(&url));
-    let ended = Ended::of(
-        Command::from_std({
+fn a_certificate_is_trusted_or_its_fault_is_named() {
+    let clock = &["certificate of localhost is not valid yet", "machine's clock", "no clock of its own"][..];
+    for (from, to, trusts, words) in [
+        (2999, 4000, true, clock),
+        (2000, 2001, true, clock),
+        (2020, 4000, false, &["certificate of localhost is not trusted", "SSL_CERT_FILE"]),
+        (2020, 4000, true, &[]),
+    ] {
+        let (url, roots, nexus) = tls_server(from, to);
+        let mut command = nexus.command(short_life(&url));
+        if trusts {
             command.env("SSL_CERT_FILE", roots);
-            command
-        })
-        .timeout(LIMIT)
-        .output(),
-    );
-    ended.failed(
-        1,
-        &[
-            "certificate of localhost is not valid yet by this machine's clock",
-            "no clock of its own",
-            "--model ember",
-        ],
-    );
+        }
+        let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+        if words.is_empty() {
+            ended.died();
+        } else {
+            ended.failed(1, &[words, &["--model ember"]].concat());
+        }
+    }
 }
 
-#[test]
-fn a_certificate_of_an_authority_that_is_trusted_serves() {
-    let (url, roots, nexus) = tls_server((2020, 1, 1));
-    let mut command = nexus.command(short_life(&url));
-    command.env("SSL_CERT_FILE", roots);
-    Ended::of(Command::from_std(command).timeout(LIMIT).output()).died();
-}
-
-#[test]
-fn a_certificate_of_an_unknown_authority_is_not_trusted() {
-    let (url, _, nexus) = tls_server((2020, 1, 1));
-    nexus.run(short_life(&url)).failed(1, &["certificate of localhost is not trusted", "SSL_CERT_FILE"]);
-}
-
-/// A TLS server at `localhost` that serves the model, with a certificate that
-/// is valid from `from` on. Returns its URL, and the file with the certificate
-/// of the authority that signed it.
-fn tls_server(from: (i32, u8, u8)) -> (String, PathBuf, Nexus) {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-    use rustls::pki_types::PrivateKeyDer;
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority =
-        CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("an authority");
-    let mut leaf = CertificateParams::new(["localhost".to_owned()]).expect("a name");
-    leaf.not_before = date_time_ymd(from.0, from.1, from.2);
-    leaf.not_after = date_time_ymd(4000, 1, 1);
-    let key = KeyPair::generate().expect("a key");
-    let leaf = leaf.signed_by(&key, &authority).expect("a certificate");
+/// A TLS server at `localhost` that serves the model, with a certificate that is
+/// valid from the year `from` until the year `to`. Returns its URL, and the file
+/// with the certificate, which signs itself.
+fn tls_server(from: i32, to: i32) -> (String, PathBuf, Nexus) {
+    let mut certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    certificate.not_before = rcgen::date_time_ymd(from, 1, 1);
+    certificate.not_after = rcgen::date_time_ymd(to, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = certificate.self_signed(&key).expect("a certificate");
     let config = rustls::ServerConfig::builder()
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .with_single_cert(vec![certificate.der().clone()], key.into())
         .expect("a server");
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
@@ -335,7 +272,6 @@ fn tls_server(from: (i32, u8, u8)) -> (String, PathBuf, Nexus) {
         let mut stream = rustls::StreamOwned::new(connection, stream);
         let mut request = [0; 4096];
         if stream.read(&mut request).is_ok_and(|read| read > 0) {
-            use std::io::Write;
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", model().len());
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&model()));
             stream.conn.send_close_notify();
@@ -343,182 +279,215 @@ fn tls_server(from: (i32, u8, u8)) -> (String, PathBuf, Nexus) {
         }
     });
     let nexus = Nexus::new();
-    let roots = nexus.file("roots.pem", authority.pem());
+    let roots = nexus.file("roots.pem", certificate.pem());
     (format!("https://localhost:{port}/mind.gguf"), roots, nexus)
 }
 
-#[test]
-fn an_answer_of_401_asks_for_a_token() {
-    let downloads = Downloads::new();
-    downloads.fails(&Server::new(|_, _, to| status(to, "401 Unauthorized", "")), &["401", "set HF_TOKEN"]);
-    assert!(downloads.files().is_empty());
+/// The bytes of an answer whose length only its end tells, unless `head` says it.
+fn raw(head: &str, body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n").as_bytes(), body].concat()
+}
+
+/// Sends the model, or the rest that is asked for, as a correct server does.
+fn sound(request: &Request, to: &mut TcpStream) {
+    file(request, to, &model(), "\"1\"", "");
+}
+
+/// The same, but only this many bytes of the body.
+fn short(request: &Request, to: &mut TcpStream, len: usize) {
+    let content = model();
+    let (head, body) = head(request, &content, "\"1\"", "");
+    send(to, head);
+    send(to, &body[..body.len().min(len)]);
 }
 
 #[test]
-fn an_answer_of_403_speaks_of_the_models_terms() {
-    let downloads = Downloads::new();
-    downloads.fails(&Server::new(|_, _, to| status(to, "403 Forbidden", "")), &["403", "terms"]);
-    assert!(downloads.files().is_empty());
+fn an_answer_without_the_model_is_told_in_words_and_nothing_is_kept() {
+    let (model, other) = (model(), "ab".repeat(32));
+    let hash = |hash: &str| format!("200 OK\r\nX-Linked-ETag: \"{hash}\"");
+    let page = b"<!DOCTYPE html><title>Museum Wi-Fi</title>";
+    for (head, body, words, requests) in [
+        ("401 Unauthorized", &b""[..], &["401", "set HF_TOKEN"][..], 1),
+        ("403 Forbidden", b"", &["403", "terms"], 1),
+        ("404 Not Found", b"", &["404", "look at the address"], 1),
+        ("418 I'm a teapot", b"", &["418", "does not know what to do"], 1),
+        ("429 Too Many Requests\r\nRetry-After: 3600", b"", &["429", "start again in 3600 s"], 1),
+        ("500 Internal Server Error", b"", &["500", "fault of its own", "each of 3 tries"], 3),
+        (&format!("302 Found\r\nLocation: {PATH}"), b"", &["redirects in a loop"], 11),
+        ("302 Found\r\nLocation: ftp://host/", b"", &["redirects to nowhere"], 1),
+        ("206 Partial Content", &model, &["another part", "start again"], 1),
+        ("416 Range Not Satisfiable\r\nContent-Range: bytes */0", b"", &["another part", "start again"], 1),
+        ("200 OK\r\nContent-Type: text/html", page, &["a web page", "log in"], 1),
+        ("200 OK", b"PK\x03\x04 an archive", &["is no GGUF file"], 1),
+        ("200 OK", b"GG", &["is no GGUF file"], 1),
+        // Cut short, which only the file's own header or the hub's hash tells.
+        ("200 OK", &model[..2_000_000], &["cut short", "start again"], 1),
+        (&hash(&sha256(&model)), &model[..2_000_000], &["it arrived damaged", "sha256", &sha256(&model)], 1),
+        (&hash(&other), &model, &["it arrived damaged", "sha256", &other], 1),
+    ] {
+        let answer = raw(head, body);
+        let server = Server::new(move |_, _, to| send(to, &answer));
+        let downloads = Downloads::new();
+        downloads.fails(&server, words);
+        assert_eq!(server.requests().len(), requests, "{head}");
+        assert!(files(&downloads.nexus).is_empty(), "{head}: {:?}", files(&downloads.nexus));
+    }
 }
 
 #[test]
-fn an_answer_of_404_asks_for_another_look_at_the_address() {
+fn what_is_missing_is_asked_for_or_all_of_it_and_the_model_comes() {
+    let (model, size) = (model(), model().len());
+    let (kept, long) = (&model[..1000], [&model[..], &[0; 10]].concat());
+    let damaged = [&model[..1_999_000], &[0; 1000]].concat();
+    let known = format!("size: {size}\nvalidator: \"1\"\n");
+    let etag = "validator: \"1\"\n";
+    let hash = &format!("X-Linked-ETag: \"{}\"\r\n", sha256(&model));
+    let range = |from: usize| {
+        format!("206 Partial Content\r\nETag: \"1\"\r\nContent-Range: bytes {from}-{}/{size}", size - 1)
+    };
+    let begins_elsewhere = raw(&range(0), &model);
+    let does_not_say_where = raw("206 Partial Content", &model[1000..]);
+    let rest_cut = raw(&range(1000), &model[1000..1_500_000]);
+    let body_cut =
+        |etag: &str| raw(&format!("200 OK\r\nETag: {etag}\r\nContent-Length: {size}"), &model[..1_000_000]);
+    let chunk = [format!("{:x}\r\n", 1_000_000).as_bytes(), &model[..1_000_000], b"\r\n"].concat();
+    let chunks_cut = raw("200 OK\r\nTransfer-Encoding: chunked", &chunk);
+    let all = [chunk, format!("{:x}\r\n", size - 1_000_000).into(), model[1_000_000..].into()].concat();
+    let chunks = raw("200 OK\r\nTransfer-Encoding: chunked", &[&all[..], b"\r\n0\r\n\r\n"].concat());
+    // What was kept of it, its record, what the server sends first; what is asked for.
+    for (what, part, record, first, headers, asked) in [
+        ("a part", kept, &known[..], vec![], "", &[Some(1000)][..]),
+        ("a part of unknown size", kept, etag, vec![], "", &[Some(1000)]),
+        ("a part of no known version", kept, "", vec![], "", &[None]),
+        ("a part of another version", &damaged, "validator: \"0\"\n", vec![], "", &[Some(2_000_000)]),
+        (
+            "a part of another size",
+            &damaged,
+            "size: 9\nvalidator: \"1\"\n",
+            vec![],
+            "",
+            &[Some(2_000_000), None],
+        ),
+        ("a part damaged on disk", &damaged, &known, vec![], hash, &[Some(2_000_000), None]),
+        ("all of it", &model, &known, vec![], "", &[Some(size)]),
+        ("all of it, of unknown size", &model, etag, vec![], "", &[Some(size)]),
+        ("more than all of it", &long, &known, vec![], "", &[Some(size + 10), None]),
+        ("a server that does not resume", kept, &known, raw("200 OK", &model), "", &[Some(1000)]),
+        ("a 206 that begins elsewhere", kept, &known, begins_elsewhere, "", &[Some(1000), None]),
+        ("a 206 that does not say where", kept, &known, does_not_say_where, "", &[Some(1000), None]),
+        ("a rest cut short without a length", kept, &known, rest_cut, "", &[Some(1000), Some(1_500_000)]),
+        ("a body cut short", b"", "", body_cut("\"1\""), "", &[None, Some(1_000_000)]),
+        ("a body cut short with a weak ETag", b"", "", body_cut("W/\"1\""), "", &[None, None]),
+        ("chunks cut short", b"", "", chunks_cut, "", &[None, None]),
+        ("chunks", b"", "", chunks, "", &[None]),
+    ] {
+        let headers = headers.to_owned();
+        let server = Server::new(move |number, request, to| match number {
+            0 if !first.is_empty() => send(to, &first),
+            _ => file(request, to, &ember_gguf(), "\"1\"", &headers),
+        });
+        let downloads = Downloads::new();
+        downloads.left(&server.url(PATH), part, record);
+        downloads.succeeded(&server.url(PATH));
+        assert_eq!(server.requests().iter().map(Request::from).collect::<Vec<_>>(), asked, "{what}");
+    }
+}
+
+#[test]
+fn a_part_from_another_url_is_none_of_this_file() {
+    let server = Server::of(model());
     let downloads = Downloads::new();
-    downloads
-        .fails(&Server::new(|_, _, to| status(to, "404 Not Found", "")), &["404", "look at the address"]);
-    assert!(downloads.files().is_empty());
+    downloads.left("http://elsewhere/mind.gguf", &model()[..1000], "validator: \"1\"\n");
+    downloads.succeeded(&server.url(PATH));
+    assert_eq!(server.requests().iter().map(Request::from).collect::<Vec<_>>(), [None]);
+}
+
+#[test]
+fn a_file_whose_hash_is_right_is_kept_whatever_is_in_it() {
+    // A header that ends in its first key.
+    let content = [b"GGUF\x03\0\0\0".as_slice(), &[0xff; 16]].concat();
+    let headers = format!("X-Linked-ETag: \"{}\"\r\n", sha256(&content));
+    let sent = content.clone();
+    let server = Server::new(move |_, request, to| file(request, to, &sent, "\"1\"", &headers));
+    let downloads = Downloads::new();
+    let path = downloads.model_from(&server.url(PATH)).expect("what the server has");
+    assert_eq!(fs::read(path).expect("a file"), content);
 }
 
 #[test]
 fn an_answer_of_429_waits_as_long_as_it_is_asked_to() {
     let server = Server::new(|number, request, to| match number {
-        0 => status(to, "429 Too Many Requests", "Retry-After: 1\r\n"),
-        _ => file(request, to, &model(), "\"1\"", ""),
+        0 => send(to, raw("429 Too Many Requests\r\nRetry-After: 1", b"")),
+        _ => sound(request, to),
     });
     let mut downloads = Downloads::new();
     downloads.patience.longest_pause = Duration::from_secs(1);
     let begun = Instant::now();
-    downloads.succeeded(&server, &model());
+    downloads.succeeded(&server.url(PATH));
     assert!(begun.elapsed() >= Duration::from_secs(1), "it waited");
 }
 
 #[test]
-fn an_answer_of_429_that_asks_for_too_long_is_an_error_that_says_how_long() {
-    let server = Server::new(|_, _, to| status(to, "429 Too Many Requests", "Retry-After: 3600\r\n"));
-    Downloads::new().fails(&server, &["429", "3600 s"]);
-    assert_eq!(server.requests().len(), 1);
-}
-
-#[test]
-fn an_answer_of_500_is_asked_again_a_few_times() {
-    let server = Server::new(|_, _, to| status(to, "500 Internal Server Error", ""));
-    Downloads::new().fails(&server, &["500", "fault of its own", "each of 3 tries"]);
-    assert_eq!(server.requests().len(), 3);
-}
-
-#[test]
-fn a_body_cut_short_of_its_length_is_resumed() {
-    let server = Server::new(|number, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "\"1\"", "");
-        send(to, head);
-        send(to, if number == 0 { &body[..1_000_000] } else { body });
-    });
-    Downloads::new().succeeded(&server, &model());
-    let requests = server.requests();
-    assert_eq!(requests.len(), 2);
-    assert_eq!((requests[1].from(), requests[1].header("if-range")), (Some(1_000_000), Some("\"1\"")));
-}
-
-#[test]
-fn a_rest_cut_short_without_a_length_is_asked_for_again() {
-    let server = Server::new(|_, request, to| {
-        let (content, from) = (model(), request.from().expect("a range"));
-        let (last, size) = (content.len() - 1, content.len());
-        let head = format!(
-            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{last}/{size}\r\nETag: \"1\"\r\n"
-        );
-        send(to, head + "Connection: close\r\n\r\n");
-        send(to, &content[from..size.min(from + 1_000_000)]);
-    });
-    let downloads = Downloads::new();
-    downloads.broke_off(&server, &model());
-    downloads.succeeded(&server, &model());
-    assert_eq!(server.requests().len(), 2);
-}
-
-#[test]
 fn a_body_that_is_always_cut_short_is_kept_for_the_next_start() {
-    let server = Server::new(|_, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "\"1\"", "");
-        send(to, head);
-        send(to, &body[..body.len().min(1_000_000)]);
-    });
+    let server = Server::new(|_, request, to| short(request, to, 1_000_000));
     let downloads = Downloads::new();
     downloads.fails(
         &server,
         &["broke off at each of 3 tries", "3.00 MB are kept and the next start goes on from there"],
     );
-    assert_eq!(downloads.files(), ["mind.gguf.part", "mind.gguf.part.origin"]);
-    downloads.succeeded(&server, &model());
+    assert_eq!(files(&downloads.nexus), ["mind.gguf.part", "mind.gguf.part.origin"]);
+    downloads.succeeded(&server.url(PATH));
 }
 
 #[test]
-fn a_chunked_body_cut_short_is_asked_for_again() {
-    let server = Server::new(|number, _, to| {
-        let content = model();
-        send(to, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
-        for chunk in content.chunks(500_000).take(if number == 0 { 3 } else { usize::MAX }) {
-            send(to, format!("{:x}\r\n", chunk.len()));
-            send(to, chunk);
-            send(to, "\r\n");
-        }
-        if number > 0 {
-            send(to, "0\r\n\r\n");
-        }
-    });
-    Downloads::new().succeeded(&server, &model());
-    assert_eq!(server.requests().len(), 2);
+fn what_is_no_model_leaves_what_was_kept() {
+    let downloads = Downloads::new();
+    for head in ["200 OK\r\nContent-Type: text/html", "200 OK", "503 Service Unavailable", "403 Forbidden"] {
+        let answer = raw(head, b"<!DOCTYPE html>");
+        let server = Server::new(move |_, _, to| send(to, &answer));
+        downloads.left(&server.url(PATH), &model()[..1000], "validator: \"1\"\n");
+        downloads.fails(&server, &["1.00 kB are kept"]);
+        assert_eq!(fs::read(downloads.nexus.path("models/mind.gguf.part")).expect("a part"), model()[..1000]);
+    }
 }
 
 #[test]
-fn a_close_delimited_body_cut_short_is_known_by_the_hubs_hash() {
-    let server = Server::new(|number, request, to| match (number, request.path.as_str()) {
-        (_, PATH) => {
-            let headers = format!("Location: /cdn\r\nX-Linked-ETag: \"{}\"\r\n", sha256(&model()));
-            status(to, "302 Found", &headers);
-        }
-        _ => {
-            send(to, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-            send(to, &model()[..2_000_000]);
-        }
+fn a_body_longer_than_it_said_is_neither_read_to_its_end_nor_kept() {
+    let server = Server::new(|_, request, to| {
+        let (from, size) = (request.from().unwrap_or(0), model().len());
+        let range = format!("Content-Range: bytes {from}-{}/{size}", size - 1);
+        let body = &[model(), vec![0; 1_000_000]].concat()[from..];
+        send(to, raw(&format!("206 Partial Content\r\n{range}"), body));
     });
     let downloads = Downloads::new();
-    downloads.fails(&server, &["it arrived damaged", "sha256", &sha256(&model())]);
-    assert!(downloads.files().is_empty(), "{:?}", downloads.files());
-}
-
-#[test]
-fn a_close_delimited_body_cut_short_is_known_by_the_files_own_header() {
-    let server = Server::new(|_, _, to| {
-        send(to, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-        send(to, &model()[..2_000_000]);
-    });
-    let downloads = Downloads::new();
-    downloads.fails(&server, &["cut short", "start again"]);
-    assert!(downloads.files().is_empty(), "{:?}", downloads.files());
+    downloads.left(&server.url(PATH), &model()[..1000], "validator: \"1\"\n");
+    let error = downloads.fails(&server, &["it arrived damaged", &format!("instead of {}", model().len())]);
+    assert!(!error.contains(&format!("{} bytes", model().len() + 1_000_000)), "{error}");
+    assert!(files(&downloads.nexus).is_empty(), "{:?}", files(&downloads.nexus));
 }
 
 #[test]
 fn a_server_that_stops_sending_is_asked_for_the_rest() {
-    let server = Server::new(|number, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "\"1\"", "");
-        send(&mut *to, head);
-        if number == 0 {
-            send(to, &body[..1_000_000]);
+    let server = Server::new(|number, request, to| match number {
+        0 => {
+            short(request, to, 1_000_000);
             wait_for_close(to);
-        } else {
-            send(to, body);
         }
+        _ => sound(request, to),
     });
     let mut downloads = Downloads::new();
     downloads.patience.silence = Duration::from_secs(1);
-    downloads.succeeded(&server, &model());
+    downloads.succeeded(&server.url(PATH));
     assert_eq!(server.requests()[1].from(), Some(1_000_000));
 }
 
 #[test]
 fn a_server_that_drips_is_too_slow() {
     let server = Server::new(|_, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "\"1\"", "");
-        send(to, head);
+        short(request, to, 0);
         let begun = Instant::now();
-        for byte in body.iter().take_while(|_| begun.elapsed() < LIMIT) {
-            use std::io::Write;
-            if to.write_all(&[*byte]).is_err() {
+        for byte in &model()[request.from().unwrap_or(0)..] {
+            if to.write_all(&[*byte]).is_err() || begun.elapsed() > LIMIT {
                 break;
             }
             thread::sleep(Duration::from_millis(5));
@@ -528,246 +497,74 @@ fn a_server_that_drips_is_too_slow() {
     downloads.patience.window = Duration::from_secs(1);
     downloads.patience.least = 100_000;
     downloads.patience.tries = 2;
-    downloads.fails(&server, &["sends less than 100.00 kB/s", "at each of 2 tries", "are kept"]);
+    downloads.fails(&server, &["sends too slowly", "at each of 2 tries", "are kept"]);
 }
 
 #[test]
-fn a_redirect_to_another_host_is_followed_without_the_token() {
-    let content_host = Server::of(model());
-    let location = content_host.url("/cdn/1234");
-    let hub = Server::new(move |_, _, to| {
-        status(
-            to,
-            "302 Found",
-            &format!("Location: {location}\r\nX-Linked-ETag: \"{}\"\r\n", sha256(&model())),
-        );
-    });
-    let mut downloads = Downloads::new();
-    downloads.environment.endpoint = web_address(&hub.url("")).expect("an address");
-    downloads.environment.token = Some("Bearer hf_secret".parse().expect("a header"));
-    downloads.succeeded(&hub, &model());
-    assert_eq!(hub.requests()[0].header("authorization"), Some("Bearer hf_secret"));
-    assert_eq!(content_host.requests()[0].header("authorization"), None);
+fn a_redirect_to_another_host_is_followed_with_the_hubs_hash_and_without_its_token() {
+    for is_right in [true, false] {
+        let content_host = Server::of(model());
+        let location = content_host.url("/cdn/1234");
+        let hash = if is_right { sha256(&model()) } else { "ab".repeat(32) };
+        let head = format!("302 Found\r\nLocation: {location}\r\nX-Linked-ETag: \"{hash}\"");
+        let hub = Server::new(move |_, _, to| send(to, raw(&head, b"")));
+        let mut downloads = Downloads::new();
+        downloads.variables = vec![("HF_ENDPOINT", hub.url("")), ("HF_TOKEN", "hf_secret".to_owned())];
+        match is_right {
+            true => downloads.succeeded(&hub.url(PATH)),
+            false => drop(downloads.fails(&hub, &["its sha256 is"])),
+        }
+        assert_eq!(hub.requests()[0].header("authorization"), Some("Bearer hf_secret"));
+        assert_eq!(content_host.requests()[0].header("authorization"), None);
+    }
 }
 
 #[test]
 fn the_token_is_for_the_hub_alone() {
     let server = Server::of(model());
-    let nexus = Nexus::new();
-    let url = server.url(PATH);
-    let mut command = nexus.command(short_life(&url));
-    command.env("HF_TOKEN", "hf_secret");
-    Ended::of(Command::from_std(command).timeout(LIMIT).output()).died();
-    assert_eq!(server.requests()[0].header("authorization"), None);
+    for hub in ["https://huggingface.co".to_owned(), format!("https://{}", server.address)] {
+        let mut downloads = Downloads::new();
+        downloads.variables = vec![("HF_TOKEN", "hf_secret".to_owned()), ("HF_ENDPOINT", hub)];
+        downloads.succeeded(&server.url(PATH));
+    }
+    assert!(server.requests().iter().all(|request| request.header("authorization").is_none()));
 }
 
 #[test]
 fn a_mirror_stands_for_the_hub_and_gets_its_token() {
     let mirror = Server::of(model());
-    let nexus = Nexus::new();
-    let mut command = nexus.command(short_life("https://huggingface.co/some/repo/resolve/main/mind.gguf"));
-    command.env("HF_ENDPOINT", mirror.url("/hub/")).env("HF_TOKEN", "hf_secret");
-    Ended::of(Command::from_std(command).timeout(LIMIT).output()).died();
+    let mut downloads = Downloads::new();
+    downloads.variables = vec![("HF_ENDPOINT", mirror.url("/hub/")), ("HF_TOKEN", "hf_secret".to_owned())];
+    downloads.succeeded(&format!("https://huggingface.co{PATH}"));
     let request = &mirror.requests()[0];
     assert_eq!(
         (request.path.as_str(), request.header("authorization")),
-        ("/hub/some/repo/resolve/main/mind.gguf", Some("Bearer hf_secret"))
+        (format!("/hub{PATH}").as_str(), Some("Bearer hf_secret"))
     );
-    let origin = fs::read_to_string(nexus.path("models/mind.gguf.origin")).expect("an origin");
+    let origin = fs::read_to_string(downloads.nexus.path("models/mind.gguf.origin")).expect("an origin");
     assert!(origin.starts_with("url: https://huggingface.co/some/repo/"), "{origin}");
 }
 
 #[test]
-fn offline_touches_no_network() {
+fn offline_or_with_a_wrong_variable_nothing_is_asked() {
     let server = Server::of(model());
-    let nexus = Nexus::new();
-    let url = server.url(PATH);
-    let mut command = nexus.command(short_life(&url));
-    command.env("HF_HUB_OFFLINE", "1");
-    let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
-    ended.failed(1, &["HF_HUB_OFFLINE", "by hand to \"models/mind.gguf\"", "--model ember"]);
+    let offline = "HF_HUB_OFFLINE forbids the network; unset it";
+    let mut downloads = Downloads::new();
+    for (variable, value, words) in [
+        ("HF_HUB_OFFLINE", "1", offline),
+        ("HF_HUB_OFFLINE", "ON", offline),
+        ("HF_HUB_OFFLINE", "yes", offline),
+        ("HF_HUB_OFFLINE", "True", offline),
+        ("HF_ENDPOINT", "hub", "HF_ENDPOINT cannot be used"),
+        ("HF_TOKEN", "a\nb", "HF_TOKEN holds characters that no token has"),
+        ("SSL_CERT_FILE", "/dev/null", "SSL_CERT_FILE \"/dev/null\" holds no certificate"),
+    ] {
+        downloads.variables = vec![(variable, value.to_owned())];
+        downloads.fails(&server, &[words]);
+    }
     assert!(server.requests().is_empty());
-}
-
-#[test]
-fn a_redirect_loop_ends() {
-    let server = Server::new(|_, _, to| status(to, "302 Found", &format!("Location: {PATH}\r\n")));
-    let downloads = Downloads::new();
-    downloads.fails(&server, &["redirects in a loop"]);
-    assert_eq!(server.requests().len(), 11);
-    assert!(downloads.files().is_empty());
-}
-
-#[test]
-fn a_login_page_in_place_of_the_model_is_recognised() {
-    let server = Server::new(|_, _, to| {
-        let page = "<!DOCTYPE html><title>Museum Wi-Fi</title>";
-        send(
-            to,
-            format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
-                page.len()
-            ),
-        );
-    });
-    let downloads = Downloads::new();
-    downloads.fails(&server, &["answers with a web page", "log in"]);
-    assert!(downloads.files().is_empty());
-}
-
-#[test]
-fn something_that_is_no_gguf_file_is_not_kept() {
-    let downloads = Downloads::new();
-    downloads.fails(&Server::of(b"PK\x03\x04 an archive".to_vec()), &["is no GGUF file"]);
-    assert!(downloads.files().is_empty());
-}
-
-#[test]
-fn a_model_with_the_wrong_hash_is_not_kept() {
-    let server = Server::new(|_, request, to| {
-        let headers = format!("X-Linked-ETag: \"{}\"\r\n", "ab".repeat(32));
-        file(request, to, &model(), "\"1\"", &headers);
-    });
-    let downloads = Downloads::new();
-    downloads.fails(&server, &["it arrived damaged", "sha256", &"ab".repeat(32)]);
-    assert!(downloads.files().is_empty(), "{:?}", downloads.files());
-}
-
-#[test]
-fn a_part_that_was_damaged_on_disk_is_downloaded_anew() {
-    let server = Server::new(|_, request, to| {
-        let headers = format!("X-Linked-ETag: \"{}\"\r\n", sha256(&model()));
-        file(request, to, &model(), "\"1\"", &headers);
-    });
-    let downloads = Downloads::new();
-    let mut part = model();
-    part.truncate(2_000_000);
-    part[1_999_000..].fill(0);
-    downloads.left(&server, &part, model().len());
-    downloads.succeeded(&server, &model());
-    assert_eq!(server.requests().iter().map(Request::from).collect::<Vec<_>>(), [Some(2_000_000), None]);
-}
-
-#[test]
-fn a_200_in_answer_to_a_range_begins_anew() {
-    let server = Server::new(|_, _, to| {
-        let content = model();
-        send(
-            to,
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len()),
-        );
-        send(to, content);
-    });
-    let downloads = Downloads::new();
-    downloads.broke_off(&server, &model());
-    downloads.succeeded(&server, &model());
-    assert_eq!(server.requests().len(), 1);
-}
-
-#[test]
-fn a_206_that_begins_elsewhere_is_not_appended() {
-    let server = Server::new(|number, request, to| {
-        let content = model();
-        if number == 0 {
-            let last = content.len() - 1;
-            let head = format!(
-                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-{last}/{}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                content.len(),
-                content.len()
-            );
-            send(to, head);
-            send(to, content);
-        } else {
-            file(request, to, &content, "\"1\"", "");
-        }
-    });
-    let downloads = Downloads::new();
-    downloads.broke_off(&server, &model());
-    downloads.succeeded(&server, &model());
-    assert_eq!(server.requests()[1].from(), None);
-}
-
-#[test]
-fn a_416_on_a_whole_part_is_success() {
-    let server = Server::of(model());
-    let downloads = Downloads::new();
-    downloads.left(&server, &model(), model().len());
-    // A record without the size: with it, the program would see that the part
-    // is complete and send no request.
-    let record = format!("url: {}\nvalidator: \"1\"\n", server.url(PATH));
-    downloads.nexus.file("models/mind.gguf.part.origin", record);
-    downloads.succeeded(&server, &model());
-    assert_eq!(server.requests().iter().map(Request::from).collect::<Vec<_>>(), [Some(model().len())]);
-}
-
-#[test]
-fn a_416_on_an_oversize_part_begins_anew() {
-    let server = Server::of(model());
-    let downloads = Downloads::new();
-    downloads.left(&server, &[model(), vec![0; 10]].concat(), model().len());
-    let record = format!("url: {}\nvalidator: \"1\"\n", server.url(PATH));
-    downloads.nexus.file("models/mind.gguf.part.origin", record);
-    downloads.succeeded(&server, &model());
-    assert_eq!(
-        server.requests().iter().map(Request::from).collect::<Vec<_>>(),
-        [Some(model().len() + 10), None]
-    );
-}
-
-#[test]
-fn a_part_known_to_be_too_long_is_not_asked_for() {
-    let server = Server::of(model());
-    let downloads = Downloads::new();
-    downloads.left(&server, &[model(), vec![0; 10]].concat(), model().len());
-    downloads.succeeded(&server, &model());
-    assert_eq!(server.requests().iter().map(Request::from).collect::<Vec<_>>(), [None]);
-}
-
-#[test]
-fn a_part_known_to_be_whole_needs_no_network() {
-    let server = Server::of(model());
-    let downloads = Downloads::new();
-    downloads.left(&server, &model(), model().len());
-    downloads.succeeded(&server, &model());
-    assert!(server.requests().is_empty());
-}
-
-#[test]
-fn a_changed_etag_begins_anew() {
-    let server = Server::new(|_, request, to| file(request, to, &model(), "\"2\"", ""));
-    let downloads = Downloads::new();
-    let other = vec![b'x'; model().len()];
-    downloads.broke_off(&server, &other);
-    downloads.succeeded(&server, &model());
-    assert_eq!(server.requests()[0].header("if-range"), Some("\"1\""));
-}
-
-#[test]
-fn a_changed_size_behind_the_same_etag_begins_anew() {
-    let server = Server::of(model());
-    let downloads = Downloads::new();
-    downloads.left(&server, &vec![b'x'; 1000], model().len() + 1);
-    downloads.succeeded(&server, &model());
-    assert_eq!(server.requests().len(), 2);
-}
-
-#[test]
-fn a_body_longer_than_it_said_is_not_kept() {
-    let server = Server::new(|_, request, to| {
-        let content = [model(), vec![0; 100_000]].concat();
-        let size = model().len();
-        let from = request.from().unwrap_or(0);
-        let head = format!(
-            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{size}\r\nConnection: close\r\n\r\n",
-            size - 1
-        );
-        send(to, head);
-        send(to, &content[from..]);
-    });
-    let downloads = Downloads::new();
-    downloads.left(&server, &model()[..1000], model().len());
-    downloads.fails(&server, &["it arrived damaged"]);
-    assert!(!downloads.files().contains(&"mind.gguf.part".to_owned()));
+    downloads.variables = vec![("HF_HUB_OFFLINE", "0".to_owned()), ("HF_TOKEN", String::new())];
+    downloads.succeeded(&server.url(PATH));
 }
 
 /// Runs the program in a mount namespace of its own in which `models` is a file
@@ -798,35 +595,24 @@ fn on_a_file_system(nexus: &Nexus, options: &str, url: &str) -> Option<(Ended, V
 }
 
 #[test]
-fn a_disk_with_too_little_room_is_not_filled() {
-    let nexus = Nexus::new();
-    let server = Server::of(model());
-    let Some((ended, files)) = on_a_file_system(&nexus, "size=1m", &server.url(PATH)) else { return };
-    ended.failed(
-        1,
-        &["\"models\" has 1.05 MB free", "free some, or give another --model-dir", "--model ember"],
-    );
-    assert!(files.is_empty(), "{files:?}");
-}
-
-#[test]
-fn a_disk_that_runs_full_on_the_way_gets_its_room_back() {
-    let nexus = Nexus::new();
-    let server = Server::new(|_, _, to| {
-        send(to, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-        send(to, model());
-    });
-    let Some((ended, files)) = on_a_file_system(&nexus, "size=1m", &server.url(PATH)) else { return };
-    ended.failed(1, &["the disk was full after", "free some", "--model ember"]);
-    assert!(files.is_empty(), "{files:?}");
-}
-
-#[test]
-fn a_model_folder_on_a_read_only_disk_is_named() {
-    let nexus = Nexus::new();
-    let server = Server::of(model());
-    let Some((ended, _)) = on_a_file_system(&nexus, "ro", &server.url(PATH)) else { return };
-    ended.failed(1, &["\"models/mind.gguf", "Read-only", "--model-dir", "--model ember"]);
+fn a_disk_that_has_no_room_or_cannot_be_written_is_named_and_stays_empty() {
+    let full = &["the disk was full after", "free some"][..];
+    for (options, tells_its_size, words) in [
+        ("size=1m", true, &["\"models\" has 1.05 MB free", "free some, or give another --model-dir"][..]),
+        // Too few file names: the disk is full before what the server told.
+        ("size=20m,nr_inodes=2", true, full),
+        ("size=20m", false, full),
+        ("ro", true, &["\"models/mind.gguf", "Read-only", "--model-dir"]),
+    ] {
+        let nexus = Nexus::new();
+        let server = Server::new(move |_, request, to| match tells_its_size {
+            true => file(request, to, &model(), "\"1\"", ""),
+            false => send(to, raw("200 OK", &model())),
+        });
+        let Some((ended, files)) = on_a_file_system(&nexus, options, &server.url(PATH)) else { return };
+        ended.failed(1, &[words, &["--model ember"]].concat());
+        assert!(files.is_empty(), "{options}: {files:?}");
+    }
 }
 
 #[test]
@@ -843,93 +629,66 @@ fn a_model_folder_that_cannot_be_made_is_named() {
 fn holding_back() -> (Server, std::sync::mpsc::Sender<()>) {
     let (let_go, held) = channel();
     let held = Mutex::new(held);
-    let server = Server::new(move |number, request, to| {
-        let content = model();
-        let (head, body) = head(request, &content, "\"1\"", "");
-        send(to, head);
-        if number == 0 {
-            let (now, later) = body.split_at(body.len() / 2);
-            send(to, now);
+    let server = Server::new(move |number, request, to| match number {
+        0 => {
+            let half = model().len() / 2;
+            short(request, to, half);
             let _ = held.lock().expect("one waits").recv_timeout(LIMIT);
-            send(to, later);
-        } else {
-            send(to, body);
+            send(to, &model()[half..]);
         }
+        _ => sound(request, to),
     });
     (server, let_go)
 }
 
 #[test]
-fn sigint_in_mid_download_keeps_what_has_come() {
-    let (server, _let_go) = holding_back();
-    let nexus = Nexus::new();
-    let url = server.url(PATH);
-    let mut child = spawn(&mut nexus.command(short_life(&url)));
-    let log = log_of(&mut child);
-    let half = model().len() as u64 / 2;
-    wait_for_bytes(nexus.path("models/mind.gguf.part"), half);
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).expect("it runs");
-    assert_eq!(child.wait().expect("it ends").code(), Some(130));
-    let said: Vec<_> = log.iter().filter(|line| !line.starts_with("downloading ")).collect();
-    assert_eq!(
-        said,
-        ["interrupted while downloading the model; 1.88 MB are kept and the next start goes on from there"]
-    );
-    assert_eq!(files(&nexus), ["mind.gguf.part", "mind.gguf.part.origin"]);
-    nexus.run(short_life(&url)).died();
-    assert_eq!(server.requests()[1].from(), Some(half as usize));
+fn after_a_signal_in_mid_download_the_next_start_resumes() {
+    for signal in [Signal::SIGINT, Signal::SIGKILL] {
+        let (server, _let_go) = holding_back();
+        let nexus = Nexus::new();
+        let url = server.url(PATH);
+        let (mut child, log) = spawn(&nexus, &url);
+        let half = model().len() / 2;
+        wait_for_bytes(&nexus, half);
+        kill(Pid::from_raw(child.id() as i32), signal).expect("it runs");
+        let code = child.wait().expect("it ends").code();
+        let said: Vec<_> = log.iter().filter(|line| !line.starts_with("downloading ")).collect();
+        let interrupted =
+            "interrupted while downloading the model; 1.88 MB are kept and the next start goes on from there";
+        match signal {
+            Signal::SIGINT => assert_eq!((code, &said[..]), (Some(130), &[interrupted.to_owned()][..])),
+            _ => assert!(said.is_empty(), "{said:?}"),
+        }
+        assert_eq!(files(&nexus), ["mind.gguf.part", "mind.gguf.part.origin"]);
+        let second = nexus.run(short_life(&url));
+        second.died();
+        assert!(second.stderr.starts_with("going on with mind.gguf at 1.88 MB\n"), "{}", second.stderr);
+        assert_eq!(server.requests()[1].from(), Some(half));
+        assert_eq!(files(&nexus), ["mind.gguf", "mind.gguf.origin"]);
+    }
 }
 
 #[test]
-fn after_sigkill_in_mid_download_the_next_start_resumes() {
-    let (server, _let_go) = holding_back();
-    let nexus = Nexus::new();
-    let url = server.url(PATH);
-    let mut child = spawn(&mut nexus.command(short_life(&url)));
-    wait_for_bytes(nexus.path("models/mind.gguf.part"), model().len() as u64 / 2);
-    child.kill().expect("it runs");
-    child.wait().expect("it ends");
-    assert_eq!(files(&nexus), ["mind.gguf.part", "mind.gguf.part.origin"]);
-    let second = nexus.run(short_life(&url));
-    second.died();
-    assert!(second.stderr.starts_with("going on with mind.gguf at 1.88 MB\n"), "{}", second.stderr);
-    assert_eq!(server.requests()[1].from(), Some(model().len() / 2));
-    assert_eq!(files(&nexus), ["mind.gguf", "mind.gguf.origin"]);
-}
-
-#[test]
-fn of_two_processes_one_downloads_and_the_other_waits_and_says_so() {
+fn of_several_processes_one_downloads_and_the_others_wait_and_say_so() {
     let (server, let_go) = holding_back();
     let nexus = Nexus::new();
     let url = server.url(PATH);
-    let mut first = spawn(&mut nexus.command(short_life(&url)));
-    wait_for_bytes(nexus.path("models/mind.gguf.part"), 1);
-    let mut second = spawn(&mut nexus.command(short_life(&url)));
-    let (_first_log, second_log) = (log_of(&mut first), log_of(&mut second));
-    let said = second_log.recv_timeout(LIMIT);
-    assert_eq!(said.as_deref(), Ok("waiting: another process is downloading to \"models\""));
+    let (mut first, _log) = spawn(&nexus, &url);
+    wait_for_bytes(&nexus, 1);
+    let (mut second, second_log) = spawn(&nexus, &url);
+    let (mut third, third_log) = spawn(&nexus, &url);
+    for log in [&second_log, &third_log] {
+        let said = log.recv_timeout(LIMIT);
+        assert_eq!(said.as_deref(), Ok("waiting: another process is downloading to \"models\""));
+    }
+    kill(Pid::from_raw(third.id() as i32), Signal::SIGTERM).expect("it runs");
+    assert_eq!(third.wait().expect("it ends").code(), Some(130));
+    let said = third_log.recv_timeout(LIMIT).expect("a line");
+    assert!(said.starts_with("interrupted while downloading the model"), "{said}");
     let_go.send(()).expect("the server waits");
     assert_eq!(first.wait().expect("it ends").code(), Some(101));
     assert_eq!(second.wait().expect("it ends").code(), Some(101));
     assert_eq!(server.requests().len(), 1);
-}
-
-#[test]
-fn the_wait_for_another_process_ends_with_a_signal() {
-    let (server, _let_go) = holding_back();
-    let nexus = Nexus::new();
-    let url = server.url(PATH);
-    let mut first = spawn(&mut nexus.command(short_life(&url)));
-    wait_for_bytes(nexus.path("models/mind.gguf.part"), 1);
-    let mut second = spawn(&mut nexus.command(short_life(&url)));
-    let log = log_of(&mut second);
-    log.recv_timeout(LIMIT).expect("it waits");
-    kill(Pid::from_raw(second.id() as i32), Signal::SIGTERM).expect("it runs");
-    assert_eq!(second.wait().expect("it ends").code(), Some(130));
-    let said = log.recv_timeout(LIMIT);
-    assert_eq!(said.as_deref(), Ok("interrupted while waiting for another process's download"));
-    first.kill().expect("it runs");
-    first.wait().expect("it ends");
 }
 
 /// Lines and bytes of an answer, right, wrong and arbitrary.
@@ -971,7 +730,7 @@ proptest! {
         let sent = answer.clone();
         let server = Server::new(move |_, _, stream| send(stream, &sent));
         let downloads = Downloads::new();
-        match downloads.model_from(&server) {
+        match downloads.model_from(&server.url(PATH)) {
             Err(error) => {
                 prop_assert!(!error.contains('\n') && error.contains("--model"), "{}", error);
                 prop_assert!(!downloads.nexus.path("models").join(NAME).exists());

@@ -121,14 +121,9 @@ pub fn file(request: &Request, stream: &mut TcpStream, content: &[u8], etag: &st
 pub fn head<'a>(request: &Request, content: &'a [u8], etag: &str, headers: &str) -> (String, &'a [u8]) {
     let size = content.len();
     let from = request.from().filter(|_| request.header("if-range").is_none_or(|version| version == etag));
-    let (status, body) = match from {
+    let (status, body): (_, &[u8]) = match from {
         Some(from) if from >= size => {
-            return (
-                format!(
-                    "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */{size}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                ),
-                &[],
-            );
+            (format!("416 Range Not Satisfiable\r\nContent-Range: bytes */{size}"), &[])
         }
         Some(from) => {
             let last = size - 1;
@@ -141,10 +136,4 @@ pub fn head<'a>(request: &Request, content: &'a [u8], etag: &str, headers: &str)
         body.len()
     );
     (head, body)
-}
-
-/// An answer of a status and headers, each ended by a line break, without a
-/// body.
-pub fn status(stream: &mut TcpStream, status: &str, headers: &str) {
-    send(stream, format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n"));
 }
