@@ -76,7 +76,6 @@ pub mod state;
 pub mod text;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -91,8 +90,7 @@ use crate::life::generator;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Lifespan;
 use crate::life::listener::{Listener, Listeners};
-use crate::life::pace::Paced;
-use crate::life::progress::{self, Notice, Progress};
+use crate::life::progress::{Load, Progress};
 use crate::life::prompt::Prompt;
 use crate::life::schedule::{self, Doing, Moment, Schedule};
 use crate::life::status::{self, Status};
@@ -107,7 +105,7 @@ use crate::paper::printing::Paper;
 use crate::paper::receipt::Summary;
 use crate::state::folder::StateFolder;
 use crate::state::history::{Course, Entry, History};
-use crate::text::stderr::{say, warn};
+use crate::text::stderr::{self, say, show, warn};
 use crate::text::stdout::Output;
 
 /// Runs one life, from loading the model to the panic, with stdout, printer and
@@ -208,15 +206,17 @@ fn live(cli: &Cli, panel: &Panel, around: &Around, interrupt: &Interrupt) -> Res
 /// started, which is when the life before it ended.
 fn wait_for_a_press(
     schedule: Schedule,
+    button: Option<Pin>,
     panel: &Panel,
     paper: &Paper,
-    notice: &Notice,
     start: Instant,
     interrupt: &Interrupt,
 ) -> Result<Asked, Ending> {
     let arm = || {
         interrupt.supervisor().status(armed(paper));
-        notice.armed();
+        if let Some(pin) = button {
+            show(&format!("waiting for a press of the button on GPIO {}", pin.number()));
+        }
     };
     if schedule == Schedule::default() {
         arm();
@@ -250,13 +250,13 @@ fn wait_for_a_press(
             Doing::Rests(left) => {
                 panel.rest();
                 interrupt.supervisor().status("rests after a life");
-                notice.waits("resting after a life");
+                show("resting after a life");
                 left.min(schedule::GLANCE)
             }
             Doing::Closed => {
                 panel.close();
                 interrupt.supervisor().status("is closed");
-                notice.waits("closed: no press is answered now");
+                show("closed: no press is answered now");
                 schedule::GLANCE
             }
         };
@@ -302,13 +302,15 @@ fn live_on(
     }
     let stdout = Output::stdout().context("cannot use stdout; give it somewhere else to go")?;
 
-    let notice = Arc::new(Notice::new(&file.to_string(), cli.hardware.button.map(Pin::number), cli.logs()));
-    let (line, light) = (Arc::clone(&notice), panel.loading());
+    // llama.cpp's log tells more, on the same stderr.
+    let (logs, load, light) = (cli.logs(), Load::of(file.to_string()), panel.loading());
     let loading = &interrupt.telling(Progress::new(move |step| {
-        line.at(step);
+        if !logs {
+            load.at(step);
+        }
         light.show(step.share());
     }));
-    let model = Model::load(&file, cli.logs(), loading)?;
+    let model = Model::load(&file, logs, loading)?;
     let trained = model.trained_context(cli.context_size)?;
     let opening = cli.opening.as_deref().unwrap_or_default();
     let tokens = model.tokenize_prompt(prompt.text(), opening)?;
@@ -336,12 +338,12 @@ fn live_on(
     }
     interrupt.supervisor().armed(&armed(paper));
     let schedule = cli.show.schedule();
-    while wait_for_a_press(schedule, panel, paper, &notice, start, interrupt)? == Asked::Slip {
+    let button = cli.hardware.button;
+    while wait_for_a_press(schedule, button, panel, paper, start, interrupt)? == Asked::Slip {
         paper.slip(&file.to_string(), prompt.text(), interrupt);
     }
 
-    notice.clear();
-
+    stderr::clear();
     let birth = Instant::now();
     let mut receipt = paper.begin(about, &panel.printer_status(), interrupt);
     let mut vitals = Vitals::new(Health::of_this_machine);
@@ -354,18 +356,14 @@ fn live_on(
     let mut drawn = around.listener();
     let mut others: Vec<&mut dyn Listener> = vec![&mut light, &mut receipt, &mut vitals, &mut status];
     others.extend(drawn.iter_mut().map(|drawn| drawn as &mut dyn Listener));
-    let listeners = Listeners::new(stdout, others, printed, interrupt);
-    // Where nobody watches, the text comes as fast as the model speaks.
-    let pace = cli.pace.filter(|_| progress::stdout_is_a_terminal());
-    let mut listeners = Paced::new(listeners, pace, interrupt);
+    let mut listeners = Listeners::new(stdout, others, printed, interrupt);
     let lived = generator::live(opening, &mut session, &mut listeners, lifespan, interrupt);
     let life = birth.elapsed();
-    let read = listeners.end();
     let waited = receipt.waited();
     let seen = vitals.end();
     // Nothing is heard of a life whose opening could not be written.
     let heard = seen.used.max(lifespan.prompt());
-    let rate = lifespan.rate(heard, life - waited - read);
+    let rate = lifespan.rate(heard, life - waited);
     let course = Course {
         tokens: Some(heard),
         seconds: Some(life.as_secs_f64()),
@@ -392,7 +390,7 @@ fn live_on(
     };
     receipt.finish(&summary, course);
     if cli.reports() {
-        let report = lifespan.report(used, (!restored).then_some(prefill), life, [waited, read]);
+        let report = lifespan.report(used, (!restored).then_some(prefill), life, waited);
         say(report);
         if let Some(options) = cli.replay(&sampling) {
             say(format_args!("{options}\n"));

@@ -36,9 +36,6 @@ const DEFAULT_MAX_THREADS: usize = 4;
 /// llama.cpp's own bound on its thread pool (`GGML_MAX_N_THREADS`).
 const MAX_THREADS: i64 = 512;
 
-/// The fastest `--pace`, in characters a second: a life in some ten seconds.
-const MAX_PACE: i64 = 1000;
-
 const AFTER_HELP: &str = "Every option can also be given as an environment variable: TORMENT_ and the \
 option's name in capitals, hyphens as underscores (TORMENT_CONTEXT_SIZE=1024). An empty variable \
 counts as unset; the command line wins.";
@@ -101,16 +98,6 @@ pub struct Cli {
     /// Print tokens used and timings on stderr; -vv: llama.cpp's own log too
     #[arg(short, long, action = ArgAction::Count, value_parser = count, help_heading = "Running")]
     pub verbose: u8,
-
-    /// Show the text at reading speed on a terminal (24: brisk); any key hurries it
-    #[arg(
-        long,
-        value_name = "CHARACTERS/S",
-        value_parser = clap::value_parser!(u32).range(1..=MAX_PACE),
-        allow_negative_numbers = true,
-        help_heading = "Running"
-    )]
-    pub pace: Option<u32>,
 
     /// The button and the light.
     #[command(flatten, next_help_heading = "Hardware")]

@@ -45,7 +45,7 @@
 //! | `origin` | the record beside a file |
 //! | `transfer` | tries, resumes, verifies, renames |
 //! | [`http`] | one HTTP GET |
-//! | [`progress`] | the progress on stderr; the only user of indicatif |
+//! | [`progress`] | the progress on stderr |
 
 pub mod address;
 pub mod http;
