@@ -63,6 +63,7 @@
 compile_error!("torment-nexus runs on Linux only: it needs /proc, memfd, GPIO and termios as Linux has them");
 
 mod board;
+#[cfg(feature = "cabinet")]
 mod cabinet;
 mod check;
 pub mod cli;
@@ -121,58 +122,47 @@ use crate::text::stdout::Output;
 /// ending. It unwinds from here, so that the context and the model are freed.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     if let Some(Instead::Check { json, quick }) = cli.instead {
-        return check::check(cli, check::Asked { json, quick }, interrupt);
+        return check::check(cli, json, quick, interrupt);
     }
     if cli.simulate {
+        #[cfg(feature = "cabinet")]
         return cabinet::draw(cli, interrupt);
+        #[cfg(not(feature = "cabinet"))]
+        return Err(anyhow!(
+            "--simulate is not in this build, as in the board's; build it with plain cargo build"
+        )
+        .into());
     }
     let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
     interrupt.supervisor().status("loads the model");
     #[cfg(feature = "cabinet")]
-    if let Some(printer) = &cli.in_cabinet {
+    if let Some(device) = &cli.in_cabinet {
         let link = Link::on_stdin()?;
         let panel = Panel::drawn(link.clone(), interrupt)?;
-        return through(panel, cli, &Around::drawn(cli, printer, link), interrupt);
+        let printer = Some(cli.printer.drawn(device, &link));
+        return through(panel, cli, Around { printer, has_button: true, drawn: Some(link) }, interrupt);
     }
-    through(Panel::open(pins, cli.reports(), interrupt)?, cli, &Around::of(cli), interrupt)
+    let panel = Panel::open(pins, cli.reports(), interrupt)?;
+    let (printer, has_button) = (cli.printer.settings(), cli.hardware.button.is_some());
+    through(panel, cli, Around { printer, has_button, drawn: None }, interrupt)
 }
+
+/// The program that draws the installation.
+#[cfg(feature = "cabinet")]
+type Drawn = Link;
+/// None does in this build: the type of any listener will do.
+#[cfg(not(feature = "cabinet"))]
+type Drawn = Output<std::io::Sink>;
 
 /// What is around a life besides its panel.
 struct Around {
     printer: Option<paper::settings::Settings>,
     has_button: bool,
-    /// The program that draws the installation, if one does.
-    #[cfg(feature = "cabinet")]
-    drawn: Option<Link>,
-}
-
-impl Around {
-    fn of(cli: &Cli) -> Self {
-        Self {
-            printer: cli.printer.settings(),
-            has_button: cli.hardware.button.is_some(),
-            #[cfg(feature = "cabinet")]
-            drawn: None,
-        }
-    }
-
-    #[cfg(feature = "cabinet")]
-    fn drawn(cli: &Cli, printer: &std::path::Path, link: Link) -> Self {
-        Self { printer: Some(cli.printer.drawn(printer, &link)), has_button: true, drawn: Some(link) }
-    }
-
-    /// Who is told each token because the installation is drawn.
-    fn listener(&self) -> Option<impl Listener + use<>> {
-        #[cfg(feature = "cabinet")]
-        return self.drawn.clone();
-        // Nobody: the type of any listener will do.
-        #[cfg(not(feature = "cabinet"))]
-        None::<Output<std::io::Sink>>
-    }
+    drawn: Option<Drawn>,
 }
 
 /// Runs the life of [`run`] on its panel.
-fn through(panel: Panel, cli: &Cli, around: &Around, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+fn through(panel: Panel, cli: &Cli, around: Around, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     panel.through(|panel| {
         live(cli, panel, around, interrupt).inspect_err(|ending| interrupt.supervisor().status(ending))
     })
@@ -192,12 +182,11 @@ pub fn refuse(usage: &Usage) -> Ending {
 }
 
 /// Runs the life of [`run`], with its button and its light opened.
-fn live(cli: &Cli, panel: &Panel, around: &Around, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+fn live(cli: &Cli, panel: &Panel, around: Around, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     let start = Instant::now();
     let folder = StateFolder::locate(cli.state_dir.as_deref());
-    let paper =
-        Paper::open(around.printer.clone(), &cli.printer.design(), folder.as_ref(), around.has_button)?;
-    live_on(cli, panel, around, &paper, folder.as_ref(), start, interrupt)
+    let paper = Paper::open(around.printer, &cli.printer.design(), folder.as_ref(), around.has_button)?;
+    live_on(cli, panel, around.drawn, &paper, folder.as_ref(), start, interrupt)
         .inspect_err(|ending| paper.note(ending))
 }
 
@@ -276,7 +265,7 @@ fn armed(paper: &Paper) -> String {
 fn live_on(
     cli: &Cli,
     panel: &Panel,
-    around: &Around,
+    mut drawn: Option<Drawn>,
     paper: &Paper,
     folder: Option<&StateFolder>,
     start: Instant,
@@ -353,7 +342,6 @@ fn live_on(
     let number = receipt.number();
     let printer = printed.then(|| panel.printer_status());
     let mut status = Status::begin(interrupt.supervisor(), number, printer, born);
-    let mut drawn = around.listener();
     let mut others: Vec<&mut dyn Listener> = vec![&mut light, &mut receipt, &mut vitals, &mut status];
     others.extend(drawn.iter_mut().map(|drawn| drawn as &mut dyn Listener));
     let mut listeners = Listeners::new(stdout, others, printed, interrupt);
