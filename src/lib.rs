@@ -63,6 +63,7 @@
 compile_error!("torment-nexus runs on Linux only: it needs /proc, memfd, GPIO and termios as Linux has them");
 
 mod board;
+#[cfg(feature = "cabinet")]
 mod cabinet;
 mod check;
 pub mod cli;
@@ -76,7 +77,6 @@ pub mod state;
 pub mod text;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -91,8 +91,7 @@ use crate::life::generator;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Lifespan;
 use crate::life::listener::{Listener, Listeners};
-use crate::life::pace::Paced;
-use crate::life::progress::{self, Notice, Progress};
+use crate::life::progress::{Load, Progress};
 use crate::life::prompt::Prompt;
 use crate::life::schedule::{self, Doing, Moment, Schedule};
 use crate::life::status::{self, Status};
@@ -107,7 +106,7 @@ use crate::paper::printing::Paper;
 use crate::paper::receipt::Summary;
 use crate::state::folder::StateFolder;
 use crate::state::history::{Course, Entry, History};
-use crate::text::stderr::{say, warn};
+use crate::text::stderr::{self, say, show, warn};
 use crate::text::stdout::Output;
 
 /// Runs one life, from loading the model to the panic, with stdout, printer and
@@ -123,58 +122,47 @@ use crate::text::stdout::Output;
 /// ending. It unwinds from here, so that the context and the model are freed.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     if let Some(Instead::Check { json, quick }) = cli.instead {
-        return check::check(cli, check::Asked { json, quick }, interrupt);
+        return check::check(cli, json, quick, interrupt);
     }
     if cli.simulate {
+        #[cfg(feature = "cabinet")]
         return cabinet::draw(cli, interrupt);
+        #[cfg(not(feature = "cabinet"))]
+        return Err(anyhow!(
+            "--simulate is not in this build, as in the board's; build it with plain cargo build"
+        )
+        .into());
     }
     let pins = cli.hardware.settings().map_err(|conflict| anyhow!(conflict))?;
     interrupt.supervisor().status("loads the model");
     #[cfg(feature = "cabinet")]
-    if let Some(printer) = &cli.in_cabinet {
+    if let Some(device) = &cli.in_cabinet {
         let link = Link::on_stdin()?;
         let panel = Panel::drawn(link.clone(), interrupt)?;
-        return through(panel, cli, &Around::drawn(cli, printer, link), interrupt);
+        let printer = Some(cli.printer.drawn(device, &link));
+        return through(panel, cli, Around { printer, has_button: true, drawn: Some(link) }, interrupt);
     }
-    through(Panel::open(pins, cli.reports(), interrupt)?, cli, &Around::of(cli), interrupt)
+    let panel = Panel::open(pins, cli.reports(), interrupt)?;
+    let (printer, has_button) = (cli.printer.settings(), cli.hardware.button.is_some());
+    through(panel, cli, Around { printer, has_button, drawn: None }, interrupt)
 }
+
+/// The program that draws the installation.
+#[cfg(feature = "cabinet")]
+type Drawn = Link;
+/// None does in this build: the type of any listener will do.
+#[cfg(not(feature = "cabinet"))]
+type Drawn = Output<std::io::Sink>;
 
 /// What is around a life besides its panel.
 struct Around {
     printer: Option<paper::settings::Settings>,
     has_button: bool,
-    /// The program that draws the installation, if one does.
-    #[cfg(feature = "cabinet")]
-    drawn: Option<Link>,
-}
-
-impl Around {
-    fn of(cli: &Cli) -> Self {
-        Self {
-            printer: cli.printer.settings(),
-            has_button: cli.hardware.button.is_some(),
-            #[cfg(feature = "cabinet")]
-            drawn: None,
-        }
-    }
-
-    #[cfg(feature = "cabinet")]
-    fn drawn(cli: &Cli, printer: &std::path::Path, link: Link) -> Self {
-        Self { printer: Some(cli.printer.drawn(printer, &link)), has_button: true, drawn: Some(link) }
-    }
-
-    /// Who is told each token because the installation is drawn.
-    fn listener(&self) -> Option<impl Listener + use<>> {
-        #[cfg(feature = "cabinet")]
-        return self.drawn.clone();
-        // Nobody: the type of any listener will do.
-        #[cfg(not(feature = "cabinet"))]
-        None::<Output<std::io::Sink>>
-    }
+    drawn: Option<Drawn>,
 }
 
 /// Runs the life of [`run`] on its panel.
-fn through(panel: Panel, cli: &Cli, around: &Around, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+fn through(panel: Panel, cli: &Cli, around: Around, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     panel.through(|panel| {
         live(cli, panel, around, interrupt).inspect_err(|ending| interrupt.supervisor().status(ending))
     })
@@ -194,12 +182,11 @@ pub fn refuse(usage: &Usage) -> Ending {
 }
 
 /// Runs the life of [`run`], with its button and its light opened.
-fn live(cli: &Cli, panel: &Panel, around: &Around, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+fn live(cli: &Cli, panel: &Panel, around: Around, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     let start = Instant::now();
     let folder = StateFolder::locate(cli.state_dir.as_deref());
-    let paper =
-        Paper::open(around.printer.clone(), &cli.printer.design(), folder.as_ref(), around.has_button)?;
-    live_on(cli, panel, around, &paper, folder.as_ref(), start, interrupt)
+    let paper = Paper::open(around.printer, &cli.printer.design(), folder.as_ref(), around.has_button)?;
+    live_on(cli, panel, around.drawn, &paper, folder.as_ref(), start, interrupt)
         .inspect_err(|ending| paper.note(ending))
 }
 
@@ -208,15 +195,17 @@ fn live(cli: &Cli, panel: &Panel, around: &Around, interrupt: &Interrupt) -> Res
 /// started, which is when the life before it ended.
 fn wait_for_a_press(
     schedule: Schedule,
+    button: Option<Pin>,
     panel: &Panel,
     paper: &Paper,
-    notice: &Notice,
     start: Instant,
     interrupt: &Interrupt,
 ) -> Result<Asked, Ending> {
     let arm = || {
         interrupt.supervisor().status(armed(paper));
-        notice.armed();
+        if let Some(pin) = button {
+            show(&format!("waiting for a press of the button on GPIO {}", pin.number()));
+        }
     };
     if schedule == Schedule::default() {
         arm();
@@ -250,13 +239,13 @@ fn wait_for_a_press(
             Doing::Rests(left) => {
                 panel.rest();
                 interrupt.supervisor().status("rests after a life");
-                notice.waits("resting after a life");
+                show("resting after a life");
                 left.min(schedule::GLANCE)
             }
             Doing::Closed => {
                 panel.close();
                 interrupt.supervisor().status("is closed");
-                notice.waits("closed: no press is answered now");
+                show("closed: no press is answered now");
                 schedule::GLANCE
             }
         };
@@ -276,7 +265,7 @@ fn armed(paper: &Paper) -> String {
 fn live_on(
     cli: &Cli,
     panel: &Panel,
-    around: &Around,
+    mut drawn: Option<Drawn>,
     paper: &Paper,
     folder: Option<&StateFolder>,
     start: Instant,
@@ -302,13 +291,15 @@ fn live_on(
     }
     let stdout = Output::stdout().context("cannot use stdout; give it somewhere else to go")?;
 
-    let notice = Arc::new(Notice::new(&file.to_string(), cli.hardware.button.map(Pin::number), cli.logs()));
-    let (line, light) = (Arc::clone(&notice), panel.loading());
+    // llama.cpp's log tells more, on the same stderr.
+    let (logs, load, light) = (cli.logs(), Load::of(file.to_string()), panel.loading());
     let loading = &interrupt.telling(Progress::new(move |step| {
-        line.at(step);
+        if !logs {
+            load.at(step);
+        }
         light.show(step.share());
     }));
-    let model = Model::load(&file, cli.logs(), loading)?;
+    let model = Model::load(&file, logs, loading)?;
     let trained = model.trained_context(cli.context_size)?;
     let opening = cli.opening.as_deref().unwrap_or_default();
     let tokens = model.tokenize_prompt(prompt.text(), opening)?;
@@ -336,12 +327,12 @@ fn live_on(
     }
     interrupt.supervisor().armed(&armed(paper));
     let schedule = cli.show.schedule();
-    while wait_for_a_press(schedule, panel, paper, &notice, start, interrupt)? == Asked::Slip {
+    let button = cli.hardware.button;
+    while wait_for_a_press(schedule, button, panel, paper, start, interrupt)? == Asked::Slip {
         paper.slip(&file.to_string(), prompt.text(), interrupt);
     }
 
-    notice.clear();
-
+    stderr::clear();
     let birth = Instant::now();
     let mut receipt = paper.begin(about, &panel.printer_status(), interrupt);
     let mut vitals = Vitals::new(Health::of_this_machine);
@@ -351,21 +342,16 @@ fn live_on(
     let number = receipt.number();
     let printer = printed.then(|| panel.printer_status());
     let mut status = Status::begin(interrupt.supervisor(), number, printer, born);
-    let mut drawn = around.listener();
     let mut others: Vec<&mut dyn Listener> = vec![&mut light, &mut receipt, &mut vitals, &mut status];
     others.extend(drawn.iter_mut().map(|drawn| drawn as &mut dyn Listener));
-    let listeners = Listeners::new(stdout, others, printed, interrupt);
-    // Where nobody watches, the text comes as fast as the model speaks.
-    let pace = cli.pace.filter(|_| progress::stdout_is_a_terminal());
-    let mut listeners = Paced::new(listeners, pace, interrupt);
+    let mut listeners = Listeners::new(stdout, others, printed, interrupt);
     let lived = generator::live(opening, &mut session, &mut listeners, lifespan, interrupt);
     let life = birth.elapsed();
-    let read = listeners.end();
     let waited = receipt.waited();
     let seen = vitals.end();
     // Nothing is heard of a life whose opening could not be written.
     let heard = seen.used.max(lifespan.prompt());
-    let rate = lifespan.rate(heard, life - waited - read);
+    let rate = lifespan.rate(heard, life - waited);
     let course = Course {
         tokens: Some(heard),
         seconds: Some(life.as_secs_f64()),
@@ -392,7 +378,7 @@ fn live_on(
     };
     receipt.finish(&summary, course);
     if cli.reports() {
-        let report = lifespan.report(used, (!restored).then_some(prefill), life, [waited, read]);
+        let report = lifespan.report(used, (!restored).then_some(prefill), life, waited);
         say(report);
         if let Some(options) = cli.replay(&sampling) {
             say(format_args!("{options}\n"));

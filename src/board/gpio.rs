@@ -13,7 +13,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use gpiocdev::line::{self, EdgeDetection, Value};
+use gpiocdev::line::{EdgeDetection, Value};
 use gpiocdev::{Chip, Request};
 
 /// The labels of the chips that drive the 40-pin header, where a line's offset
@@ -27,14 +27,9 @@ const CONSUMER: &str = "torment-nexus";
 /// Events that the kernel keeps for one line until they are read (its default).
 const KEPT_EVENTS: usize = 16;
 
-/// The resistor inside the chip that gives an open line a level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bias {
-    /// To 3.3 V: for a contact to ground.
-    PullUp,
-    /// To ground: for a wire that something drives high.
-    PullDown,
-}
+/// The resistor inside the chip that gives an open line a level: `PullUp` for a contact
+/// to ground, `PullDown` for a wire that something drives high.
+pub(crate) use gpiocdev::line::Bias;
 
 /// A line, read by this program alone until this is dropped or the process ends.
 #[derive(Debug)]
@@ -87,10 +82,6 @@ impl Input {
     pub(crate) fn open(number: u8, bias: Bias) -> Result<Self, Refusal> {
         let chip = header()?;
         let offset = u32::from(number);
-        let bias = match bias {
-            Bias::PullUp => line::Bias::PullUp,
-            Bias::PullDown => line::Bias::PullDown,
-        };
         let request = Request::builder()
             .on_chip(chip.path())
             .with_consumer(CONSUMER)

@@ -5,6 +5,7 @@ use std::thread::{self, Builder, JoinHandle};
 
 use anyhow::{Context, Result};
 use crossbeam_channel::bounded;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 /// Starts a thread that does `work`.
 ///
@@ -41,11 +42,8 @@ pub(crate) fn can_run(count: u16) -> bool {
 /// The stack of a thread of a C program, in bytes: the soft limit of the
 /// process's own stack (pthread_attr_init(3)), or 2 MiB where there is no limit.
 fn stack_size() -> usize {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call writes the structure that it is given.
-    let known = unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) } == 0;
-    match usize::try_from(limit.rlim_cur) {
-        Ok(size) if known && limit.rlim_cur != libc::RLIM_INFINITY => size,
+    match getrlimit(Resource::RLIMIT_STACK) {
+        Ok((soft, _)) if soft != RLIM_INFINITY => soft as usize,
         _ => 2 << 20,
     }
 }

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -15,8 +14,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use crossbeam_channel::Sender;
 
-use super::state::{Event, Exit};
+use super::state::Event;
 use crate::board::link::{self, Message};
+use crate::board::threads;
 
 /// The option that this program was started with, and the one that the life gets.
 const OPTION: &str = "--simulate";
@@ -58,22 +58,17 @@ impl Birth {
     pub(super) fn listen(&self, events: Sender<Event>) -> Result<()> {
         let socket = UnixDatagram::bind(&self.status)
             .with_context(|| format!("cannot make the socket {:?}; free some space", self.status))?;
-        thread::Builder::new()
-            .name("status".to_owned())
-            .spawn(move || {
-                let mut buffer = [0; 4096];
-                while let Ok(length) = socket.recv(&mut buffer) {
-                    let message = String::from_utf8_lossy(&buffer[..length]);
-                    let statuses = message.lines().filter_map(|line| line.strip_prefix("STATUS="));
-                    for status in statuses {
-                        if events.send(Event::Status(status.to_owned())).is_err() {
-                            return;
-                        }
-                    }
+        let listen = move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                let message = String::from_utf8_lossy(&buffer[..length]);
+                for status in message.lines().filter_map(|line| line.strip_prefix("STATUS=")) {
+                    // Nobody hears it once the cabinet ends.
+                    let _ = events.send(Event::Status(status.to_owned()));
                 }
-            })
-            .context("cannot start a thread; end other programs")?;
-        Ok(())
+            }
+        };
+        threads::start("status", listen).map(drop)
     }
 }
 
@@ -81,7 +76,8 @@ impl Birth {
 #[derive(Debug)]
 pub(super) struct Life {
     process: process::Child,
-    socket: Arc<UnixStream>,
+    /// The end of the link to it.
+    pub(super) socket: Arc<UnixStream>,
 }
 
 impl Life {
@@ -114,11 +110,6 @@ impl Life {
         Ok(Self { process, socket })
     }
 
-    /// The end of the link to it.
-    pub(super) fn socket(&self) -> &Arc<UnixStream> {
-        &self.socket
-    }
-
     /// The button goes down or up.
     pub(super) fn button(&self, down: bool) {
         // A life that has ended needs no button.
@@ -126,8 +117,8 @@ impl Life {
     }
 
     /// How it has ended, if it has.
-    pub(super) fn ended(&mut self) -> Option<Exit> {
-        self.process.try_wait().ok().flatten().map(exit)
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().ok().flatten()
     }
 
     /// Asks it to end.
@@ -156,13 +147,6 @@ impl Drop for Life {
     }
 }
 
-fn exit(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
-    }
-}
-
 /// Tells what comes over the link until the life has ended.
 fn hear(socket: &UnixStream, events: &Sender<Event>) {
     while let Some(message) = link::receive(socket) {
@@ -177,18 +161,13 @@ fn hear(socket: &UnixStream, events: &Sender<Event>) {
     }
 }
 
-/// Tells each line of stderr; of a line that was written over, what was written last.
+/// Tells each line of stderr.
 fn read_lines(stderr: impl Read, events: &Sender<Event>) {
-    let mut lines = BufReader::new(stderr);
-    let mut bytes = Vec::new();
-    while lines.read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0) {
-        let text = String::from_utf8_lossy(&bytes);
-        let last = text.trim_end().rsplit('\r').next().unwrap_or_default();
-        let words: String = last.chars().filter(|letter| !letter.is_control()).collect();
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        let words = String::from_utf8_lossy(&line).replace(char::is_control, "");
         if !words.trim().is_empty() && events.send(Event::Words(words)).is_err() {
             return;
         }
-        bytes.clear();
     }
 }
 
@@ -200,7 +179,7 @@ mod tests {
     #[test]
     fn a_line_of_stderr_is_told_without_what_a_terminal_would_obey() {
         let (events, told) = unbounded();
-        let stderr = b"one\n\n  10 %\r  20 %\n\x1b[2Jtwo\nlast";
+        let stderr = b"one\n\n  20 %\r\n\x1b[2Jtwo\nlast";
         read_lines(&stderr[..], &events);
         drop(events);
         let words: Vec<_> = told

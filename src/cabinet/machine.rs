@@ -30,7 +30,7 @@ pub(super) enum Out {
 }
 
 /// The printer. All times are its own: the pace multiplies them before.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Machine {
     reader: Reader,
     /// The input buffer.
@@ -53,20 +53,7 @@ impl Machine {
     /// A printer at `baud` bits a second whose paper needs `line` for a line of text.
     pub(super) fn new(baud: u32, line: Duration) -> Self {
         let (printed_row, fed_row) = row_times(line);
-        let zero = Duration::ZERO;
-        Self {
-            reader: Reader::default(),
-            waiting: VecDeque::new(),
-            received: 0,
-            tail: Vec::new(),
-            byte: byte_time(baud),
-            printed_row,
-            fed_row,
-            now: zero,
-            wire_free: zero,
-            paper_free: zero,
-            has_paper: true,
-        }
+        Self { byte: byte_time(baud), printed_row, fed_row, has_paper: true, ..Self::default() }
     }
 
     /// Takes bytes, and returns its answers to the questions in them.

@@ -22,42 +22,15 @@
 //!
 //! The only user of ratatui and crossterm.
 
-#[cfg(feature = "cabinet")]
 mod child;
-#[cfg(feature = "cabinet")]
 mod colours;
-#[cfg(feature = "cabinet")]
 mod machine;
-#[cfg(feature = "cabinet")]
 mod printer;
-#[cfg(feature = "cabinet")]
 mod roll;
-#[cfg(feature = "cabinet")]
 mod run;
-#[cfg(feature = "cabinet")]
 mod save;
-#[cfg(feature = "cabinet")]
 mod screen;
-#[cfg(feature = "cabinet")]
 mod state;
-#[cfg(feature = "cabinet")]
 mod view;
 
-#[cfg(feature = "cabinet")]
 pub(crate) use run::draw;
-
-/// Says that this program was built without the cabinet.
-///
-/// # Errors
-///
-/// Always.
-#[cfg(not(feature = "cabinet"))]
-pub(crate) fn draw(
-    _: &crate::cli::Cli,
-    _: &crate::life::interrupt::Interrupt,
-) -> Result<std::convert::Infallible, crate::life::ending::Ending> {
-    Err(anyhow::anyhow!(
-        "--simulate is not in this build, as in the board's; build it with plain cargo build"
-    )
-    .into())
-}

@@ -8,7 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -21,6 +21,7 @@ use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use super::machine::Machine;
 use super::state::Event;
 use crate::board::link::{self, Message};
+use crate::board::threads;
 use crate::paper::settings::Settings;
 
 /// How often the printer looks at its clock and its orders.
@@ -39,57 +40,21 @@ pub(super) enum Order {
     Life(Arc<UnixStream>),
 }
 
-/// The printer. It is unplugged when this is dropped.
-#[derive(Debug)]
-pub(super) struct Printer {
-    /// `None` once the thread is to end.
-    orders: Option<Sender<Order>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Printer {
-    /// Plugs it in at `device`. `settings` are those of the real one.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no pseudo-terminal or no thread.
-    pub(super) fn start(settings: &Settings, device: &Path, events: Sender<Event>) -> Result<Self> {
-        let port =
-            Port::at(device).context("cannot make a pseudo-terminal for the printer; end other programs")?;
-        let machine = Machine::new(settings.baud, settings.line);
-        let (orders, ordered) = unbounded();
-        let work = Work {
-            port: Some(port),
-            machine,
-            pace: Some(1),
-            life: None,
-            room: 0,
-            device: device.to_owned(),
-            events,
-        };
-        let thread = thread::Builder::new()
-            .name("drawn printer".to_owned())
-            .spawn(move || work.run(&ordered))
-            .context("cannot start the printer's thread; end other programs")?;
-        Ok(Self { orders: Some(orders), thread: Some(thread) })
-    }
-
-    /// Tells it.
-    pub(super) fn order(&self, order: Order) {
-        if let Some(orders) = &self.orders {
-            // If the thread has ended, it has said why.
-            let _ = orders.send(order);
-        }
-    }
-}
-
-impl Drop for Printer {
-    fn drop(&mut self) {
-        self.orders = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+/// Plugs a printer in at `settings.device`, those of the real one but for that.
+/// Returns how it is told; when that is dropped, it is unplugged.
+///
+/// # Errors
+///
+/// When the system has no pseudo-terminal or no thread.
+pub(super) fn start(settings: Settings, events: Sender<Event>) -> Result<Sender<Order>> {
+    let device = settings.device;
+    let port =
+        Port::at(&device).context("cannot make a pseudo-terminal for the printer; end other programs")?;
+    let machine = Machine::new(settings.baud, settings.line);
+    let (orders, ordered) = unbounded();
+    let work = Work { port: Some(port), machine, pace: Some(1), life: None, room: 0, device, events };
+    threads::start("drawn printer", move || work.run(&ordered))?;
+    Ok(orders)
 }
 
 /// What the thread works with.

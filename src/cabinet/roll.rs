@@ -32,10 +32,6 @@ pub(super) struct Receipt {
 }
 
 impl Receipt {
-    fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
     /// Its lines as text.
     pub(super) fn text(&self) -> String {
         let text: Vec<_> = self.lines.iter().map(|(_, line)| line.text()).collect();
@@ -56,7 +52,6 @@ impl Roll {
     /// Takes what comes out of the slot.
     pub(super) fn take(&mut self, out: Out) {
         match out {
-            Out::Begin if self.receipt.is_empty() => {}
             Out::Begin => self.receipt = Receipt::default(),
             Out::Line(line) => {
                 let rows = (line.rows + ROW / 2) / ROW;
@@ -93,7 +88,7 @@ impl Roll {
 
     /// The last receipt, if one was begun.
     pub(super) fn receipt(&self) -> Option<&Receipt> {
-        Some(&self.receipt).filter(|receipt| !receipt.is_empty())
+        Some(&self.receipt).filter(|receipt| !receipt.lines.is_empty())
     }
 
     /// Scrolls back by so many rows, or forward if it is negative, where `height` rows

@@ -2,25 +2,23 @@
 //! is done.
 
 use std::convert::Infallible;
-use std::fs;
 use std::io::{self, IsTerminal};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::child::{Birth, Life};
 use super::colours::Colours;
-use super::printer::{Order, Printer};
+use super::printer::{self, Order};
 use super::save;
 use super::screen::{Screen, read_keys};
 use super::state::{Cabinet, Deed, Event};
 use super::view;
+use crate::board::threads;
 use crate::cli::Cli;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
@@ -41,34 +39,24 @@ pub(crate) fn draw(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Endin
         )
         .into());
     }
-    let folder = Folder::make()?;
+    let folder = tempfile::Builder::new().prefix("torment-nexus-").tempdir();
+    let folder = folder.context("cannot make a folder; free some space there, or set TMPDIR")?;
     let (events, happened) = unbounded();
-    let device = folder.0.join("printer");
-    let birth = Birth::like_this_process(&folder.0, &device)?;
+    let device = folder.path().join("printer");
+    let birth = Birth::like_this_process(folder.path(), &device)?;
     birth.listen(events.clone())?;
-    let settings = cli.printer.settings_on(device.clone());
-    let printer = Printer::start(&settings, &device, events.clone())?;
+    let settings = cli.printer.settings_on(device);
     let stage = Stage {
-        cabinet: Cabinet::new(),
+        cabinet: Cabinet::default(),
         columns: settings.format.columns as u16,
         colours: Colours::of(|name| std::env::var(name).ok()),
         start: Instant::now(),
-        printer,
+        printer: printer::start(settings, events.clone())?,
         life: None,
         birth,
         events,
     };
-    match stage.play(&happened, interrupt)? {
-        Left::ByKey => Err(Ending::Usage(0)),
-        Left::BySignal => Err(Ending::Interrupted("in the cabinet".to_owned())),
-    }
-}
-
-/// How the terminal was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
-    ByKey,
-    BySignal,
+    stage.play(&happened, interrupt)
 }
 
 /// All that is on the stage.
@@ -79,28 +67,25 @@ struct Stage {
     start: Instant,
     /// The life that runs, if one does. It ends before its printer does.
     life: Option<Life>,
-    printer: Printer,
+    printer: Sender<Order>,
     birth: Birth,
     events: Sender<Event>,
 }
 
 impl Stage {
-    fn play(mut self, happened: &Receiver<Event>, interrupt: &Interrupt) -> Result<Left> {
+    fn play(mut self, happened: &Receiver<Event>, interrupt: &Interrupt) -> Result<Infallible, Ending> {
         // Before the terminal is taken, so that its error is told on it as it is.
         self.begin()?;
         let mut screen = Screen::take().context("cannot draw in this terminal; leave --simulate out")?;
         let keys = Arc::new(AtomicBool::new(true));
         let (is_needed, events) = (keys.clone(), self.events.clone());
-        thread::Builder::new()
-            .name("keys".to_owned())
-            .spawn(move || read_keys(&is_needed, |event| events.send(event).is_ok()))
-            .context("cannot start a thread; end other programs")?;
+        threads::start("keys", move || read_keys(&is_needed, |event| events.send(event).is_ok()))?;
         let left = self.until_left(&mut screen, happened, interrupt);
         keys.store(false, Ordering::Relaxed);
         // The terminal is left first: a life may take some seconds to end, and a second
         // signal ends this program at once.
         drop(screen);
-        self.printer.order(Order::Pace(None));
+        self.order(Order::Pace(None));
         self.life = None;
         left
     }
@@ -110,13 +95,13 @@ impl Stage {
         screen: &mut Screen,
         happened: &Receiver<Event>,
         interrupt: &Interrupt,
-    ) -> Result<Left> {
+    ) -> Result<Infallible, Ending> {
         let mut due = Instant::now();
         loop {
             let wait = due.saturating_duration_since(Instant::now());
             let event = interrupt.or_next_within(happened, wait);
             if interrupt.is_raised() {
-                return Ok(Left::BySignal);
+                return Err(Ending::Interrupted("in the cabinet".to_owned()));
             }
             let now = self.start.elapsed();
             let mut deeds = event.map_or_else(Vec::new, |event| self.cabinet.take(event, now));
@@ -132,9 +117,6 @@ impl Stage {
                 drawn.context("cannot draw in this terminal any more; start it in another")?;
             }
             for deed in deeds {
-                if deed == Deed::Leave {
-                    return Ok(Left::ByKey);
-                }
                 self.perform(deed)?;
             }
         }
@@ -142,21 +124,26 @@ impl Stage {
 
     fn begin(&mut self) -> Result<()> {
         let life = Life::begin(&self.birth, &self.events)?;
-        self.printer.order(Order::Life(life.socket().clone()));
+        self.order(Order::Life(life.socket.clone()));
         self.life = Some(life);
         Ok(())
     }
 
-    fn perform(&mut self, deed: Deed) -> Result<()> {
+    fn order(&self, order: Order) {
+        // The printer ends after all that orders.
+        let _ = self.printer.send(order);
+    }
+
+    fn perform(&mut self, deed: Deed) -> Result<(), Ending> {
         match deed {
             Deed::Button(down) => {
                 if let Some(life) = &self.life {
                     life.button(down);
                 }
             }
-            Deed::Pace(pace) => self.printer.order(Order::Pace(pace)),
-            Deed::Paper(paper) => self.printer.order(Order::Paper(paper)),
-            Deed::Plug(plugged) => self.printer.order(Order::Plug(plugged)),
+            Deed::Pace(pace) => self.order(Order::Pace(pace)),
+            Deed::Paper(paper) => self.order(Order::Paper(paper)),
+            Deed::Plug(plugged) => self.order(Order::Plug(plugged)),
             Deed::Start => self.begin()?,
             Deed::End => {
                 if let Some(life) = &self.life {
@@ -164,7 +151,7 @@ impl Stage {
                 }
             }
             Deed::Save => self.save(),
-            Deed::Leave => {}
+            Deed::Leave => return Err(Ending::Usage(0)),
         }
         Ok(())
     }
@@ -177,35 +164,6 @@ impl Stage {
                 Err(error) => format!("cannot save here: {error}; start it in a folder of yours"),
             },
         };
-        let now = self.start.elapsed();
-        self.cabinet.take(Event::Saved(words), now);
-    }
-}
-
-/// A folder of this process alone, removed when this is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> Result<Self> {
-        let parent = std::env::temp_dir();
-        for number in 0..100 {
-            let path = parent.join(format!("torment-nexus-{}-{number}", std::process::id()));
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self(path)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => {
-                    return Err(error).with_context(|| {
-                        format!("cannot make a folder in {parent:?}; free some space there, or set TMPDIR")
-                    });
-                }
-            }
-        }
-        bail!("{parent:?} is full of folders torment-nexus-…; remove them")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.cabinet.saved = Some(words);
     }
 }

@@ -41,17 +41,11 @@ impl Screen {
         let taken = Arc::new(AtomicBool::new(true));
         let leaving = taken.clone();
         panic::set_hook(after(move || leave(&leaving, &mut io::stdout()), panic::take_hook()));
-        let set_up = || {
-            execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide)?;
-            Ok(CrosstermBackend::new(io::stdout()))
-        };
-        match set_up() {
-            Ok(backend) => Ok(Self { backend, shown: Buffer::empty(Rect::ZERO), taken }),
-            Err(error) => {
-                leave(&taken, &mut io::stdout());
-                Err(error)
-            }
-        }
+        // From here on it is left when this is dropped.
+        let backend = CrosstermBackend::new(io::stdout());
+        let screen = Self { backend, shown: Buffer::empty(Rect::ZERO), taken };
+        execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide)?;
+        Ok(screen)
     }
 
     /// Shows the frame that `draw` draws. (ratatui's own `Terminal` asks the terminal
@@ -153,8 +147,8 @@ fn key_of(key: &KeyEvent) -> Option<Key> {
         KeyCode::Down => Key::Rows(-1),
         KeyCode::PageUp => Key::Pages(1),
         KeyCode::PageDown => Key::Pages(-1),
-        KeyCode::Home => Key::Pages(i8::MAX),
-        KeyCode::End => Key::Newest,
+        KeyCode::Home => Key::Rows(isize::MAX),
+        KeyCode::End => Key::Rows(isize::MIN),
         _ => return None,
     })
 }

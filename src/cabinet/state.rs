@@ -2,6 +2,8 @@
 //! Pure: events and the time in, deeds out.
 
 use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::machine::Out;
@@ -28,28 +30,22 @@ const PACES: [u32; 6] = [1, 2, 4, 8, 16, 32];
 /// prints a few lines, and then waits.
 const WINDOW: Duration = Duration::from_secs(6);
 
+/// The exit status of a life that came to its death.
+const DEATH: i32 = 101;
+
 /// Lines of stderr that are kept.
 const WORDS: usize = 12;
 
 /// What the life in the child process does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Doing {
     /// It loads the model and the prompt.
+    #[default]
     Loads,
     /// It waits for a press.
     Armed,
-    /// It lives.
-    Lives,
-    /// It lives, and waits for paper.
-    WaitsForPaper,
-    /// It lives without its printer.
-    LivesUnprinted,
-    /// It dies.
-    Dies,
-    /// It rests after a life.
-    Rests,
-    /// It is outside its hours.
-    Closed,
+    /// What it says of itself: it lives, dies, rests, is closed.
+    Says,
     /// It has ended, and the next one waits for a press.
     Over,
 }
@@ -72,11 +68,9 @@ pub(super) enum Key {
     /// Saves the last receipt.
     Save,
     /// Scrolls by so many rows, back if positive.
-    Rows(i8),
+    Rows(isize),
     /// Scrolls by so many pages.
-    Pages(i8),
-    /// Shows the newest row.
-    Newest,
+    Pages(isize),
     /// Leaves.
     Leave,
 }
@@ -99,36 +93,22 @@ pub(super) enum Event {
     /// A line on stderr.
     Words(String),
     /// The life's process has ended.
-    Ended(Exit),
-    /// A receipt was saved, or could not be.
-    Saved(String),
+    Ended(ExitStatus),
 }
 
-/// How a life's process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exit {
-    /// With this exit status.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-}
-
-impl Exit {
-    /// The exit status, and what it means.
-    pub(super) fn words(self) -> String {
-        let meaning = match self {
-            Self::Code(101) => "the death",
-            Self::Code(70) => "a bug",
-            Self::Code(130) => "interrupted",
-            Self::Code(0) => "nobody listened",
-            Self::Code(_) => "a fault",
-            Self::Signal(signal) => return format!("ended by signal {signal}"),
-        };
-        match self {
-            Self::Code(code) => format!("exit {code}: {meaning}"),
-            Self::Signal(_) => meaning.to_owned(),
-        }
-    }
+/// How a life's process ended, and what that means.
+pub(super) fn words_of(exit: ExitStatus) -> String {
+    let Some(code) = exit.code() else {
+        return format!("ended by signal {}", exit.signal().unwrap_or_default());
+    };
+    let meaning = match code {
+        DEATH => "the death",
+        70 => "a bug",
+        130 => "interrupted",
+        0 => "nobody listened",
+        _ => "a fault",
+    };
+    format!("exit {code}: {meaning}")
 }
 
 /// What is to be done.
@@ -152,10 +132,12 @@ pub(super) enum Deed {
     Leave,
 }
 
-/// The installation.
-#[derive(Debug)]
+/// The installation; at first as it is when it is switched on.
+#[derive(Debug, Default)]
 pub(super) struct Cabinet {
     pub(super) doing: Doing,
+    /// What the life says of itself, but for its fill.
+    pub(super) says: String,
     /// The number of the life, once it is known.
     pub(super) life: Option<u64>,
     /// The number of the last life that began: that of its receipt.
@@ -164,10 +146,10 @@ pub(super) struct Cabinet {
     pub(super) size: u32,
     pub(super) light: f32,
     pub(super) roll: Roll,
-    pub(super) has_paper: bool,
-    pub(super) is_plugged: bool,
+    pub(super) is_out_of_paper: bool,
+    pub(super) is_unplugged: bool,
     /// How the last life ended.
-    pub(super) ended: Option<Exit>,
+    pub(super) ended: Option<ExitStatus>,
     /// The last lines of stderr.
     pub(super) words: VecDeque<String>,
     /// What was saved last.
@@ -180,8 +162,8 @@ pub(super) struct Cabinet {
     armed: Option<Duration>,
     /// When the button went up last.
     let_go: Option<Duration>,
-    /// Since when it does what it does.
-    since: Duration,
+    /// When it was started.
+    started: Duration,
     is_down: bool,
     /// The piece is switched off, and goes on at once.
     is_restarted: bool,
@@ -193,35 +175,6 @@ pub(super) struct Cabinet {
 }
 
 impl Cabinet {
-    /// The installation when it is switched on.
-    pub(super) fn new() -> Self {
-        Self {
-            doing: Doing::Loads,
-            life: None,
-            begun: None,
-            used: 0,
-            size: 0,
-            light: 0.0,
-            roll: Roll::default(),
-            has_paper: true,
-            is_plugged: true,
-            ended: None,
-            words: VecDeque::new(),
-            saved: None,
-            pace: 0,
-            pressed: None,
-            is_held: false,
-            armed: None,
-            let_go: None,
-            since: Duration::ZERO,
-            is_down: false,
-            is_restarted: false,
-            heard: VecDeque::new(),
-            button: (0, 0, 0, 0),
-            height: 1,
-        }
-    }
-
     /// Takes what happened at the time `now`.
     pub(super) fn take(&mut self, event: Event, now: Duration) -> Vec<Deed> {
         match event {
@@ -247,7 +200,6 @@ impl Cabinet {
                 }
             }
             Event::Ended(exit) => return self.end(exit, now),
-            Event::Saved(words) => self.saved = Some(words),
         }
         Vec::new()
     }
@@ -280,20 +232,19 @@ impl Cabinet {
             Key::Faster => self.pace = (self.pace + 1).min(PACES.len()),
             Key::Slower => self.pace = self.pace.saturating_sub(1),
             Key::Plug => {
-                self.is_plugged = !self.is_plugged;
-                return vec![Deed::Plug(self.is_plugged)];
+                self.is_unplugged = !self.is_unplugged;
+                return vec![Deed::Plug(!self.is_unplugged)];
             }
             Key::Paper => {
-                self.has_paper = !self.has_paper;
-                return vec![Deed::Paper(self.has_paper)];
+                self.is_out_of_paper = !self.is_out_of_paper;
+                return vec![Deed::Paper(!self.is_out_of_paper)];
             }
             Key::Save => return vec![Deed::Save],
-            Key::Rows(rows) => self.roll.scroll(rows.into(), self.height),
+            Key::Rows(rows) => self.roll.scroll(rows, self.height),
             Key::Pages(pages) => {
-                let rows = isize::from(pages) * self.height.saturating_sub(1).max(1) as isize;
+                let rows = pages * self.height.saturating_sub(1).max(1) as isize;
                 self.roll.scroll(rows, self.height);
             }
-            Key::Newest => self.roll.forward(),
             Key::Leave => return vec![Deed::Leave],
         }
         if matches!(key, Key::Faster | Key::Slower) { vec![Deed::Pace(self.pace())] } else { Vec::new() }
@@ -327,7 +278,7 @@ impl Cabinet {
     }
 
     fn start(&mut self, now: Duration) -> Vec<Deed> {
-        self.does(Doing::Loads, now);
+        (self.doing, self.started) = (Doing::Loads, now);
         self.pressed = None;
         self.is_down = self.is_held;
         self.armed = None;
@@ -337,24 +288,18 @@ impl Cabinet {
         vec![Deed::Start, Deed::Button(self.is_held)]
     }
 
-    fn end(&mut self, exit: Exit, now: Duration) -> Vec<Deed> {
+    fn end(&mut self, exit: ExitStatus, now: Duration) -> Vec<Deed> {
         self.light = 0.0;
         if std::mem::take(&mut self.is_restarted) {
             self.words.clear();
             return self.start(now);
         }
         self.ended = Some(exit);
-        if exit == Exit::Code(101) {
+        if exit.code() == Some(DEATH) {
             return self.start(now);
         }
-        self.does(Doing::Over, now);
+        self.doing = Doing::Over;
         Vec::new()
-    }
-
-    fn does(&mut self, doing: Doing, now: Duration) {
-        if doing != self.doing {
-            (self.doing, self.since) = (doing, now);
-        }
     }
 
     /// What the life says of itself; see `life::status`.
@@ -363,13 +308,16 @@ impl Cabinet {
             return;
         }
         let number = |text: &str| text.split(' ').next().and_then(|number| number.parse::<u64>().ok());
-        let doing = if status == "loads the model" {
-            Doing::Loads
-        } else if let Some(rest) = status.strip_prefix("armed") {
+        if status == "loads the model" {
+            return;
+        }
+        if let Some(rest) = status.strip_prefix("armed") {
             self.life = rest.strip_prefix(", ").and_then(number).map(|lives| lives + 1);
             self.armed.get_or_insert(now);
-            Doing::Armed
-        } else if let Some(rest) = status.strip_prefix("life ") {
+            self.doing = Doing::Armed;
+            return;
+        }
+        if let Some(rest) = status.strip_prefix("life ") {
             self.life = number(rest).or(self.life);
             self.begun = self.life;
             if matches!(self.doing, Doing::Armed | Doing::Loads) {
@@ -377,22 +325,13 @@ impl Cabinet {
                 self.words.clear();
                 self.roll.forward();
             }
-            match status {
-                _ if status.ends_with("waits for paper") => Doing::WaitsForPaper,
-                _ if status.ends_with("the printer is lost") => Doing::LivesUnprinted,
-                _ => Doing::Lives,
-            }
-        } else if status.starts_with("dies") {
-            if status.ends_with("paper") { Doing::WaitsForPaper } else { Doing::Dies }
-        } else if status.starts_with("rests") {
-            Doing::Rests
-        } else if status == "is closed" {
-            Doing::Closed
-        } else {
-            // How it ended: its exit status says the same.
-            return;
+        }
+        self.doing = Doing::Says;
+        // The gauge has the fill, and paper is seen to be printed.
+        self.says = match (status.split_once(" at "), status.split_once(" %")) {
+            (Some((life, _)), Some((_, rest))) => format!("{life}{}", rest.trim_end_matches(", printing")),
+            _ => status.to_owned(),
         };
-        self.does(doing, now);
     }
 
     /// The printer's pace, as a multiple of the real one; as fast as the model speaks if
@@ -412,9 +351,9 @@ impl Cabinet {
         Some((now.saturating_sub(armed).min(HELD), HELD))
     }
 
-    /// For how long it does what it does.
+    /// For how long it has run.
     pub(super) fn time(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.since)
+        now.saturating_sub(self.started)
     }
 
     /// The share of the context that is used, 0 to 1.
@@ -442,8 +381,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// A process that has ended with this exit status.
+    fn ended(code: i32) -> Event {
+        Event::Ended(ExitStatus::from_raw(code << 8))
+    }
+
     fn told(statuses: &[&str]) -> Cabinet {
-        let mut cabinet = Cabinet::new();
+        let mut cabinet = Cabinet::default();
         for status in statuses {
             cabinet.take(Event::Status((*status).to_owned()), Duration::ZERO);
         }
@@ -456,22 +400,20 @@ mod tests {
 
     #[test]
     fn what_the_life_tells_systemd_is_what_is_shown() {
-        for (status, doing, life) in [
-            ("loads the model", Doing::Loads, None),
-            ("armed", Doing::Armed, None),
-            ("armed, 6 lives so far", Doing::Armed, Some(7)),
-            ("life 7 at 10 %, printing", Doing::Lives, Some(7)),
-            ("life at 10 %", Doing::Lives, None),
-            ("life 7 at 10 %, waits for paper", Doing::WaitsForPaper, Some(7)),
-            ("life 7 at 10 %, the printer is lost", Doing::LivesUnprinted, Some(7)),
-            ("dies", Doing::Dies, None),
-            ("dies, waits for paper", Doing::WaitsForPaper, None),
-            ("rests after a life", Doing::Rests, None),
-            ("is closed", Doing::Closed, None),
-            ("something else", Doing::Loads, None),
+        for (status, doing, says, life) in [
+            ("loads the model", Doing::Loads, "", None),
+            ("armed", Doing::Armed, "", None),
+            ("armed, 6 lives so far", Doing::Armed, "", Some(7)),
+            ("life 7 at 10 %, printing", Doing::Says, "life 7", Some(7)),
+            ("life at 10 %", Doing::Says, "life", None),
+            ("life 7 at 10 %, waits for paper", Doing::Says, "life 7, waits for paper", Some(7)),
+            ("dies, waits for paper", Doing::Says, "dies, waits for paper", None),
+            ("rests after a life", Doing::Says, "rests after a life", None),
+            ("is closed", Doing::Says, "is closed", None),
         ] {
             let cabinet = told(&[status]);
-            assert_eq!((cabinet.doing, cabinet.life), (doing, life), "{status}");
+            let seen = (cabinet.doing, cabinet.says.as_str(), cabinet.life);
+            assert_eq!(seen, (doing, says, life), "{status}");
         }
     }
 
@@ -494,14 +436,16 @@ mod tests {
     fn a_death_is_followed_by_the_next_life_and_any_other_end_by_a_press() {
         let mut cabinet = told(&["life 7 at 90 %"]);
         let next = [Deed::Start, Deed::Button(false)];
-        assert_eq!(cabinet.take(Event::Ended(Exit::Code(101)), SECOND), next);
-        assert_eq!(cabinet.ended.map(Exit::words).as_deref(), Some("exit 101: the death"));
-        for exit in [Exit::Code(1), Exit::Code(70), Exit::Code(130), Exit::Code(0), Exit::Signal(9)] {
-            assert_eq!(cabinet.take(Event::Ended(exit), SECOND), []);
+        assert_eq!(cabinet.take(ended(101), SECOND), next);
+        assert_eq!(cabinet.ended.map(words_of).as_deref(), Some("exit 101: the death"));
+        let killed = Event::Ended(ExitStatus::from_raw(9));
+        for exit in [ended(1), ended(70), ended(130), ended(0), killed] {
+            let how = format!("{exit:?}");
+            assert_eq!(cabinet.take(exit, SECOND), []);
             assert_eq!(cabinet.doing, Doing::Over);
             // A message of the one that has ended may come late.
             cabinet.take(Event::Status("dies".to_owned()), SECOND);
-            assert_eq!(press(&mut cabinet, Key::Press, SECOND), next, "{exit:?}");
+            assert_eq!(press(&mut cabinet, Key::Press, SECOND), next, "{how}");
         }
     }
 
@@ -510,7 +454,7 @@ mod tests {
         let mut cabinet = told(&["armed"]);
         assert_eq!(press(&mut cabinet, Key::Hold, SECOND), [Deed::End], "it is switched off and on");
         let held = [Deed::Start, Deed::Button(true)];
-        assert_eq!(cabinet.take(Event::Ended(Exit::Code(130)), SECOND), held);
+        assert_eq!(cabinet.take(ended(130), SECOND), held);
         assert_eq!(cabinet.ended, None, "nothing that has to be told");
         assert_eq!(cabinet.tick(60 * SECOND), [], "however long it loads");
         cabinet.take(Event::Status("armed".to_owned()), 60 * SECOND);
@@ -525,7 +469,7 @@ mod tests {
 
     #[test]
     fn the_pace_ends_at_the_real_printers_and_at_the_models() {
-        let mut cabinet = Cabinet::new();
+        let mut cabinet = Cabinet::default();
         assert_eq!(press(&mut cabinet, Key::Slower, SECOND), [Deed::Pace(Some(1))]);
         let faster = [2, 4, 8, 16, 32].map(Some).into_iter().chain([None, None]);
         for pace in faster {
@@ -536,7 +480,7 @@ mod tests {
 
     #[test]
     fn printer_and_paper_are_broken_and_mended_by_the_same_key() {
-        let mut cabinet = Cabinet::new();
+        let mut cabinet = Cabinet::default();
         for on in [false, true] {
             assert_eq!(press(&mut cabinet, Key::Plug, SECOND), [Deed::Plug(on)]);
             assert_eq!(press(&mut cabinet, Key::Paper, SECOND), [Deed::Paper(on)]);

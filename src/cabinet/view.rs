@@ -6,10 +6,11 @@ use std::time::Duration;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
+use ratatui::widgets::{Block, BorderType, Widget};
 
 use super::colours::Colours;
 use super::roll::Row;
-use super::state::{Cabinet, Doing};
+use super::state::{Cabinet, Doing, words_of};
 use crate::text::wrap::Wrapper;
 
 /// The least columns of the left side, and the most that its parts need.
@@ -94,7 +95,7 @@ impl Panel<'_> {
         let rate = cabinet.rate().map_or(String::new(), |rate| format!("{rate:.1} tokens/s, "));
         self.line(9, &format!("{rate}pace {pace}"), Style::new());
         if let Some(exit) = cabinet.ended {
-            self.line(11, &exit.words(), colours.strong());
+            self.line(11, &words_of(exit), colours.strong());
         }
         let keys = area.height - KEYS.len() as u16;
         self.words(12, keys - 1);
@@ -114,33 +115,24 @@ impl Panel<'_> {
 
     /// What the life does, and its number.
     fn doing(&self) -> String {
-        let Cabinet { doing, life, .. } = *self.cabinet;
+        let Cabinet { doing, life, says, .. } = self.cabinet;
         let number = life.map(|life| format!(" {life}")).unwrap_or_default();
         match doing {
             Doing::Loads => format!("loads, {} s", self.cabinet.time(self.now).as_secs()),
             Doing::Armed => format!("armed for life{number}"),
-            Doing::Lives => format!("life{number}"),
-            Doing::WaitsForPaper => format!("life{number} waits for paper"),
-            Doing::LivesUnprinted => format!("life{number}, printer lost"),
-            Doing::Dies => format!("life{number} dies"),
-            Doing::Rests => "rests after a life".to_owned(),
-            Doing::Closed => "closed".to_owned(),
+            Doing::Says => says.clone(),
             Doing::Over => "over; space starts it".to_owned(),
         }
     }
 
     fn frame(&mut self, x: u16, width: u16, name: &str) {
-        let y = self.area.y + 2;
-        let line = "─".repeat(usize::from(width) - 2);
-        let above: String = line.chars().skip(name.chars().count() + 1).collect();
-        self.buffer.set_string(x, y, format!("╭{}{name}{above}╮", "─"), Style::new());
-        self.buffer.set_string(x, y + 1, format!("│{}│", " ".repeat(usize::from(width) - 2)), Style::new());
-        self.buffer.set_string(x, y + 2, format!("╰{line}╯"), Style::new());
+        let area = Rect { x, y: self.area.y + 2, width, height: BOX };
+        Block::bordered().border_type(BorderType::Rounded).title(name).render(area, self.buffer);
     }
 
     fn light(&mut self) {
         let x = self.area.x;
-        self.frame(x, LIGHT, "light");
+        self.frame(x, LIGHT, "─light");
         let (level, style) = self.colours.light(self.cabinet.light);
         let field = level.to_string().repeat(usize::from(LIGHT) - 2);
         self.buffer.set_string(x + 1, self.area.y + 3, field, style);
@@ -148,7 +140,7 @@ impl Panel<'_> {
 
     fn button(&mut self) {
         let x = self.area.x + LIGHT + 1;
-        self.frame(x, BUTTON, "button");
+        self.frame(x, BUTTON, "─button");
         let words = match (self.cabinet.is_down(), self.cabinet.doing) {
             (true, _) => "   down    ",
             (false, Doing::Armed) => "   PRESS   ",
@@ -207,10 +199,10 @@ fn draw_paper(cabinet: &Cabinet, colours: Colours, area: Rect, buffer: &mut Buff
     let slot = area.y + height;
     let width = usize::from(area.width);
     buffer.set_string(area.x, slot, "▀".repeat(width), colours.face());
-    let words = match (cabinet.roll.back(), cabinet.is_plugged, cabinet.has_paper) {
+    let words = match (cabinet.roll.back(), cabinet.is_unplugged, cabinet.is_out_of_paper) {
         (back, ..) if back > 0 => format!("▼ {back} rows more"),
-        (_, false, _) => "unplugged".to_owned(),
-        (_, _, false) => "no paper".to_owned(),
+        (_, true, _) => "unplugged".to_owned(),
+        (_, _, true) => "no paper".to_owned(),
         _ => "printer".to_owned(),
     };
     buffer.set_string(area.x, slot + 1, format!("{words:^width$}"), colours.face());
@@ -245,8 +237,10 @@ fn draw_row(row: &Row, area: Rect, style: Style, buffer: &mut Buffer) {
 #[cfg(test)]
 mod tests {
     use super::super::machine::Machine;
-    use super::super::state::{Event, Exit, Key};
+    use super::super::state::{Event, Key};
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
 
     fn frame(cabinet: &mut Cabinet, columns: u16, rows: u16) -> Vec<String> {
         let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
@@ -260,7 +254,7 @@ mod tests {
     }
 
     fn told(events: Vec<Event>) -> Cabinet {
-        let mut cabinet = Cabinet::new();
+        let mut cabinet = Cabinet::default();
         for event in events {
             cabinet.take(event, Duration::ZERO);
         }
@@ -315,7 +309,7 @@ mod tests {
         assert!(has(&frame(&mut cabinet, 60, 20), "unplugged"));
         let mut cabinet = told(vec![
             Event::Words("error: there is no model; download it".to_owned()),
-            Event::Ended(Exit::Code(1)),
+            Event::Ended(ExitStatus::from_raw(1 << 8)),
         ]);
         let frame = frame(&mut cabinet, 60, 20);
         assert!(has(&frame, "exit 1: a fault") && has(&frame, "error: there is no model;"), "{frame:#?}");
@@ -325,10 +319,10 @@ mod tests {
     #[test]
     fn a_terminal_that_is_too_small_says_how_large_it_has_to_be() {
         for (columns, rows) in [(59, 20), (60, 19), (20, 3)] {
-            let frame = frame(&mut Cabinet::new(), columns, rows);
+            let frame = frame(&mut Cabinet::default(), columns, rows);
             assert!(has(&frame, "The cabinet needs"), "{frame:?}");
         }
-        assert!(has(&frame(&mut Cabinet::new(), 59, 19), "60 x 20 characters;"));
-        frame(&mut Cabinet::new(), 1, 1);
+        assert!(has(&frame(&mut Cabinet::default(), 59, 19), "60 x 20 characters;"));
+        frame(&mut Cabinet::default(), 1, 1);
     }
 }

@@ -15,4 +15,4 @@ mod run;
 mod system;
 mod trial;
 
-pub(crate) use run::{Asked, check};
+pub(crate) use run::check;

@@ -26,27 +26,19 @@ const STATE: &str = "/var/lib/torment-nexus";
 /// Set once the options of the service are read.
 const READ: &str = "NEXUS_OPTIONS_READ";
 
-/// What was asked of the check.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
-    /// One JSON object on stdout.
-    pub json: bool,
-    /// No light, no button, no paper.
-    pub quick: bool,
-}
-
-/// Looks at every part. The exit code is 0 only when all is well.
+/// Looks at every part; `quick` leaves out light, button and paper. Told in lines, or as
+/// one `json` object on stdout. The exit code is 0 only when all is well.
 ///
 /// # Errors
 ///
 /// Always: [`Ending::Usage`] with the exit code, or what kept it from its end.
-pub(crate) fn check(cli: &Cli, asked: Asked, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+pub(crate) fn check(cli: &Cli, json: bool, quick: bool, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     as_the_service()?;
     let root = Path::new("/");
     let folder = StateFolder::locate(cli.state_dir.as_deref());
     let mut report = Report::default();
     let mut add = |finding: Finding| -> Result<(), Ending> {
-        if !asked.json {
+        if !json {
             tell(&finding.line());
         }
         report.add(finding);
@@ -87,18 +79,18 @@ pub(crate) fn check(cli: &Cli, asked: Asked, interrupt: &Interrupt) -> Result<In
     }
     // With JSON the questions go to stderr.
     let ask = |words: &str| say(format_args!("{words}\n"));
-    if !asked.quick {
+    if !quick {
         for finding in trial::light_and_button(cli, &ask, interrupt)? {
             add(finding)?;
         }
         if let Some(finding) = trial::paper(cli, &report, &ask, interrupt)? {
-            if !asked.json {
+            if !json {
                 tell(&finding.line());
             }
             report.add(finding);
         }
     }
-    tell(&if asked.json { report.json() } else { report.summary() });
+    tell(&if json { report.json() } else { report.summary() });
     Err(Ending::Usage(u8::from(!report.all_well())))
 }
 

@@ -1,7 +1,5 @@
 //! The options of the button and the light.
 
-use std::ffi::OsString;
-
 use clap::Args;
 
 use crate::panel::{self, Pin};
@@ -30,29 +28,13 @@ impl HardwareArgs {
     }
 }
 
-/// The light's pin, from arguments and variables that need not all be right: for
-/// showing on it that they are wrong. `None` as well if that pin may be the
-/// button's.
+/// The light's pin, from variables that need not all be right: for showing on it that
+/// they are wrong. `None` as well if that pin may be the button's.
 #[must_use]
-pub(super) fn light_of(
-    arguments: impl Iterator<Item = OsString>,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Option<Pin> {
-    let arguments: Vec<_> = arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let pin = |option: &str, name: &str| {
-        let value = value_of(option, &arguments).or_else(|| variable(name))?;
-        Pin::parse(&value).ok()
-    };
+pub(super) fn light_of(variable: impl Fn(&str) -> Option<String>) -> Option<Pin> {
+    let pin = |name: &str| Pin::parse(&variable(name)?).ok();
     // An output on the button's wire would be shorted by a press.
-    pin("--led", "TORMENT_LED").filter(|light| pin("--button", "TORMENT_BUTTON") != Some(*light))
-}
-
-/// The value that follows an option.
-fn value_of(option: &str, arguments: &[String]) -> Option<String> {
-    arguments.iter().enumerate().find_map(|(at, argument)| match argument.strip_prefix(option)? {
-        "" => arguments.get(at + 1).cloned(),
-        value => value.strip_prefix('=').map(str::to_owned),
-    })
+    pin("TORMENT_LED").filter(|light| pin("TORMENT_BUTTON") != Some(*light))
 }
 
 #[cfg(test)]
@@ -60,34 +42,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lights_pin_is_found_among_wrong_arguments_unless_it_is_the_buttons() {
-        let variable = |_: &str| None;
-        for (arguments, pin) in [
-            (&["--context-size", "x", "--led", "18"][..], Some(18)),
-            (&["--led=18", "--wrong"], Some(18)),
-            (&["--led", "18", "--button", "99"], Some(18)),
-            (&["--led", "18", "--button", "23"], Some(18)),
-            (&["--led", "18", "--button", "18"], None),
-            (&["--led=18", "--button=18"], None),
-            (&["--led", "14"], None),
-            (&["--led", "x"], None),
-            (&["--led"], None),
-            (&["--ledge", "18"], None),
-            (&[], None),
+    fn the_lights_pin_is_found_among_wrong_variables_unless_it_is_the_buttons() {
+        for (led, button, pin) in [
+            (Some("18"), Some("23"), Some(18)),
+            (Some("18"), Some("99"), Some(18)),
+            (Some("18"), None, Some(18)),
+            (Some("18"), Some("18"), None),
+            (Some("14"), None, None),
+            (Some("x"), None, None),
+            (None, Some("23"), None),
         ] {
-            let found = light_of(arguments.iter().map(OsString::from), variable);
-            assert_eq!(found.map(Pin::number), pin, "{arguments:?}");
-        }
-        let exhibition = |name: &str| match name {
-            "TORMENT_LED" => Some("18".to_owned()),
-            "TORMENT_BUTTON" => Some("23".to_owned()),
-            _ => None,
-        };
-        for (arguments, pin) in
-            [(&[][..], Some(18)), (&["--led", "12"], Some(12)), (&["--button", "18"], None)]
-        {
-            let found = light_of(arguments.iter().map(OsString::from), exhibition);
-            assert_eq!(found.map(Pin::number), pin, "{arguments:?}");
+            let variable = |name: &str| if name == "TORMENT_LED" { led } else { button }.map(str::to_owned);
+            assert_eq!(light_of(variable).map(Pin::number), pin, "{led:?} {button:?}");
         }
     }
 }

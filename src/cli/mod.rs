@@ -10,17 +10,17 @@
 //! | [`relive`] | which options `--relive` takes from an earlier life |
 //! | [`usage`] | what is said instead of a life: wrong usage, help, version |
 //! | [`environment`] | the same options as `TORMENT_…` variables |
-//! | `manual` | only in tests: the manual page and the shells' completions |
+//! | `tests` | the manual page and the shells' completions, which a test writes |
 
 mod environment;
 mod hardware;
-#[cfg(test)]
-mod manual;
 mod options;
 mod printer;
 mod relive;
 mod sampling;
 mod show;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 pub use options::{Cli, DEFAULT_MODEL, Instead};

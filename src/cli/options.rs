@@ -36,9 +36,6 @@ const DEFAULT_MAX_THREADS: usize = 4;
 /// llama.cpp's own bound on its thread pool (`GGML_MAX_N_THREADS`).
 const MAX_THREADS: i64 = 512;
 
-/// The fastest `--pace`, in characters a second: a life in some ten seconds.
-const MAX_PACE: i64 = 1000;
-
 const AFTER_HELP: &str = "Every option can also be given as an environment variable: TORMENT_ and the \
 option's name in capitals, hyphens as underscores (TORMENT_CONTEXT_SIZE=1024). An empty variable \
 counts as unset; the command line wins.";
@@ -101,16 +98,6 @@ pub struct Cli {
     /// Print tokens used and timings on stderr; -vv: llama.cpp's own log too
     #[arg(short, long, action = ArgAction::Count, value_parser = count, help_heading = "Running")]
     pub verbose: u8,
-
-    /// Show the text at reading speed on a terminal (24: brisk); any key hurries it
-    #[arg(
-        long,
-        value_name = "CHARACTERS/S",
-        value_parser = clap::value_parser!(u32).range(1..=MAX_PACE),
-        allow_negative_numbers = true,
-        help_heading = "Running"
-    )]
-    pub pace: Option<u32>,
 
     /// The button and the light.
     #[command(flatten, next_help_heading = "Hardware")]
@@ -182,21 +169,24 @@ impl Cli {
     ///
     /// On wrong usage, and for `--help` and `--version`.
     pub fn from_command_line() -> Result<Self, Usage> {
-        let args: Vec<String> =
-            std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-        let parsed = command().try_get_matches().and_then(|matches| {
+        let parse = |mut command: Command| {
+            let matches = command.clone().try_get_matches()?;
             let cli = Self::from_arg_matches(&matches)?;
-            match cli.conflict().or_else(|| relive::conflict(&command(), &matches)) {
+            match cli.conflict().or_else(|| relive::conflict(&command, &matches)) {
                 None => Ok(cli),
-                Some(conflict) => Err(command().error(ErrorKind::ArgumentConflict, conflict)),
+                Some(conflict) => Err(command.error(ErrorKind::ArgumentConflict, conflict)),
             }
-        });
+        };
+        // Without the variables first: what is right then and wrong with them is theirs.
+        let parsed = parse(Cli::command())
+            .and_then(|_| parse(command()).map_err(|error| naming_its_variable(error, command())));
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         unknown_variables(&command(), names).iter().for_each(warn);
         parsed.map_err(|error| {
-            let variable = |name: &str| std::env::var(name).ok();
-            let error = naming_its_variable(error, command(), &args);
-            Usage::new(error, hardware::light_of(std::env::args_os(), variable))
+            // Where somebody gives arguments, the message is seen; the service has none.
+            let is_service = std::env::args_os().len() == 1;
+            let light = hardware::light_of(|name| std::env::var(name).ok().filter(|_| is_service));
+            Usage::new(error, light)
         })
     }
 

@@ -47,7 +47,8 @@ pub struct PrinterArgs {
         long,
         value_name = "KIND",
         default_value = "mini",
-        value_parser = PossibleValuesParser::new(["mini", "epson"]).map(|kind| kind_of(&kind)),
+        value_parser = PossibleValuesParser::new(["mini", "epson"])
+            .map(|kind| if kind == "epson" { Kind::Epson } else { Kind::Mini }),
         hide_possible_values = true
     )]
     printer_kind: Kind,
@@ -57,7 +58,8 @@ pub struct PrinterArgs {
         long,
         value_name = "FONT",
         default_value = "large",
-        value_parser = PossibleValuesParser::new(["large", "small"]).map(|font| font_of(&font)),
+        value_parser = PossibleValuesParser::new(["large", "small"])
+            .map(|font| if font == "small" { Font::Small } else { Font::Large }),
         hide_possible_values = true
     )]
     printer_font: Font,
@@ -158,14 +160,6 @@ impl PrinterArgs {
     pub(crate) fn design(&self) -> Design {
         Design { title: self.title.clone(), epitaph: self.epitaph.clone(), template: self.receipt.clone() }
     }
-}
-
-fn kind_of(word: &str) -> Kind {
-    if word == "epson" { Kind::Epson } else { Kind::Mini }
-}
-
-fn font_of(word: &str) -> Font {
-    if word == "small" { Font::Small } else { Font::Large }
 }
 
 fn baud(text: &str) -> Result<u32, String> {

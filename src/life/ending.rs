@@ -120,7 +120,10 @@ pub fn install_last_words() {
 /// With [`Death`], resumed after destructors have run: Rust's own runtime then
 /// ends the process with 101.
 pub fn conclude(life: impl FnOnce() -> Result<Infallible, Ending>) -> ExitCode {
-    match panic::catch_unwind(AssertUnwindSafe(life)) {
+    let ended = panic::catch_unwind(AssertUnwindSafe(life));
+    // What it was waiting for.
+    stderr::clear();
+    match ended {
         Ok(Ok(never)) => match never {},
         Ok(Err(Ending::Unheard)) => ExitCode::SUCCESS,
         Ok(Err(Ending::Usage(code))) => code.into(),
@@ -145,7 +148,6 @@ pub(crate) fn one_line(error: &Error) -> String {
 /// Ends the process with 130 at once: for a second signal, when nothing has
 /// acted on the first one.
 pub fn exit_at_once() -> ! {
-    terminal::set_back();
     // SAFETY: `_exit` has no preconditions and may be called on any thread.
     // (`process::exit` would run C++'s static destructors while the main thread
     // is still computing.)
@@ -157,7 +159,6 @@ pub fn exit_at_once() -> ! {
 /// llama.cpp's abort callback, which cannot return.
 pub fn fail_at_once(fault: &str) -> ! {
     stderr::clear();
-    terminal::set_back();
     say(format_args!("error: {}\n", one_line(&Error::msg(fault.to_owned()))));
     // SAFETY: `_exit` has no preconditions and may be called on any thread. It
     // runs no destructors: other threads may still compute.

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
 
 use super::ending;
 use super::progress::Progress;
@@ -75,7 +75,8 @@ impl Interrupt {
     ///
     /// When the system refuses the handler.
     pub fn on_signals(verbose: bool) -> Result<Self> {
-        let ignored = ignored_signals();
+        let mut ignored = vec![libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+        ignored.retain(|&signal| is_ignored(signal));
         let (raise, mut interrupt) = Self::new();
         interrupt.supervisor = Supervisor::of_this_process();
         let mut raise = Some(raise);
@@ -138,14 +139,8 @@ impl Interrupt {
     /// Whether it is raised now or within `time`.
     #[must_use]
     pub fn is_raised_within(&self, time: Duration) -> bool {
-        let end = Instant::now().checked_add(time);
-        loop {
-            match self.raised.recv_timeout(self.step(end)) {
-                Err(RecvTimeoutError::Disconnected) => return true,
-                _ if is_over(end) => return false,
-                _ => {}
-            }
-        }
+        self.or_next_within::<Infallible>(&never(), time);
+        self.is_raised()
     }
 
     /// Tells the supervisor that this thread is alive, and returns how long it may
@@ -168,22 +163,14 @@ fn is_over(end: Option<Instant>) -> bool {
     end.is_some_and(|end| Instant::now() >= end)
 }
 
-/// Those of the three signals that the process that started this one had it
-/// ignore.
-fn ignored_signals() -> Vec<libc::c_int> {
-    let is_ignored = |&signal: &libc::c_int| {
-        // SAFETY: a `sigaction` of zeros is valid; with a null pointer for the
-        // new action, the call only writes the present one.
-        let action = unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, std::ptr::null(), &mut action) != 0 {
-                return false;
-            }
-            action
-        };
-        action.sa_sigaction == libc::SIG_IGN
-    };
-    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].into_iter().filter(is_ignored).collect()
+/// Whether the process that started this one had it ignore the signal.
+fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: a `sigaction` of zeros is valid; with a null pointer for the new action,
+    // the call only writes the present one.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 #[cfg(test)]

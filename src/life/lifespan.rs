@@ -96,21 +96,9 @@ impl Lifespan {
 
     /// What `--verbose` says after a life: tokens, times and rates. `prefill`
     /// is the time that the prompt took to decode, if it was not restored. The
-    /// rate leaves out the parts of `life` that were `waited` for the paper and for
-    /// the reader.
+    /// rate leaves out the part of `life` that was `waited` for the paper.
     #[must_use]
-    pub fn report(
-        &self,
-        used: u32,
-        prefill: Option<Duration>,
-        life: Duration,
-        waited: [Duration; 2],
-    ) -> String {
-        let [paper, reader] = waited;
-        let part = |time: Duration, of: &str| {
-            (!time.is_zero()).then(|| format!("{:.2} s of waiting for the {of}", time.as_secs_f64()))
-        };
-        let waits: Vec<_> = [part(paper, "paper"), part(reader, "reader")].into_iter().flatten().collect();
+    pub fn report(&self, used: u32, prefill: Option<Duration>, life: Duration, waited: Duration) -> String {
         let Self { context_size, prompt, .. } = *self;
         let spoken = used - prompt;
         format!(
@@ -120,8 +108,11 @@ impl Lifespan {
                 format!("prompt {:.2} s, {:.1} tokens/s; ", time.as_secs_f64(), rate(prompt, time))
             }),
             life.as_secs_f64(),
-            rate(spoken, life - paper - reader),
-            if waits.is_empty() { String::new() } else { format!(" without {}", waits.join(" and ")) },
+            rate(spoken, life - waited),
+            match waited.is_zero() {
+                true => String::new(),
+                false => format!(" without {:.2} s of waiting for the paper", waited.as_secs_f64()),
+            },
         )
     }
 }

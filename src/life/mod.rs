@@ -8,8 +8,7 @@
 //! | [`lifespan`] | when a life ends, and which prompts leave room for one |
 //! | [`generator`] | the loop: the next token, its text to the listener, until the limit |
 //! | [`listener`] | the listeners that each token is told to: stdout, light and paper |
-//! | [`pace`] | `--pace`: the text comes at the speed at which it is read, until a key is pressed |
-//! | [`progress`] | how far the piece is ready and what it waits for, as a line on stderr |
+//! | [`progress`] | how far the piece is ready |
 //! | [`vitals`] | the tokens used, and how hot and how limited the processor was |
 //! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP, to be polled or waited for |
 //! | [`supervisor`] | what systemd is told: armed, alive, the status; the only user of sd-notify |
@@ -25,7 +24,6 @@ pub mod generator;
 pub mod interrupt;
 pub mod lifespan;
 pub mod listener;
-pub(crate) mod pace;
 pub(crate) mod progress;
 pub(crate) mod prompt;
 pub mod schedule;

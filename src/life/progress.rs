@@ -1,12 +1,12 @@
-//! How far the piece is ready, and what it waits for: told as a line on stderr and
-//! to whoever else listens, such as the light.
+//! How far the piece is ready: told on stderr and to whoever else listens, such as the
+//! light.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::text::{stderr, terminal};
+use crate::text::stderr;
 
 /// Without a terminal, the time after which a load is told, and told again: a start
 /// of ember says nothing, and one that takes a minute on the board five lines.
@@ -62,120 +62,43 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// How stderr is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// In one line that passes, on a terminal.
-    Passing,
-    /// In lines that stay, and few of them.
-    Lines,
-}
-
-/// The line on stderr until a life begins. Dropping it erases the line, if it passes.
+/// Tells on stderr how far a model is loaded: on a terminal at each step, elsewhere
+/// after [`SILENCE`] and every [`SILENCE`] again.
 #[derive(Debug)]
-pub(crate) struct Notice {
+pub(crate) struct Load {
     model: String,
-    /// The pin of the button, if there is one.
-    button: Option<u8>,
-    manner: Manner,
     begun: Instant,
-    told: Mutex<Told>,
+    /// Seconds from then to when it was told last.
+    told: AtomicU64,
 }
 
-impl Notice {
-    /// The notice of a piece that loads `model` and waits for the `button` on this
-    /// pin, if it has one. Where llama.cpp `logs` to stderr too,
-    /// no line passes.
+impl Load {
+    /// The load of `model`, which begins now.
     #[must_use]
-    pub(crate) fn new(model: &str, button: Option<u8>, logs: bool) -> Self {
-        let manner = match terminal::stderr_has_escapes() && !logs {
-            true => Manner::Passing,
-            false => Manner::Lines,
-        };
-        Self { model: model.to_owned(), button, manner, begun: Instant::now(), told: Mutex::default() }
+    pub(crate) fn of(model: String) -> Self {
+        Self { model, begun: Instant::now(), told: AtomicU64::new(0) }
     }
 
-    /// Tells how far the piece is ready.
+    /// Tells how far it is.
     pub(crate) fn at(&self, step: Step) {
-        let line = match step {
-            Step::Model(share) => format!("loading {}: {:.0} %", self.model, share * 100.0),
-            Step::Prompt { done, of } => {
-                format!("loading {}: {done} of {of} tokens of the prompt", self.model)
-            }
-        };
-        match self.manner {
-            Manner::Passing => stderr::show(&line),
-            Manner::Lines if self.told().is_due(self.begun.elapsed()) => stderr::say(line + "\n"),
-            Manner::Lines => {}
+        if !(stderr::passes() || self.is_due(self.begun.elapsed())) {
+            return;
         }
+        let model = &self.model;
+        stderr::show(&match step {
+            Step::Model(share) => format!("loading {model}: {:.0} %", share * 100.0),
+            Step::Prompt { done, of } => format!("loading {model}: {done} of {of} tokens of the prompt"),
+        });
     }
 
-    /// Tells that a press is waited for, where there is a button.
-    pub(crate) fn armed(&self) {
-        match self.button {
-            Some(pin) => self.waits(&format!("waiting for a press of the button on GPIO {pin}")),
-            None => self.clear(),
-        }
-    }
-
-    /// Tells what is waited for: in lines that stay, only when that changes.
-    pub(crate) fn waits(&self, what: &str) {
-        match self.manner {
-            Manner::Passing => stderr::show(what),
-            Manner::Lines if self.told().is_new(what) => stderr::say(format_args!("{what}\n")),
-            Manner::Lines => {}
-        }
-    }
-
-    /// Erases the line that passes.
-    pub(crate) fn clear(&self) {
-        stderr::clear();
-    }
-
-    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Notice {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-/// What was told in lines that stay.
-#[derive(Debug, Default)]
-struct Told {
-    /// When a load was told last.
-    load: Duration,
-    /// What was waited for last.
-    wait: String,
-}
-
-impl Told {
-    /// Whether a line about a load is due, so long after its beginning.
-    fn is_due(&mut self, now: Duration) -> bool {
-        let due = now >= self.load + SILENCE;
+    /// Whether a line that stays is due, so long after its beginning.
+    fn is_due(&self, now: Duration) -> bool {
+        let due = now >= Duration::from_secs(self.told.load(Ordering::Relaxed)) + SILENCE;
         if due {
-            self.load = now;
+            self.told.store(now.as_secs(), Ordering::Relaxed);
         }
         due
     }
-
-    /// Whether something else was waited for before.
-    fn is_new(&mut self, what: &str) -> bool {
-        let new = self.wait != what;
-        if new {
-            what.clone_into(&mut self.wait);
-        }
-        new
-    }
-}
-
-/// Whether a person sees stdout as it comes.
-#[must_use]
-pub(crate) fn stdout_is_a_terminal() -> bool {
-    io::stdout().is_terminal()
 }
 
 #[cfg(test)]
@@ -185,19 +108,11 @@ mod tests {
     #[test]
     fn a_quick_load_is_silent_and_a_slow_one_has_a_line_every_ten_seconds() {
         let lines = |seconds: u64| {
-            let mut told = Told::default();
-            (0..seconds * 20).filter(|&tick| told.is_due(Duration::from_millis(tick * 50))).count()
+            let load = Load::of("ember".to_owned());
+            (0..seconds * 20).filter(|&tick| load.is_due(Duration::from_millis(tick * 50))).count()
         };
         assert_eq!(lines(9), 0);
         assert_eq!(lines(61), 6);
-    }
-
-    #[test]
-    fn a_wait_is_told_once_until_another_takes_its_place() {
-        let mut told = Told::default();
-        let waits = ["press", "press", "closed", "closed", "press"];
-        let new: Vec<_> = waits.into_iter().filter(|what| told.is_new(what)).collect();
-        assert_eq!(new, ["press", "closed", "press"]);
     }
 
     #[test]

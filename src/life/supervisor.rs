@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `EXTEND_TIMEOUT_USEC` | before it is armed, at progress: of the download, of the prompt |
 //! | `READY=1` | once it is armed |
-//! | `WATCHDOG=1` | from then on, from the main thread only: at each token, and in each wait of [`super::interrupt::Interrupt`] |
+//! | `WATCHDOG=1` | from then on (a unit without a watchdog ignores it), from the main thread only: at each token, and in each wait of [`super::interrupt::Interrupt`] |
 //! | `STATUS` | when its text has changed |
 //!
 //! Started by anything but a unit with `Type=notify` it sends nothing. A process
@@ -39,7 +39,6 @@ struct Link {
     main: ThreadId,
     /// The pause between two messages of progress.
     period: Duration,
-    watched: bool,
     send: Box<Tell>,
     state: Mutex<State>,
 }
@@ -75,7 +74,6 @@ impl Supervisor {
         Self(Some(Arc::new(Link {
             main: thread::current().id(),
             period: watchdog.map_or(PERIOD, |time| PERIOD.min(time / PER_WATCHDOG)),
-            watched: watchdog.is_some(),
             send: Box::new(send),
             state: Mutex::default(),
         })))
@@ -123,9 +121,7 @@ impl Supervisor {
         if !state.armed || !state.is_due(now(), link.period) {
             return;
         }
-        if link.watched {
-            (link.send)(&[NotifyState::Watchdog]);
-        }
+        (link.send)(&[NotifyState::Watchdog]);
         if let Some(text) = state.describe.as_ref().map(|describe| describe()) {
             state.say(text, link);
         }

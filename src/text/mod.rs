@@ -5,13 +5,11 @@
 //! | [`utf8`] | the bytes of token pieces to valid text |
 //! | [`wrap`] | wraps text into lines of a number of columns |
 //! | [`shell`] | quotes a word of a command line |
-//! | [`standard`] | the process's stdout, which never waits for its reader |
-//! | [`stdout`] | text to stdout: token by token, or in lines where it is a terminal or the journal |
-//! | [`stderr`] | warnings and reports that never change how the program ends |
-//! | [`terminal`] | a terminal's width and colours, and a key that is read without Enter |
+//! | [`stdout`] | text to stdout, without waiting for its reader; in lines where it is a terminal or the journal |
+//! | [`stderr`] | warnings and reports that never change how the program ends; what goes on, as a line that passes |
+//! | [`terminal`] | a terminal's width and colours; whether a stream takes something |
 
 pub(crate) mod shell;
-pub mod standard;
 pub(crate) mod stderr;
 pub mod stdout;
 pub(crate) mod terminal;

@@ -1,8 +1,10 @@
 //! Warnings and reports on stderr. Writing them never fails and never panics:
 //! a closed stderr must not change how the program ends.
 //!
-//! On a terminal the last line may be one that passes ([`show`]): how far the model
-//! is loaded, what is waited for. It is drawn again below what is said meanwhile.
+//! What goes on ([`show`]: how far the model is downloaded or loaded, what is waited
+//! for) is on a terminal one line, which passes: it is drawn again below what is said
+//! meanwhile. Elsewhere it has lines that stay, and whoever shows it sees to it that
+//! they are few.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -11,9 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use unicode_width::UnicodeWidthChar;
-
-use super::terminal;
+use super::terminal::{self, takes_some};
 
 /// Back to the first column, and erases the line (ECMA-48, EL).
 const ERASE: &str = "\r\x1b[K";
@@ -27,56 +27,52 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Whether the program was asked to end.
 static HURRY: AtomicBool = AtomicBool::new(false);
 
-/// The line that passes.
-static LINE: Mutex<Line> = Mutex::new(Line(None));
+static LINE: Mutex<Line> = Mutex::new(Line { shown: String::new(), passes: false });
 
-/// The line that passes, while it is shown; and what is written to change it.
+/// What goes on, as it was shown last.
 #[derive(Debug)]
-struct Line(Option<String>);
+struct Line {
+    /// Empty if nothing is shown.
+    shown: String,
+    /// Whether that is the last line of a terminal.
+    passes: bool,
+}
 
 impl Line {
     /// The bytes that say `words` above the line.
     fn below(&self, words: &str) -> String {
-        match &self.0 {
-            None => words.to_owned(),
-            Some(line) if words.ends_with('\n') => format!("{ERASE}{words}{line}"),
-            Some(_) => format!("{ERASE}{words}"),
+        if self.passes { format!("{ERASE}{words}{}", self.shown) } else { words.to_owned() }
+    }
+
+    /// The bytes that show `words` in place of the line before, on a terminal of so
+    /// many `columns`, the last of which stays free, where some terminals wrap; or in a
+    /// line that stays. `None` if that is shown already.
+    fn becomes(&mut self, words: &str, columns: Option<usize>) -> Option<String> {
+        let shown: String = words.chars().take(columns.map_or(usize::MAX, |columns| columns - 1)).collect();
+        if self.shown == shown {
+            return None;
         }
+        *self = Self { shown, passes: columns.is_some() };
+        Some(if self.passes { format!("{ERASE}{}", self.shown) } else { format!("{words}\n") })
     }
 
-    /// The bytes that show `line` in place of the one before, on a terminal of so many
-    /// columns; the last stays free, where some terminals wrap. `None` if it is shown.
-    fn becomes(&mut self, line: &str, columns: usize) -> Option<String> {
-        let mut width = 0;
-        let fits = |letter: &char| {
-            width += letter.width().unwrap_or(0);
-            width < columns
-        };
-        let line: String = line.chars().take_while(fits).collect();
-        (self.0.as_ref() != Some(&line)).then(|| {
-            let bytes = format!("{ERASE}{line}");
-            self.0 = Some(line);
-            bytes
-        })
-    }
-
-    /// The bytes that erase it; `None` if there is none.
-    fn ends(&mut self) -> Option<&'static str> {
-        self.0.take().map(|_| ERASE)
+    /// Forgets it; whether it has to be erased.
+    fn ends(&mut self) -> bool {
+        self.shown.clear();
+        std::mem::take(&mut self.passes)
     }
 }
 
-/// Writes `words` to stderr as they are. `eprint!` panics on a closed stderr;
-/// clippy refuses it in this crate. A stderr that nobody reads, such as a terminal
-/// after Ctrl-S, is waited for until [`hurry`].
+/// Writes `words`, which end their line, to stderr. `eprint!` panics on a closed
+/// stderr; clippy refuses it in this crate. A stderr that nobody reads, such as a
+/// terminal after Ctrl-S, is waited for until [`hurry`].
 pub(crate) fn say(words: impl Display) {
     let words = words.to_string();
-    if !is_ready() && !becomes_ready() {
-        return;
+    if becomes_ready() {
+        let line = line();
+        // Put together first: stderr is not buffered, and a line leaves in one write.
+        write(&line.below(&words));
     }
-    let line = line();
-    // Put together first: stderr is not buffered, and a line leaves in one write.
-    write(&line.below(&words));
 }
 
 /// Says `words` on a line of their own that begins with `warning:`.
@@ -90,14 +86,18 @@ pub(crate) fn hurry() {
     HURRY.store(true, Ordering::Relaxed);
 }
 
-/// Shows a line that passes, in place of the one before: for a stderr of which
-/// [`terminal::stderr_has_escapes`]. It is cut at the terminal's width, and left out
-/// where it would have to wait.
-pub(crate) fn show(line: &str) {
-    let columns = terminal::columns(io::stderr()).unwrap_or(usize::MAX);
-    let mut shown = self::line();
-    if is_ready()
-        && let Some(bytes) = shown.becomes(line, columns)
+/// Whether what goes on is shown in one line that passes.
+pub(crate) fn passes() -> bool {
+    terminal::stderr_has_escapes()
+}
+
+/// Shows what goes on, in place of what was shown before; the same words only once.
+/// Left out where it would have to wait.
+pub(crate) fn show(words: &str) {
+    let columns = passes().then(|| terminal::columns(io::stderr()).unwrap_or(usize::MAX));
+    let mut line = line();
+    if takes_some(io::stderr())
+        && let Some(bytes) = line.becomes(words, columns)
     {
         write(&bytes);
     }
@@ -105,9 +105,9 @@ pub(crate) fn show(line: &str) {
 
 /// Erases the line that passes, if there is one.
 pub(crate) fn clear() {
-    let Some(bytes) = line().ends() else { return };
-    if is_ready() || becomes_ready() {
-        write(bytes);
+    let ends = line().ends();
+    if ends && becomes_ready() {
+        write(ERASE);
     }
 }
 
@@ -120,19 +120,11 @@ fn write(words: &str) {
     let _ = stderr.write_all(words.as_bytes()).and_then(|()| stderr.flush());
 }
 
-/// Whether a write to stderr would not wait. A file, or a stderr that is closed, is
-/// always ready.
-fn is_ready() -> bool {
-    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one `pollfd` is passed, and the call does not wait.
-    unsafe { libc::poll(&raw mut stderr, 1, 0) != 0 }
-}
-
-/// Waits until stderr is ready, or for a moment once the program was asked to end.
-/// Returns whether it is ready.
+/// Waits until stderr takes something, or for a moment once the program was asked to
+/// end. Returns whether it does.
 fn becomes_ready() -> bool {
     let mut asked = None;
-    while !is_ready() {
+    while !takes_some(io::stderr()) {
         if HURRY.load(Ordering::Relaxed) && asked.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
             return false;
         }
@@ -145,6 +137,8 @@ fn becomes_ready() -> bool {
 mod tests {
     use super::*;
 
+    const NONE: Line = Line { shown: String::new(), passes: false };
+
     /// What a terminal of 30 columns shows after these bytes.
     fn screen(bytes: &str) -> String {
         let mut terminal = vt100::Parser::new(6, 30, 0);
@@ -155,24 +149,25 @@ mod tests {
 
     #[test]
     fn the_line_that_passes_gives_way_to_the_next_one_and_goes() {
-        let mut line = Line(None);
+        let mut line = NONE;
         let mut bytes = String::new();
         let waits = "waiting for a press";
         for shown in ["loading ember: 40 %", "loading ember: 100 %", waits, waits, "closed"] {
-            bytes += &line.becomes(shown, 30).unwrap_or_default();
+            bytes += &line.becomes(shown, Some(30)).unwrap_or_default();
             assert_eq!(screen(&bytes), shown);
         }
-        assert_eq!(line.becomes("closed", 30), None, "it is drawn again");
-        bytes += line.ends().expect("it is shown");
+        assert_eq!(line.becomes("closed", Some(30)), None, "it is drawn again");
+        assert!(line.ends());
+        bytes += ERASE;
         assert_eq!(screen(&bytes), "");
-        assert_eq!(line.ends(), None);
+        assert!(!line.ends());
         assert_eq!(screen(&(bytes + &line.below("the thought"))), "the thought");
     }
 
     #[test]
     fn what_is_said_meanwhile_stands_above_the_line_that_passes() {
-        let mut line = Line(None);
-        let shown = line.becomes("waiting for a press", 30).expect("it is new");
+        let mut line = NONE;
+        let shown = line.becomes("waiting for a press", Some(30)).expect("it is new");
         let bytes = shown + &line.below("warning: the button is down\n");
         assert_eq!(screen(&bytes), "warning: the button is down\nwaiting for a press");
     }
@@ -180,7 +175,18 @@ mod tests {
     #[test]
     fn a_line_that_passes_never_wraps() {
         let long = "loading a model with a very long name: 40 %";
-        let bytes = Line(None).becomes(long, 30).expect("it is new");
+        let mut line = NONE;
+        let bytes = line.becomes(long, Some(30)).expect("it is new");
         assert_eq!(screen(&bytes), long[..29]);
+    }
+
+    #[test]
+    fn without_a_terminal_a_wait_is_told_once_until_another_takes_its_place() {
+        let mut line = NONE;
+        let waits = ["press", "press", "closed", "closed", "press"];
+        let told: Vec<_> = waits.into_iter().filter_map(|what| line.becomes(what, None)).collect();
+        assert_eq!(told, ["press\n", "closed\n", "press\n"]);
+        assert_eq!(line.below("said\n"), "said\n");
+        assert!(!line.ends(), "nothing is to be erased");
     }
 }

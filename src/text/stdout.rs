@@ -1,4 +1,4 @@
-//! Text on stdout: flushed at every token; in lines broken at words where stdout is
+//! Text on stdout: written at every token; in lines broken at words where stdout is
 //! a terminal, or systemd's journal, which shows nothing before a newline.
 
 use std::env;
@@ -7,7 +7,6 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
-use super::standard::Standard;
 use super::terminal;
 use super::wrap::Wrapper;
 
@@ -15,16 +14,41 @@ use super::wrap::Wrapper;
 const JOURNAL_COLUMNS: usize = 80;
 
 /// The variable in which systemd names the journal's end of a stream, as
-/// `device:inode` (systemd.exec(5)).
+/// `device:inode` (systemd.exec(5)). That it is set is not enough: children inherit
+/// it, and their stdout may be something else.
 const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
 
-/// Text to a writer, flushed at every token.
+/// The most bytes that are written at once: a terminal or a socket that takes any
+/// takes so many without a wait, and a pipe `PIPE_BUF`, which is more.
+const AT_ONCE: usize = 64;
+
+/// The process's stdout. A write that would wait for a reader returns
+/// [`ErrorKind::WouldBlock`]; the flags of the descriptor, which is shared with other
+/// processes, are left alone.
+#[derive(Debug)]
+pub struct Standard(File);
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match terminal::takes_some(&self.0) {
+            true => self.0.write(&bytes[..bytes.len().min(AT_ONCE)]),
+            false => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Text to a writer, token by token.
 #[derive(Debug)]
 pub struct Output<W> {
     writer: W,
+    /// Where the text is broken into lines.
     wrapper: Option<Wrapper>,
-    /// The width of the terminal, where the lines are as long as that.
-    columns: Option<fn() -> Option<usize>>,
+    /// How long the lines are that begin now.
+    columns: fn() -> Option<usize>,
     /// Text that is ready to be written; a field, so that its memory is reused.
     ready: String,
     /// How many of its bytes have been written.
@@ -33,17 +57,18 @@ pub struct Output<W> {
 
 impl Output<Standard> {
     /// The process's stdout; broken into lines where it is the journal, or a
-    /// terminal, whose width is asked for again at each line.
+    /// terminal, whose width is asked for again at each token.
     ///
     /// # Errors
     ///
     /// When it cannot be duplicated.
     pub fn stdout() -> io::Result<Self> {
-        let journal = env::var(JOURNAL_STREAM).ok();
-        let stdout = Standard::open()?;
-        Ok(match stream_id(&io::stdout()) {
-            Ok(id) if journal.as_deref() == Some(&id) => Self::in_lines(stdout, JOURNAL_COLUMNS),
-            _ => Self::as_wide_as(stdout, width),
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let metadata = stdout.metadata()?;
+        let id = format!("{}:{}", metadata.dev(), metadata.ino());
+        Ok(match env::var(JOURNAL_STREAM) {
+            Ok(journal) if journal == id => Self::in_lines(Standard(stdout), || Some(JOURNAL_COLUMNS)),
+            _ => Self::in_lines(Standard(stdout), || terminal::columns(io::stdout())),
         })
     }
 }
@@ -51,24 +76,16 @@ impl Output<Standard> {
 impl<W: Write> Output<W> {
     /// Text to `writer` as it comes.
     pub fn new(writer: W) -> Self {
-        Self { writer, wrapper: None, columns: None, ready: String::new(), written: 0 }
-    }
-
-    /// Text to `writer`, broken at words into lines of at most `columns`.
-    pub fn in_lines(writer: W, columns: usize) -> Self {
-        Self { wrapper: Some(Wrapper::new(columns)), ..Self::new(writer) }
+        Self::in_lines(writer, || None)
     }
 
     /// Text to `writer`, broken at words into lines as long as `columns` says when
     /// they begin; as it comes if that is `None` now.
-    fn as_wide_as(writer: W, columns: fn() -> Option<usize>) -> Self {
-        match columns() {
-            Some(now) => Self { columns: Some(columns), ..Self::in_lines(writer, now) },
-            None => Self::new(writer),
-        }
+    fn in_lines(writer: W, columns: fn() -> Option<usize>) -> Self {
+        Self { writer, wrapper: columns().map(Wrapper::new), columns, ready: String::new(), written: 0 }
     }
 
-    /// Writes one token's text, which may be empty, and flushes.
+    /// Writes one token's text, which may be empty.
     ///
     /// # Errors
     ///
@@ -78,7 +95,7 @@ impl<W: Write> Output<W> {
     pub fn text(&mut self, text: &str) -> io::Result<()> {
         match &mut self.wrapper {
             Some(wrapper) => {
-                if let Some(columns) = self.columns.and_then(|columns| columns()) {
+                if let Some(columns) = (self.columns)() {
                     wrapper.set_columns(columns);
                 }
                 wrapper.push(text, &mut self.ready);
@@ -107,15 +124,6 @@ impl<W: Write> Output<W> {
     ///
     /// As [`Output::text`].
     pub fn resume(&mut self) -> io::Result<()> {
-        let result = self.write_rest();
-        if !matches!(&result, Err(error) if error.kind() == ErrorKind::WouldBlock) {
-            self.ready.clear();
-            self.written = 0;
-        }
-        result
-    }
-
-    fn write_rest(&mut self) -> io::Result<()> {
         while self.written < self.ready.len() {
             match self.writer.write(&self.ready.as_bytes()[self.written..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -124,21 +132,10 @@ impl<W: Write> Output<W> {
                 Err(error) => return Err(error),
             }
         }
-        self.writer.flush()
+        self.ready.clear();
+        self.written = 0;
+        Ok(())
     }
-}
-
-/// The width of the terminal that stdout is.
-fn width() -> Option<usize> {
-    terminal::columns(io::stdout())
-}
-
-/// A stream's identity in the form of `JOURNAL_STREAM`. That the variable is
-/// set is not enough: children inherit it, and their stdout may be something
-/// else.
-fn stream_id(stream: &impl AsFd) -> io::Result<String> {
-    let metadata = File::from(stream.as_fd().try_clone_to_owned()?).metadata()?;
-    Ok(format!("{}:{}", metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]
@@ -157,7 +154,7 @@ mod tests {
 
     #[test]
     fn in_lines_the_last_word_is_not_lost() {
-        let mut output = Output::in_lines(Vec::new(), 8);
+        let mut output = Output::in_lines(Vec::new(), || Some(8));
         output.text("one two thr").expect("a vector takes all");
         output.text("ee").expect("a vector takes all");
         output.finish().expect("a vector takes all");

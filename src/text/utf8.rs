@@ -13,32 +13,20 @@ impl Utf8Stream {
     /// U+FFFD; the bytes of an unfinished character are kept. Control characters
     /// other than newline and tab are left out: a terminal obeys them.
     pub(crate) fn push(&mut self, bytes: &[u8], text: &mut String) {
-        self.pending.extend_from_slice(bytes);
-        let start = text.len();
-        let mut rest = self.pending.as_slice();
-        loop {
-            match std::str::from_utf8(rest) {
-                Ok(valid) => {
-                    text.push_str(valid);
-                    rest = &[];
-                    break;
+        let mut all = std::mem::take(&mut self.pending);
+        all.extend_from_slice(bytes);
+        let mut chunks = all.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            let is_text = |character: &char| !character.is_control() || matches!(character, '\n' | '\t');
+            text.extend(chunk.valid().chars().filter(is_text));
+            match std::str::from_utf8(chunk.invalid()) {
+                // Nothing was invalid.
+                Ok(_) => {}
+                Err(error) if error.error_len().is_none() && chunks.peek().is_none() => {
+                    self.pending = chunk.invalid().to_vec();
                 }
-                Err(error) => {
-                    let (valid, after) = rest.split_at(error.valid_up_to());
-                    text.push_str(&String::from_utf8_lossy(valid));
-                    rest = after;
-                    let Some(invalid) = error.error_len() else { break };
-                    text.push(char::REPLACEMENT_CHARACTER);
-                    rest = &rest[invalid..];
-                }
+                Err(_) => text.push(char::REPLACEMENT_CHARACTER),
             }
-        }
-        let consumed = self.pending.len() - rest.len();
-        self.pending.drain(..consumed);
-        let is_text = |character: char| !character.is_control() || matches!(character, '\n' | '\t');
-        if !text[start..].chars().all(is_text) {
-            let kept: String = text[start..].chars().filter(|&character| is_text(character)).collect();
-            text.replace_range(start.., &kept);
         }
     }
 

@@ -39,15 +39,15 @@ impl Wrapper {
     pub(crate) fn push(&mut self, text: &str, out: &mut String) {
         for character in text.chars() {
             if character == '\n' {
-                self.end_word(out);
+                self.finish(out);
                 self.end_line(out);
             } else if character.is_whitespace() {
-                self.end_word(out);
+                self.finish(out);
                 self.space.push(character);
             } else {
                 // A word longer than a line is broken where the line ends.
                 if self.word.width() + character.width().unwrap_or(0) > self.columns {
-                    self.end_word(out);
+                    self.finish(out);
                 }
                 self.word.push(character);
             }
@@ -56,10 +56,6 @@ impl Wrapper {
 
     /// Appends the last, unfinished word to `out`. Does not end the line.
     pub(crate) fn finish(&mut self, out: &mut String) {
-        self.end_word(out);
-    }
-
-    fn end_word(&mut self, out: &mut String) {
         if self.word.is_empty() {
             return;
         }

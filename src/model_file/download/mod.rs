@@ -47,7 +47,7 @@
 //! | `transfer` | the loop: asks, resumes, checks, renames |
 //! | `answers` | what was answered: the words of the table above, and what follows |
 //! | [`http`] | one HTTP GET: variables, token, redirects, time limits |
-//! | `progress` | the progress on stderr; the only user of indicatif |
+//! | `progress` | the progress on stderr |
 
 mod address;
 mod answers;

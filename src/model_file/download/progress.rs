@@ -1,125 +1,93 @@
-//! The progress of a download on stderr: a bar on a terminal, elsewhere a line
-//! at every 10 %. The only user of indicatif.
+//! The progress of a download on stderr: a line that passes on a terminal, elsewhere
+//! a line at every 10 %.
 
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::text::stderr;
 
-use crate::text::stderr::say;
+/// Lines of a download, where they stay; and how often a line that passes changes.
+const LINES: u64 = 10;
+const CHANGES: u64 = 100;
 
-/// Bytes between two lines if the size of the file is unknown: about a sixth of
-/// the default model.
-const STEP: u64 = 16_000_000;
+/// Bytes that count as the whole of a file whose size is unknown: a line is due at
+/// every 16 MB, about a sixth of the default model.
+const UNKNOWN: u64 = 160_000_000;
 
 /// A number of bytes in decimal units, as `3.77 MB`.
 #[must_use]
 pub(super) fn bytes(count: u64) -> String {
-    DecimalBytes(count).to_string()
+    match count as f64 {
+        count if count < 1e3 => format!("{count} B"),
+        count if count < 1e6 => format!("{:.2} kB", count / 1e3),
+        count if count < 1e9 => format!("{:.2} MB", count / 1e6),
+        count => format!("{:.2} GB", count / 1e9),
+    }
 }
 
-/// A download's progress on stderr.
+/// A download's progress on stderr. Dropping it erases the line that passes.
 #[derive(Debug)]
-pub(super) enum Progress {
-    /// On a terminal.
-    Bar(ProgressBar),
-    /// In a journal or a file.
-    Lines(Lines),
+pub(super) struct Progress {
+    name: String,
+    begun: Instant,
+    from: u64,
+    size: Option<u64>,
+    /// Lines of the whole file, and how many of them are behind.
+    lines: u64,
+    reached: u64,
 }
 
 impl Progress {
     /// The progress of `name`, of which `from` bytes of `size` were there
-    /// before. A bar is drawn at once, a line only by [`Progress::at`].
+    /// before.
     #[must_use]
     pub(super) fn new(name: &str, from: u64, size: Option<u64>) -> Self {
-        if !io::stderr().is_terminal() {
-            return Self::Lines(Lines::new(name, from, size));
-        }
-        let template = match size {
-            Some(_) => {
-                "{msg} [{bar:20}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left"
-            }
-            None => "{msg} {spinner} {decimal_bytes}, {decimal_bytes_per_sec}",
-        };
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr());
-        bar.set_style(style.progress_chars("=> "));
-        bar.set_message(name.to_owned());
-        bar.set_position(from);
-        // Bytes from an earlier download do not count for the speed.
-        bar.reset_eta();
-        Self::Bar(bar)
+        Self::of_lines(if stderr::passes() { CHANGES } else { LINES }, name, from, size)
+    }
+
+    fn of_lines(lines: u64, name: &str, from: u64, size: Option<u64>) -> Self {
+        let begun = Instant::now();
+        let mut progress = Self { name: name.to_owned(), begun, from, size, lines, reached: 0 };
+        progress.reached = progress.lines_at(from);
+        progress
+    }
+
+    fn lines_at(&self, received: u64) -> u64 {
+        received.saturating_mul(self.lines) / self.size.unwrap_or(UNKNOWN).max(1)
     }
 
     /// Reports that `received` bytes of the file are there, those from before
     /// included.
     pub(super) fn at(&mut self, received: u64) {
-        match self {
-            Self::Bar(bar) => bar.set_position(received),
-            Self::Lines(lines) => {
-                if let Some(line) = lines.due(received, lines.begun.elapsed()) {
-                    say(&line);
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Progress {
-    /// Leaves the bar on the screen and moves to a new line for the next
-    /// message.
-    fn drop(&mut self) {
-        if let Self::Bar(bar) = self {
-            bar.abandon();
-        }
-    }
-}
-
-/// Decides when a line is due.
-#[derive(Debug)]
-pub(super) struct Lines {
-    name: String,
-    begun: Instant,
-    from: u64,
-    size: Option<u64>,
-    /// Tenths of the file that were reached before, or steps of [`STEP`] bytes
-    /// if the size is unknown.
-    reached: u64,
-}
-
-impl Lines {
-    fn new(name: &str, from: u64, size: Option<u64>) -> Self {
-        let mut lines = Self { name: name.to_owned(), begun: Instant::now(), from, size, reached: 0 };
-        lines.reached = lines.tenths(from);
-        lines
-    }
-
-    fn tenths(&self, received: u64) -> u64 {
-        match self.size {
-            Some(size) => received.saturating_mul(10) / size.max(1),
-            None => received / STEP,
+        if let Some(line) = self.due(received, self.begun.elapsed()) {
+            stderr::show(&line);
         }
     }
 
-    /// The line for `received` bytes after `elapsed`, if another tenth of the
-    /// file, or another step, has arrived.
+    /// The line for `received` bytes after `elapsed`, if one is due.
     fn due(&mut self, received: u64, elapsed: Duration) -> Option<String> {
-        let tenths = self.tenths(received);
-        if tenths <= self.reached {
+        let reached = self.lines_at(received);
+        if reached <= self.reached {
             return None;
         }
-        self.reached = tenths;
+        self.reached = reached;
         let name = &self.name;
+        // Bytes from an earlier download do not count for the speed.
         let speed = (received - self.from) as f64 / elapsed.as_secs_f64().max(0.001);
         let per_second = bytes(speed as u64);
         Some(match self.size {
             Some(size) => {
                 let left = size.saturating_sub(received) as f64 / speed.max(1.0);
-                let (tenths, size) = (tenths * 10, bytes(size));
-                format!("downloading {name}: {tenths} % of {size}, {per_second}/s, {left:.0} s left\n")
+                let (percent, size) = (reached * 100 / self.lines, bytes(size));
+                format!("downloading {name}: {percent} % of {size}, {per_second}/s, {left:.0} s left")
             }
-            None => format!("downloading {name}: {}, {per_second}/s\n", bytes(received)),
+            None => format!("downloading {name}: {}, {per_second}/s", bytes(received)),
         })
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        stderr::clear();
     }
 }
 
@@ -129,36 +97,46 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn progress(from: u64, size: Option<u64>) -> Progress {
+        Progress::of_lines(LINES, "m.gguf", from, size)
+    }
+
     #[test]
     fn a_line_is_due_at_every_tenth_and_only_once() {
-        let mut lines = Lines::new("m.gguf", 0, Some(1000));
+        let mut progress = progress(0, Some(1000));
         let mut said = 0;
         for received in 1..=1000 {
-            said += usize::from(lines.due(received, SECOND).is_some());
+            said += usize::from(progress.due(received, SECOND).is_some());
         }
         assert_eq!(said, 10);
     }
 
     #[test]
     fn a_line_says_how_much_how_fast_and_how_long() {
-        let mut lines = Lines::new("m.gguf", 0, Some(100_000_000));
-        let line = lines.due(20_000_000, 10 * SECOND);
-        assert_eq!(line.as_deref(), Some("downloading m.gguf: 20 % of 100.00 MB, 2.00 MB/s, 40 s left\n"));
+        let mut progress = progress(0, Some(100_000_000));
+        let line = progress.due(20_000_000, 10 * SECOND);
+        assert_eq!(line.as_deref(), Some("downloading m.gguf: 20 % of 100.00 MB, 2.00 MB/s, 40 s left"));
     }
 
     #[test]
     fn what_was_there_before_counts_as_reached_but_not_as_speed() {
-        let mut lines = Lines::new("m.gguf", 50_000_000, Some(100_000_000));
-        assert_eq!(lines.due(59_999_999, SECOND), None);
-        let line = lines.due(60_000_000, SECOND).expect("a tenth");
+        let mut progress = progress(50_000_000, Some(100_000_000));
+        assert_eq!(progress.due(59_999_999, SECOND), None);
+        let line = progress.due(60_000_000, SECOND).expect("a tenth");
         assert!(line.contains("60 % of 100.00 MB, 10.00 MB/s, 4 s left"), "{line}");
     }
 
     #[test]
     fn without_a_size_a_line_is_due_at_every_step() {
-        let mut lines = Lines::new("m.gguf", 0, None);
-        assert_eq!(lines.due(STEP - 1, SECOND), None);
-        let line = lines.due(STEP, SECOND);
-        assert_eq!(line.as_deref(), Some("downloading m.gguf: 16.00 MB, 16.00 MB/s\n"));
+        let mut progress = progress(0, None);
+        assert_eq!(progress.due(15_999_999, SECOND), None);
+        let line = progress.due(16_000_000, SECOND);
+        assert_eq!(line.as_deref(), Some("downloading m.gguf: 16.00 MB, 16.00 MB/s"));
+    }
+
+    #[test]
+    fn bytes_have_the_unit_that_suits_them() {
+        let told = [7, 1_200, 3_770_000, 105_454_432, 2_000_000_000].map(bytes);
+        assert_eq!(told, ["7 B", "1.20 kB", "3.77 MB", "105.45 MB", "2.00 GB"]);
     }
 }

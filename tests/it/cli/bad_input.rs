@@ -181,6 +181,7 @@ fn a_wrong_value_in_a_variable_names_the_variable() {
     // The command line wins, and is named where it is wrong itself.
     nexus.ember_with("TORMENT_TEMP", "warm", &["--temp", "0", "-c", "200"]).died();
     nexus.ember_with("TORMENT_TEMP", "warm", &["--temp=cold"]).failed(2, &["'--temp <NUM>'", "cold"]);
+    nexus.ember_with("TORMENT_CONTEXT_SIZE", "300", &["-c0"]).failed(2, &["'--context-size <NUM>'"]);
 }
 
 #[test]

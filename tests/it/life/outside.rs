@@ -17,8 +17,8 @@ use crate::support::gguf_file::Gguf;
 use crate::support::nexus::{DEATH, LIMIT, Nexus, ember_gguf};
 use crate::support::receipt_reader::Paper;
 
-/// A pipe of this many bytes holds less than a life of ember.
-const SMALL_PIPE: i32 = 4096;
+/// A pipe of this many bytes, two pages, holds less than a life of ember.
+const SMALL_PIPE: i32 = 8192;
 
 /// A printer slow enough that a life takes some seconds.
 const SLOW: [&str; 6] = ["--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "20"];
@@ -51,12 +51,12 @@ fn unread_pipe() -> (OwnedFd, OwnedFd) {
     (reader, writer)
 }
 
-/// Whether the pipe is full but for a few bytes, so that the next token waits.
+/// Whether the pipe takes no more: its last page is begun, so that the next token waits.
 fn is_full(reader: &OwnedFd) -> bool {
     let mut unread = 0;
     // SAFETY: the call writes an int.
     unsafe { libc::ioctl(reader.as_raw_fd(), libc::FIONREAD, &mut unread) };
-    unread > SMALL_PIPE - 64
+    unread > SMALL_PIPE / 2
 }
 
 /// Whether the main thread of a process waits for something.
@@ -113,10 +113,10 @@ fn with_a_printer_a_stdout_that_nobody_reads_does_not_hold_the_life_back() {
 }
 
 #[test]
-fn a_closed_stdout_ends_the_life_as_a_reader_that_left_does() {
+fn a_life_without_a_stdout_or_a_stdin_is_lived_to_its_death() {
     let nexus = Nexus::new();
-    let shell = by_shell(&nexus, "exec >&-;", &["--model", "ember", "-c", "400"]);
-    assert_eq!(ended(start(shell, Stdio::null())), (Some(0), String::new()));
+    let shell = by_shell(&nexus, "exec <&- >&-;", &["--model", "ember", "-c", "400"]);
+    assert_eq!(ended(start(shell, Stdio::null())), (Some(101), DEATH.to_owned()));
 }
 
 #[test]

@@ -156,21 +156,25 @@ fn a_model_is_downloaded_once_and_lives() {
 }
 
 #[test]
-fn on_a_terminal_a_bar_shows_size_speed_and_time_left() {
+fn on_a_terminal_a_line_that_passes_shows_size_speed_and_time_left() {
     let content = model();
     let server = Server::of(content);
     let nexus = Nexus::new();
     let url = server.url(PATH);
     let pty = nix::pty::openpty(None, None).expect("a terminal");
-    let mut child =
-        nexus.command(short_life(&url)).stdout(Stdio::null()).stderr(pty.slave).spawn().expect("it starts");
+    let mut command = nexus.command(short_life(&url));
+    command.env("TERM", "xterm").stdout(Stdio::null()).stderr(pty.slave);
+    let mut child = command.spawn().expect("it starts");
+    drop(command);
     let mut screen = Vec::new();
     // Once the program has ended, a read from the master of its terminal fails.
     let _ = fs::File::from(pty.master).read_to_end(&mut screen);
     assert_eq!(child.wait().expect("it ends").code(), Some(101));
     let screen = String::from_utf8_lossy(&screen);
-    let bar = screen.lines().find(|line| line.contains("mind.gguf [")).unwrap_or_else(|| panic!("{screen}"));
-    assert!(bar.contains(" of 3.77 MB, ") && bar.contains("/s, ") && bar.contains(" left"), "{bar}");
+    let mut lines = screen.split("\r\x1b[K");
+    let line = lines.find(|line| line.contains("mind.gguf: 50 % of 3.77 MB, "));
+    assert!(line.is_some_and(|line| line.contains("/s, ") && line.ends_with(" s left")), "{screen}");
+    assert!(screen.contains("100 % of 3.77 MB, ") && !screen.contains("left\r\n"), "{screen}");
     assert!(screen.ends_with("'Context overflow - terminating.'\r\n"), "{screen}");
 }
 

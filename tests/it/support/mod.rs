@@ -6,9 +6,7 @@ pub mod exhibition;
 pub mod fake_printer;
 pub mod gguf_file;
 pub mod nexus;
-pub mod pty;
 pub mod receipt_reader;
 pub mod server;
 pub mod systemd;
-#[cfg(feature = "cabinet")]
 pub mod terminal;

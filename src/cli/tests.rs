@@ -3,7 +3,7 @@
 //! contains what makes them.
 //!
 //! After a change of an option:
-//! `BLESS=1 cargo test --release --locked --lib -- cli::manual`
+//! `BLESS=1 cargo test --release --locked --lib -- cli::tests`
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -146,7 +146,7 @@ fn the_manual_page_and_the_completions_are_those_of_the_options() {
             assert!(
                 written == text,
                 "packaging/{name} is not of the present options: \
-                 BLESS=1 cargo test --release --locked --lib -- cli::manual"
+                 BLESS=1 cargo test --release --locked --lib -- cli::tests"
             );
         }
     }
