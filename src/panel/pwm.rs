@@ -24,7 +24,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
+
+use super::pulse::Means;
 use super::settings::Pin;
+use super::thread::Lamp;
 
 /// The folder in which the kernel lists its PWM chips.
 pub(super) const ROOT: &str = "/sys/class/pwm";
@@ -73,19 +77,6 @@ pub(super) struct Search {
     pin: Pin,
     /// Whether the device tree says that the channel will come.
     expected: bool,
-    /// Whether the chip was absent at first.
-    late: bool,
-}
-
-/// What a look for the channel has found.
-#[derive(Debug)]
-pub(super) enum Look {
-    /// The channel, with a duty cycle of 0.
-    Found(Pwm),
-    /// Look again.
-    NotYet,
-    /// It will not come: the reason, without a next step.
-    Never(io::Error),
 }
 
 impl Search {
@@ -95,36 +86,35 @@ impl Search {
         let status = fs::read(device_tree.join(NODE).join("status")).unwrap_or_default();
         // The device tree's two spellings, with the zero that ends a string.
         let expected = matches!(status.strip_suffix(b"\0"), Some(b"okay" | b"ok"));
-        Self { root: root.to_owned(), pin, expected, late: false }
+        Self { root: root.to_owned(), pin, expected }
     }
 
-    /// Looks for it, `waited` after the first look. `switched` tells whether
-    /// the pin has been switched to the block: the kernel does that before the
-    /// chip appears.
-    pub(super) fn look(&mut self, waited: Duration, switched: impl FnOnce() -> bool) -> Look {
-        let never = |why: &str| Look::Never(io::Error::new(io::ErrorKind::NotFound, why));
-        let Some(channel) = channel_of(self.pin) else { return never("the pin has no hardware PWM") };
+    /// Looks for it, `waited` after the first look: `None` is to look again.
+    /// `switched` tells whether the pin has been switched to the block: the kernel
+    /// does that before the chip appears.
+    ///
+    /// # Errors
+    ///
+    /// When it will not come: the reason, without a next step.
+    pub(super) fn look(&self, waited: Duration, switched: impl FnOnce() -> bool) -> Result<Option<Pwm>> {
+        let channel = channel_of(self.pin).context("the pin has no hardware PWM")?;
         let Some(chip) = chip(&self.root) else {
-            self.late = true;
-            return match (self.expected, waited < LONGEST_SEARCH) {
-                (true, true) => Look::NotYet,
-                (true, false) => never("the pwm overlay's driver does not come"),
-                (false, _) => never("the pwm overlay is not loaded"),
+            return match self.expected {
+                true if waited < LONGEST_SEARCH => Ok(None),
+                true => bail!("the pwm overlay's driver does not come"),
+                false => bail!("the pwm overlay is not loaded"),
             };
         };
         if !switched() {
-            return match self.late && waited < LONGEST_SEARCH {
-                true => Look::NotYet,
-                false => never("the pwm overlay is not loaded for this pin"),
-            };
+            bail!("the pwm overlay is not loaded for this pin");
         }
         match Pwm::open(&chip, channel) {
-            Ok(pwm) => Look::Found(pwm),
-            Err(_) if waited < LONGEST_SEARCH => Look::NotYet,
+            Err(_) if waited < LONGEST_SEARCH => Ok(None),
             Err(error) => {
                 unexport(&chip, channel);
-                Look::Never(error)
+                Err(error.into())
             }
+            opened => Ok(opened.ok()),
         }
     }
 }
@@ -144,13 +134,14 @@ impl Pwm {
         let duty = enable(&folder)?;
         Ok(Self { chip: chip.to_owned(), channel, duty })
     }
+}
 
-    /// Sets the luminance, 0 to 1, which is the duty cycle.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses it, as after the overlay was removed.
-    pub(super) fn set(&mut self, luminance: f64) -> io::Result<()> {
+impl Lamp for Pwm {
+    fn means(&self) -> Means {
+        Means::Dimmed
+    }
+
+    fn set(&mut self, luminance: f64) -> io::Result<()> {
         let duty = (luminance.clamp(0.0, 1.0) * f64::from(PERIOD_NS)).round() as u32;
         // sysfs takes each write at offset 0 as one value, ended by the
         // newline.
@@ -275,14 +266,13 @@ pub(crate) mod tests {
         /// Looks every quarter of a second of a virtual clock, and calls
         /// `happens` with the time before each look. Returns the time as well.
         fn found(&self, pin: u8, mut happens: impl FnMut(Duration)) -> (Result<Pwm, String>, Duration) {
-            let mut search = self.search(pin);
+            let search = self.search(pin);
             let mut waited = Duration::ZERO;
             loop {
                 happens(waited);
-                match search.look(waited, || true) {
-                    Look::Found(pwm) => return (Ok(pwm), waited),
-                    Look::Never(why) => return (Err(why.to_string()), waited),
-                    Look::NotYet => waited += Duration::from_millis(250),
+                match search.look(waited, || true).transpose() {
+                    Some(found) => return (found.map_err(|why| why.to_string()), waited),
+                    None => waited += Duration::from_millis(250),
                 }
                 assert!(waited <= LONGEST_SEARCH, "it looks for ever");
             }
@@ -383,12 +373,8 @@ pub(crate) mod tests {
 
     #[test]
     fn nothing_is_waited_for_that_will_not_come() {
-        let at_once = |sysfs: &Sysfs, pin: u8, switched: bool| match sysfs
-            .search(pin)
-            .look(Duration::ZERO, || switched)
-        {
-            Look::Never(why) => why.to_string(),
-            other => panic!("{other:?}"),
+        let at_once = |sysfs: &Sysfs, pin: u8, switched: bool| {
+            sysfs.search(pin).look(Duration::ZERO, || switched).expect_err("it never comes").to_string()
         };
         let sysfs = Sysfs::without_overlay();
         assert_eq!(at_once(&sysfs, 18, true), "the pwm overlay is not loaded");
