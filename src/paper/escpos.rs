@@ -118,16 +118,11 @@ pub(crate) struct Leftover {
 pub(crate) fn start(format: &Format, leftover: Leftover, gap: u8) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let height = format.font.line_rows();
-    let line_break = Chunk {
-        bytes: vec![LINE_FEED],
-        printed: format.font.rows(),
-        fed: height - format.font.rows(),
-        ..Chunk::default()
-    };
     if leftover.cut_off {
         // The line feed also serves as the operand of a command that was cut
         // off before it.
-        chunks.push(line_break.clone());
+        let printed = format.font.rows();
+        chunks.push(Chunk { bytes: vec![LINE_FEED], printed, fed: height - printed, ..Chunk::default() });
     }
     let mut reset = RESET.to_vec();
     if format.kind == Kind::Mini {
@@ -149,9 +144,9 @@ pub(crate) fn start(format: &Format, leftover: Leftover, gap: u8) -> Vec<Chunk> 
     if format.busy_wire {
         settings.extend(SHOW_BUSY);
     }
-    if let Some(Heat { dots, time, interval }) = format.heat {
+    if let Some(Heat(operands)) = format.heat {
         settings.extend(HEAT);
-        settings.extend([dots, time, interval]);
+        settings.extend(operands);
     }
     chunks.push(Chunk { bytes: settings, ..Chunk::default() });
     if leftover.cut_off {

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::device;
 use super::escpos::{self, Chunk, Leftover};
@@ -58,18 +58,6 @@ pub(super) const BREAKING_OFF: Duration = Duration::from_secs(3);
 /// The lines that a receipt begins with, from the life's number.
 type Head = Box<dyn FnOnce(Option<u64>) -> Vec<Line> + Send>;
 
-/// What the main thread and the printer's tell each other.
-#[derive(Debug, Default)]
-struct Shared {
-    /// Set when the main thread no longer waits for the thread, which prints no more
-    /// warnings then.
-    abandoned: Arc<AtomicBool>,
-    /// Set by the thread once the receipt is printed to its end.
-    whole: AtomicBool,
-    /// The life's number, once the thread has counted it.
-    life: OnceLock<u64>,
-}
-
 /// A receipt that is being printed. If it is dropped before its end, it stays
 /// cut off, and the next one begins with a gap.
 #[derive(Debug)]
@@ -79,13 +67,11 @@ pub struct Printer {
     break_off: Sender<BreakOff>,
     /// Closes when the thread is done.
     done: Receiver<Infallible>,
-    shared: Arc<Shared>,
+    job: Arc<Job>,
     thought: Thought,
     /// Lines that were not queued because a signal came.
     rest: Vec<Chunk>,
-    settings: Settings,
     template: Template,
-    status: PrinterStatus,
     waited: Duration,
     interrupt: Interrupt,
 }
@@ -136,70 +122,33 @@ impl Printer {
         let (queue, queued) = bounded(LINES_AHEAD);
         let (break_off, broken_off) = bounded(1);
         let (doing, done) = bounded(0);
-        let shared = Arc::new(Shared::default());
-        let (settings, status) = (settings.clone(), status.clone());
-        let job = Job {
+        let job = Arc::new(Job {
             settings: settings.clone(),
             lives,
             is_life,
             status: status.clone(),
-            shared: shared.clone(),
-        };
+            abandoned: Arc::default(),
+            whole: AtomicBool::new(false),
+            life: OnceLock::new(),
+        });
+        let work = job.clone();
         let thread = thread::Builder::new().name("printer".to_owned()).spawn(move || {
-            job.work(head, &queued, &broken_off);
+            work.print(head, &queued, &broken_off);
             drop(doing);
         });
         if let Err(error) = thread {
-            status.set_lost();
-            say(format_args!("printer {:?} lost: {error}; the life goes on without it\n", settings.device));
+            job.lose(&error.to_string());
         }
         Self {
             queue: Some(queue),
             break_off,
             done,
-            shared,
+            job,
             thought: Thought::new(&settings.format),
             rest: Vec::new(),
-            settings,
             template: template.clone(),
-            status,
             waited: Duration::ZERO,
             interrupt: interrupt.clone(),
-        }
-    }
-
-    /// Takes more of the text; waits while the printer is more than a few lines
-    /// behind.
-    pub fn text(&mut self, text: &str) {
-        let Some(queue) = &self.queue else { return };
-        let mut lines = Vec::new();
-        self.thought.text(text, &mut lines);
-        if lines.is_empty() || !self.rest.is_empty() {
-            self.rest.extend(lines);
-            return;
-        }
-        let message = match queue.try_send(Message::Lines(lines)) {
-            Ok(()) => return,
-            Err(TrySendError::Disconnected(_)) => {
-                self.queue = None;
-                return;
-            }
-            Err(TrySendError::Full(message)) => message,
-        };
-        let start = Instant::now();
-        let sent = self.interrupt.or_send_within(queue, message, self.limit());
-        self.waited += start.elapsed();
-        match sent {
-            Err(Message::Lines(lines)) if self.interrupt.is_raised() => self.rest = lines,
-            Err(_) => {
-                // Its thread has said why; or it hangs.
-                if !self.status.is_lost() {
-                    self.status.set_lost();
-                    warn("the printer's thread hangs; the life goes on without it");
-                }
-                self.queue = None;
-            }
-            Ok(()) => {}
         }
     }
 
@@ -216,9 +165,9 @@ impl Printer {
     pub fn finish(mut self, summary: &Summary) -> bool {
         let mut lines = std::mem::take(&mut self.rest);
         self.thought.finish(&mut lines);
-        let life = self.shared.life.get().copied();
-        let foot = self.template.foot(summary, life, self.status.is_near_its_end());
-        lines.extend(receipt::typeset(&foot, &self.settings.format));
+        let life = self.job.life.get().copied();
+        let foot = self.template.foot(summary, life, self.job.status.is_near_its_end());
+        lines.extend(receipt::typeset(&foot, &self.job.settings.format));
         let (raise, never) = self.interrupt.another();
         self.end(lines, &never);
         drop(raise);
@@ -240,7 +189,7 @@ impl Printer {
                 let _ = self.done.recv_timeout(BREAKING_OFF);
                 break;
             }
-            if self.interrupt.is_raised() && self.status.is_out_of_paper() {
+            if self.interrupt.is_raised() && self.job.status.is_out_of_paper() {
                 break;
             }
         }
@@ -256,7 +205,7 @@ impl Printer {
     pub fn break_off(mut self, ending: &Ending) -> bool {
         let mut rest = std::mem::take(&mut self.rest);
         self.thought.finish(&mut rest);
-        let closing = receipt::typeset(&self.template.cut_short(ending), &self.settings.format);
+        let closing = receipt::typeset(&self.template.cut_short(ending), &self.job.settings.format);
         let _ = self.break_off.try_send(BreakOff { asked: Instant::now(), rest, closing });
         let _ = self.done.recv_timeout(BREAKING_OFF);
         self.leave();
@@ -265,43 +214,71 @@ impl Printer {
 
     /// How long the main thread waits for one step of the printer.
     fn limit(&self) -> Duration {
-        FINISHING + self.settings.paper_wait
+        FINISHING + self.job.settings.paper_wait
     }
 
     fn is_whole(&self) -> bool {
-        self.shared.whole.load(Ordering::Relaxed)
+        self.job.whole.load(Ordering::Relaxed)
     }
 
     /// Ignores what the thread may still report, and gives it time to release a
     /// port that flow control holds.
     fn leave(&self) {
-        self.shared.abandoned.store(true, Ordering::Relaxed);
+        self.job.abandoned.store(true, Ordering::Relaxed);
         let _ = self.done.recv_timeout(4 * STALL_PAUSE);
     }
 }
 
 impl Listener for Printer {
-    /// Never fails, since a lost printer does not end the life; see
-    /// [`Printer::text`]. The last, unfinished line is printed by
-    /// [`Printer::finish`] or [`Printer::break_off`].
+    /// Takes more of the text; waits while the printer is more than a few lines
+    /// behind. Never fails, since a lost printer does not end the life. The last,
+    /// unfinished line is printed by [`Printer::finish`] or [`Printer::break_off`].
     fn token(&mut self, text: &str, _: Fill) -> Result<(), Ending> {
-        self.text(text);
+        let Some(queue) = &self.queue else { return Ok(()) };
+        let mut lines = Vec::new();
+        self.thought.text(text, &mut lines);
+        if lines.is_empty() || !self.rest.is_empty() {
+            self.rest.extend(lines);
+            return Ok(());
+        }
+        let start = Instant::now();
+        match self.interrupt.or_send_within(queue, Message::Lines(lines), self.limit()) {
+            Ok(()) => {}
+            Err(Message::Lines(lines)) if self.interrupt.is_raised() => self.rest = lines,
+            Err(_) => {
+                // Its thread has said why; or it hangs.
+                if !self.job.status.is_lost() {
+                    self.job.status.set_lost();
+                    warn("the printer's thread hangs; the life goes on without it");
+                }
+                self.queue = None;
+            }
+        }
+        self.waited += start.elapsed();
         Ok(())
     }
 }
 
-/// What the printer thread works with.
+/// What the printer thread works with, and the main thread looks at.
+#[derive(Debug)]
 struct Job {
     settings: Settings,
     lives: Option<Lives>,
+    /// Whether it is the receipt of a life, which is counted.
     is_life: bool,
     status: PrinterStatus,
-    shared: Arc<Shared>,
+    /// Set when the main thread no longer waits for the thread, which prints no more
+    /// warnings then.
+    abandoned: Arc<AtomicBool>,
+    /// Set by the thread once the receipt is printed to its end.
+    whole: AtomicBool,
+    /// The life's number, once the thread has counted it.
+    life: OnceLock<u64>,
 }
 
 impl Job {
     /// Prints one receipt.
-    fn work(self, head: Head, queued: &Receiver<Message>, broken_off: &Receiver<BreakOff>) {
+    fn print(&self, head: Head, queued: &Receiver<Message>, broken_off: &Receiver<BreakOff>) {
         let Settings { device, baud, line, replies, busy, paper_wait, .. } = &self.settings;
         // Without an RX line, noise could be read as XOFF and hold the port for
         // ever. With a BUSY wire neither is needed.
@@ -323,7 +300,7 @@ impl Job {
                 status: self.status.clone(),
                 report: Box::new(move |words| warn(format_args!("printer {name:?}: {words}"))),
                 listens: flow,
-                abandoned: self.shared.abandoned.clone(),
+                abandoned: self.abandoned.clone(),
             };
             press.print(header, queued, broken_off)
         });
@@ -331,10 +308,7 @@ impl Job {
         match printed {
             Ok(true) => self.is_whole(),
             Ok(false) => {}
-            Err(why) => {
-                self.status.set_lost();
-                self.say(&format!("printer {device:?} lost: {why}; the life goes on without it\n"));
-            }
+            Err(why) => self.lose(&why),
         }
     }
 
@@ -357,7 +331,7 @@ impl Job {
         let garbage = record.as_ref().is_none_or(|record| record.starts <= 1);
         let life = record.map(|record| record.lives);
         if let Some(life) = life {
-            let _ = self.shared.life.set(life);
+            let _ = self.life.set(life);
         }
         let leftover = Leftover { cut_off, garbage };
         let mut chunks = escpos::start(&self.settings.format, leftover, receipt::GAP_ROWS);
@@ -368,7 +342,7 @@ impl Job {
     /// Notes that the receipt is printed to its end. That of a life is written to
     /// the record with all else at the life's end, to spare the SD card a write.
     fn is_whole(&self) {
-        self.shared.whole.store(true, Ordering::Relaxed);
+        self.whole.store(true, Ordering::Relaxed);
         if self.is_life {
             return;
         }
@@ -378,8 +352,14 @@ impl Job {
         }
     }
 
+    fn lose(&self, why: &str) {
+        self.status.set_lost();
+        let device = &self.settings.device;
+        self.say(&format!("printer {device:?} lost: {why}; the life goes on without it\n"));
+    }
+
     fn say(&self, words: &str) {
-        if !self.shared.abandoned.load(Ordering::Relaxed) {
+        if !self.abandoned.load(Ordering::Relaxed) {
             say(words);
         }
     }
