@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 #[cfg(feature = "cabinet")]
 use super::drawn;
@@ -19,6 +19,7 @@ use super::thread::{Asked, Attendant, Gauge, Pins, attend};
 use super::wake::Bell;
 #[cfg(feature = "cabinet")]
 use crate::board::link::Link;
+use crate::board::threads;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
@@ -89,8 +90,7 @@ impl Loading {
 
 impl Panel {
     /// Takes the pins of `settings`, and lets the light show that the model
-    /// loads. With `verbose` the thread says how it reads the button and drives
-    /// the light, once it knows.
+    /// loads. With `verbose` the thread says how it drives the light, once it knows.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Panel {
         if settings == Settings::default() {
             return Ok(Self::with(None, Arc::default(), interrupt));
         }
-        Self::start(move || pins::take(settings, verbose), interrupt)
+        Self::start(pins::take(settings, verbose)?, interrupt)
     }
 
     /// The button and the light that are drawn at the other end of the link.
@@ -109,44 +109,25 @@ impl Panel {
     /// When the thread cannot be started.
     #[cfg(feature = "cabinet")]
     pub(crate) fn drawn(link: Link, interrupt: &Interrupt) -> Result<Self> {
-        Self::start(move || Ok(drawn::pins(link)), interrupt)
+        Self::start(drawn::pins(link), interrupt)
     }
 
-    /// Starts the thread, which calls `pins` to take the pins: no other thread
-    /// ever owns them.
+    /// Starts the thread, which owns the pins from now on.
     ///
     /// # Errors
     ///
-    /// Those of `pins`, and when the thread cannot be started.
-    pub(super) fn start(
-        pins: impl FnOnce() -> Result<Pins> + Send + 'static,
-        interrupt: &Interrupt,
-    ) -> Result<Self> {
+    /// When the thread cannot be started.
+    pub(super) fn start(pins: Pins, interrupt: &Interrupt) -> Result<Self> {
         let (phases, entered) = unbounded();
         let (answer, asked) = unbounded();
-        let (ready, opened) = bounded(1);
         let gauge = Arc::new(Gauge::default());
-        let shared = Arc::clone(&gauge);
         let bell = Arc::new(Bell::new().context("cannot start the GPIO thread; end other programs")?);
-        let heard = Arc::clone(&bell);
-        let handle = thread::Builder::new()
-            .name("gpio".to_owned())
-            .spawn(move || {
-                let pins = match pins() {
-                    Ok(pins) => pins,
-                    Err(error) => return drop(ready.send(Err(error))),
-                };
-                let found = (pins.button.is_some(), pins.light.is_some() || pins.coming.is_some());
-                if ready.send(Ok(found)).is_ok() {
-                    attend(Attendant::new(pins, shared, answer), &entered, &heard);
-                }
-            })
-            .context("cannot start the GPIO thread; free some memory, or leave --button and --led out")?;
-        let (has_button, has_light) =
-            opened.recv().map_err(|_| anyhow!("the GPIO thread ended before it began; report this"))??;
-        let line = Line { phases, bell };
-        let thread = Thread { line, asked, handle: Some(handle), has_button, has_light };
-        Ok(Self::with(Some(thread), gauge, interrupt))
+        let line = Line { phases, bell: Arc::clone(&bell) };
+        let has_button = pins.button.is_some();
+        let has_light = pins.light.is_some() || pins.coming.is_some();
+        let attendant = Attendant::new(pins, Arc::clone(&gauge), answer);
+        let handle = Some(threads::start("gpio", move || attend(attendant, &entered, &bell))?);
+        Ok(Self::with(Some(Thread { line, asked, handle, has_button, has_light }), gauge, interrupt))
     }
 
     fn with(thread: Option<Thread>, gauge: Arc<Gauge>, interrupt: &Interrupt) -> Self {

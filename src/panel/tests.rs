@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use nix::sys::eventfd::EventFd;
 use nix::time::{ClockId, clock_gettime};
@@ -113,8 +113,7 @@ impl Board {
     }
 
     fn panel(&self, interrupt: &Interrupt) -> Panel {
-        let board = self.clone();
-        Panel::start(move || Ok(board.pins()), interrupt).expect("fakes")
+        Panel::start(self.pins(), interrupt).expect("fakes")
     }
 
     fn is_reset(&self) -> bool {
@@ -478,8 +477,8 @@ fn the_death_unwinds_to_a_dark_light_and_reset_pins() {
     sysfs.make_channel(0);
     let pwm = sysfs.open(18);
     let (_raise, interrupt) = Interrupt::new();
-    let panel = Panel::start(move || Ok(Pins { light: Some(Box::new(pwm)), ..Pins::default() }), &interrupt)
-        .expect("PWM");
+    let pins = Pins { light: Some(Box::new(pwm)), ..Pins::default() };
+    let panel = Panel::start(pins, &interrupt).expect("PWM");
     let death = catch_unwind(AssertUnwindSafe(|| {
         panel.through(|panel| {
             panel.dying();
@@ -577,7 +576,7 @@ impl Contact for Late {
 fn with_late_press(interrupt: &Interrupt) -> (Panel, Arc<AtomicU32>) {
     let polls = Arc::new(AtomicU32::new(0));
     let late = Late(Arc::clone(&polls));
-    let pins = move || Ok(Pins { button: Some(Box::new(late)), ..Pins::default() });
+    let pins = Pins { button: Some(Box::new(late)), ..Pins::default() };
     (Panel::start(pins, interrupt).expect("fakes"), polls)
 }
 
@@ -627,7 +626,7 @@ fn an_edge_on_the_real_thread_begins_a_life() {
     let board = Board::default();
     let edges = Arc::new(EventFd::new().expect("a descriptor"));
     let (wired, edge) = (Wired(board.clone(), Arc::clone(&edges)), edges);
-    let pins = move || Ok(Pins { button: Some(Box::new(wired)), ..Pins::default() });
+    let pins = Pins { button: Some(Box::new(wired)), ..Pins::default() };
     let panel = Panel::start(pins, &interrupt).expect("fakes");
     let visitor = thread::spawn(move || {
         // It has polled often enough to know that the button is up.
@@ -664,13 +663,6 @@ fn without_pins_a_life_begins_at_once_and_nothing_is_held() {
     let panel = Panel::open(Settings::default(), false, &interrupt).expect("nothing to open");
     let fault = panel.through(|_| Err(anyhow!("no more").into())).expect_err("a fault");
     assert_eq!(fault.to_string(), "no more");
-}
-
-#[test]
-fn pins_that_cannot_be_had_end_the_start() {
-    let (_raise, interrupt) = Interrupt::new();
-    let refused = Panel::start(|| bail!("not here"), &interrupt).expect_err("refused");
-    assert_eq!(refused.to_string(), "not here");
 }
 
 #[test]

@@ -44,7 +44,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const SLACK: Duration = Duration::from_millis(5);
 
 /// The level of a button's contact.
-pub(super) trait Contact {
+pub(super) trait Contact: Send {
     /// Whether the button is down.
     fn is_down(&mut self) -> bool;
 
@@ -60,7 +60,7 @@ pub(super) trait Contact {
 }
 
 /// A light, however it is driven.
-pub(super) trait Lamp {
+pub(super) trait Lamp: Send {
     /// Whether it can be dimmed.
     fn means(&self) -> Means;
 
@@ -74,7 +74,7 @@ pub(super) trait Lamp {
 
 /// Looks for a light that may be ready only some time after the thread has started,
 /// and is told that time. `None` if it is not ready yet: that must end.
-pub(super) type Coming = Box<dyn FnMut(Duration) -> Option<Box<dyn Lamp>>>;
+pub(super) type Coming = Box<dyn FnMut(Duration) -> Option<Box<dyn Lamp>> + Send>;
 
 /// The hardware that the thread owns.
 #[derive(Default)]
