@@ -3,13 +3,11 @@
 //! | value | source |
 //! |---|---|
 //! | temperature | `/sys/class/thermal/thermal_zone0/temp`, in 1/1000 °C |
-//! | throttling | the firmware, asked through `/dev/vcio` (group video) as `vcgencmd` does; with kernels before March 2025 also `/sys/devices/platform/soc/soc:firmware/get_throttled` |
-//! | under-voltage | the same bits, and the hwmon device `rpi_volt`: `in0_lcrit_alarm`, for the last 2 s |
+//! | throttling, under-voltage | the firmware, asked through `/dev/vcio` (group video) as `vcgencmd` does |
 //! | free memory | `MemAvailable` of `/proc/meminfo` |
 //!
-//! (raspberrypi/linux pull requests 2397 and 6697; raspberrypi/utils,
-//! vcgencmd.) A missing file leaves its value unknown (`None`); it is never an
-//! error.
+//! (raspberrypi/utils, vcgencmd.) A missing file leaves its value unknown (`None`);
+//! it is never an error.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -24,8 +22,6 @@ pub(crate) struct Health {
     pub celsius: Option<f64>,
     /// What the firmware limits.
     pub throttled: Option<Throttled>,
-    /// Whether the supply is or lately was below 4.63 V.
-    pub under_voltage: Option<bool>,
     /// Memory that can be had without swapping, in bytes.
     pub free: Option<u64>,
 }
@@ -71,20 +67,15 @@ impl Throttled {
 impl Health {
     /// Reads the values of the system whose root folder is `root`. The
     /// throttled bits are those that `firmware` returns, as [`ask_firmware`]
-    /// does; if it returns none, the kernel's file is read.
+    /// does.
     #[must_use]
     pub(crate) fn read(root: &Path, firmware: impl FnOnce() -> Option<Throttled>) -> Self {
         let text = |path: &str| fs::read_to_string(root.join(path)).ok();
-        let throttled = firmware().or_else(|| {
-            let bits = text("sys/devices/platform/soc/soc:firmware/get_throttled")?;
-            u32::from_str_radix(bits.trim(), 16).ok().map(Throttled)
-        });
         let thousandths = text("sys/class/thermal/thermal_zone0/temp")
             .and_then(|temperature| temperature.trim().parse::<f64>().ok());
         Self {
             celsius: thousandths.map(|thousandths| thousandths / 1000.0),
-            throttled,
-            under_voltage: under_voltage(root),
+            throttled: firmware(),
             free: text("proc/meminfo").and_then(|meminfo| memory::parse_available(&meminfo)),
         }
     }
@@ -95,37 +86,17 @@ impl Health {
         Self::read(Path::new("/"), ask_firmware)
     }
 
-    /// What is limited now: the low 16 bits of [`Throttled`], of which the first
-    /// is also known from the alarm; `None` if unknown.
+    /// What is limited now: the low 16 bits of [`Throttled`]; `None` if unknown.
     #[must_use]
     pub(crate) fn limits_now(&self) -> Option<u32> {
-        let alarm = self.under_voltage.map(|low| if low { Throttled::UNDER_VOLTAGE } else { 0 });
-        let bits = self.throttled.map(|Throttled(bits)| bits & 0xFFFF);
-        bits.into_iter().chain(alarm).reduce(|a, b| a | b)
+        self.throttled.map(|Throttled(bits)| bits & 0xFFFF)
     }
 
-    /// Whether the supply is or was too low, in words; `None` if unknown.
+    /// Whether the supply is or was below 4.63 V, in words; `None` if unknown.
     #[must_use]
     pub(crate) fn voltage(&self) -> Option<&'static str> {
-        match (self.throttled, self.under_voltage) {
-            (_, Some(true)) => Some("YES, now"),
-            (Some(throttled), _) => Some(throttled.words(Throttled::UNDER_VOLTAGE)),
-            (None, Some(false)) => Some("no"),
-            (None, None) => None,
-        }
+        self.throttled.map(|throttled| throttled.words(Throttled::UNDER_VOLTAGE))
     }
-}
-
-/// The alarm of the hwmon device named rpi_volt. It is found by its name, since
-/// the numbers of hwmon devices change from boot to boot.
-fn under_voltage(root: &Path) -> Option<bool> {
-    let devices = fs::read_dir(root.join("sys/class/hwmon")).ok()?;
-    let device = devices
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|device| fs::read_to_string(device.join("name")).is_ok_and(|name| name.trim() == "rpi_volt"))?;
-    let alarm = fs::read_to_string(device.join("in0_lcrit_alarm")).ok()?;
-    alarm.trim().parse::<u8>().ok().map(|alarm| alarm != 0)
 }
 
 mod mailbox {
@@ -204,15 +175,11 @@ mod tests {
     fn a_current_board_says_all_of_it() {
         let health = Root::new()
             .file("sys/class/thermal/thermal_zone0/temp", "54768\n")
-            .file("sys/class/hwmon/hwmon0/name", "cpu_thermal\n")
-            .file("sys/class/hwmon/hwmon1/name", "rpi_volt\n")
-            .file("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "0\n")
             .file("proc/meminfo", "MemTotal: 421800 kB\nMemAvailable:  240000 kB\n")
             .health(Some(0x5_0000));
         let expected = Health {
             celsius: Some(54.768),
             throttled: Some(Throttled(0x5_0000)),
-            under_voltage: Some(false),
             free: Some(240_000 * 1024),
         };
         assert_eq!(health, expected);
@@ -228,42 +195,20 @@ mod tests {
     fn nonsense_is_not_known_either() {
         let health = Root::new()
             .file("sys/class/thermal/thermal_zone0/temp", "warm")
-            .file("sys/class/hwmon/hwmon0/name", "rpi_volt")
-            .file("sys/class/hwmon/hwmon0/in0_lcrit_alarm", "")
-            .file("sys/devices/platform/soc/soc:firmware/get_throttled", "zz")
             .file("proc/meminfo", "MemAvailable: much\n")
             .health(None);
         assert_eq!(health, Health::default());
     }
 
     #[test]
-    fn an_older_kernels_file_serves_where_the_firmware_is_not_to_be_asked() {
-        let root = Root::new().file("sys/devices/platform/soc/soc:firmware/get_throttled", "50005\n");
-        let health = root.health(None);
-        assert_eq!((health.throttled, health.voltage()), (Some(Throttled(0x5_0005)), Some("YES, now")));
-        assert_eq!(root.health(Some(0)).throttled, Some(Throttled(0)), "the firmware knows better");
-    }
-
-    #[test]
-    fn under_voltage_is_known_from_the_alarm_alone() {
-        for (alarm, words) in [("0\n", "no"), ("1\n", "YES, now")] {
-            let health = Root::new()
-                .file("sys/class/hwmon/hwmon0/name", "rpi_volt\n")
-                .file("sys/class/hwmon/hwmon0/in0_lcrit_alarm", alarm)
-                .health(None);
-            assert_eq!(health.voltage(), Some(words));
-        }
-    }
-
-    #[test]
-    fn what_is_limited_now_is_known_from_the_firmware_or_from_the_alarm() {
-        let limits = |throttled: Option<u32>, under_voltage| {
-            Health { throttled: throttled.map(Throttled), under_voltage, ..Health::default() }.limits_now()
+    fn what_is_limited_now_are_the_low_bits_of_the_firmwares() {
+        let limits = |throttled: Option<u32>| {
+            Health { throttled: throttled.map(Throttled), ..Health::default() }.limits_now()
         };
-        assert_eq!(limits(None, None), None);
-        assert_eq!(limits(Some(0x5_0004), None), Some(0x4));
-        assert_eq!(limits(Some(0x5_0004), Some(true)), Some(0x5));
-        assert_eq!(limits(None, Some(false)), Some(0));
+        assert_eq!(
+            (limits(None), limits(Some(0x5_0004)), limits(Some(0x5_0000))),
+            (None, Some(0x4), Some(0))
+        );
     }
 
     #[test]

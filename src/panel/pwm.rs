@@ -61,12 +61,11 @@ pub(super) fn channel_of(pin: Pin) -> Option<u32> {
     }
 }
 
-/// A PWM channel, exported and enabled as long as this lives; dark and
-/// unexported afterwards.
+/// A PWM channel, enabled as long as this lives, and dark afterwards. It stays
+/// exported, so that the next life finds the files that udev has given to the group.
 #[derive(Debug)]
 pub(super) struct Pwm {
-    chip: PathBuf,
-    channel: u32,
+    folder: PathBuf,
     duty: File,
 }
 
@@ -110,11 +109,7 @@ impl Search {
         }
         match Pwm::open(&chip, channel) {
             Err(_) if waited < LONGEST_SEARCH => Ok(None),
-            Err(error) => {
-                unexport(&chip, channel);
-                Err(error.into())
-            }
-            opened => Ok(opened.ok()),
+            opened => Ok(Some(opened?)),
         }
     }
 }
@@ -124,15 +119,14 @@ impl Pwm {
     ///
     /// # Errors
     ///
-    /// When it cannot be used yet, or not at all. What is exported then stays
-    /// so.
+    /// When it cannot be used yet, or not at all.
     fn open(chip: &Path, channel: u32) -> io::Result<Self> {
         let folder = chip.join(format!("pwm{channel}"));
         if !folder.exists() {
             writable(&chip.join("export"))?.write_all_at(channel.to_string().as_bytes(), 0)?;
         }
         let duty = enable(&folder)?;
-        Ok(Self { chip: chip.to_owned(), channel, duty })
+        Ok(Self { folder, duty })
     }
 }
 
@@ -152,13 +146,8 @@ impl Lamp for Pwm {
 impl Drop for Pwm {
     fn drop(&mut self) {
         let _ = self.set(0.0);
-        let _ = fs::write(self.chip.join(format!("pwm{}/enable", self.channel)), "0");
-        unexport(&self.chip, self.channel);
+        let _ = fs::write(self.folder.join("enable"), "0");
     }
-}
-
-fn unexport(chip: &Path, channel: u32) {
-    let _ = fs::write(chip.join("unexport"), channel.to_string());
 }
 
 /// The folder of the PWM block on the 40-pin header.
@@ -233,9 +222,7 @@ pub(crate) mod tests {
                 fs::create_dir_all(&chip).expect("a chip");
                 fs::create_dir_all(&device).expect("a device");
                 symlink(&device, chip.join("device")).expect("a link");
-                for file in ["export", "unexport"] {
-                    fs::write(chip.join(file), "").expect("a file");
-                }
+                fs::write(chip.join("export"), "").expect("a file");
             }
         }
 
@@ -306,13 +293,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn it_leaves_the_pin_dark_and_the_channel_unexported() {
+    fn it_leaves_the_pin_dark_and_the_channel_off() {
         let sysfs = Sysfs::with_overlay();
         let mut pwm = sysfs.open(18);
         pwm.set(1.0).expect("set");
         drop(pwm);
         assert_eq!([sysfs.says("pwm0/duty_cycle"), sysfs.says("pwm0/enable")], ["0", "0"]);
-        assert_eq!(sysfs.says("unexport"), "0");
     }
 
     #[test]
@@ -368,7 +354,6 @@ pub(crate) mod tests {
         let sysfs = Sysfs::with_overlay();
         let (found, waited) = sysfs.found(18, |_| ());
         assert!(found.is_err() && waited == LONGEST_SEARCH, "{waited:?}");
-        assert_eq!(sysfs.says("unexport"), "0", "nothing is left exported");
     }
 
     #[test]

@@ -487,7 +487,6 @@ fn the_death_unwinds_to_a_dark_light_and_reset_pins() {
     }));
     assert!(death.expect_err("a death").is::<Death>());
     assert_eq!([sysfs.says("pwm0/duty_cycle"), sysfs.says("pwm0/enable")], ["0", "0"]);
-    assert_eq!(sysfs.says("unexport"), "0");
 }
 
 #[test]

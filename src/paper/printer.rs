@@ -334,7 +334,7 @@ impl Job {
             let _ = self.life.set(life);
         }
         let leftover = Leftover { cut_off, garbage };
-        let mut chunks = escpos::start(&self.settings.format, leftover, receipt::GAP_ROWS);
+        let mut chunks = escpos::start(&self.settings.format, leftover);
         chunks.extend(receipt::typeset(&head(life), &self.settings.format));
         chunks
     }

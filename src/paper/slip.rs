@@ -88,7 +88,6 @@ mod tests {
         let health = Health {
             celsius: Some(54.768),
             throttled: Some(Throttled(0x5_0000)),
-            under_voltage: Some(false),
             free: Some(240_000 * 1024),
         };
         let fault = Fault::new(9, false, "llama.cpp failed at token 31 of model ember; -vv shows its log");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
-use super::escpos::{self, Chunk, Leftover, Query, Style, feed};
+use super::escpos::{self, Chunk, Leftover, QUERIES, Style, feed};
 use super::format::{Font, Format};
 use super::inquiry::{Inquiry, UNANSWERED};
 use super::pace::{INPUT_BUFFER, Pace};
@@ -91,7 +91,7 @@ impl Fake {
         while self.paper_free <= self.now && !self.is_without_paper() {
             let Some(byte) = self.buffer.pop_front() else { return };
             self.printed.push(byte);
-            if self.printed.ends_with(&Query::RealTime.bytes()) {
+            if self.printed.ends_with(&QUERIES[0].bytes) {
                 let reply = self.replies.iter().rfind(|(from, _)| *from <= self.now);
                 self.answers.extend(reply.map(|(_, reply)| *reply));
             }
@@ -207,7 +207,7 @@ fn lines(count: usize) -> Vec<Chunk> {
 }
 
 fn header() -> Vec<Chunk> {
-    escpos::start(&Format::default(), Leftover { cut_off: true, garbage: false }, 120)
+    escpos::start(&Format::default(), Leftover { cut_off: true, garbage: false })
 }
 
 /// Prints `count` full lines.
@@ -429,8 +429,8 @@ fn a_printer_that_never_answers_is_asked_in_three_ways_and_then_no_more() {
     let fake = fake();
     assert_eq!(print(&fake, LINE, true, 60), Ok(true));
     let printed = fake.0.borrow().printed.clone();
-    for query in Query::ALL {
-        let asked = printed.windows(3).filter(|bytes| *bytes == query.bytes()).count();
+    for query in QUERIES {
+        let asked = printed.windows(3).filter(|bytes| *bytes == query.bytes).count();
         assert!((UNANSWERED..12).contains(&asked), "{query:?}: {asked}");
     }
 }
