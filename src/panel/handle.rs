@@ -228,11 +228,11 @@ impl Panel {
 
     /// Begins a life, whose context the prompt fills to `birth`. Returns the
     /// light as a listener; its beat follows the fill from now on.
-    pub(crate) fn begin(&self, birth: Fill) -> Light<'_> {
+    pub(crate) fn begin(&self, birth: Fill) -> impl Listener + use<> {
         let birth = birth.share();
         self.gauge.set_fill(birth);
         self.enter(Pattern::Alive(Life { birth, fill: birth, printer_lost: false }));
-        Light(&self.gauge)
+        Arc::clone(&self.gauge)
     }
 
     /// The flags of the printer: once it is lost, every fourth beat of the light
@@ -305,12 +305,9 @@ impl Drop for Panel {
 
 /// The light as a listener of a life. The thread reads the fill at its own pace,
 /// so that the light never delays a token.
-#[derive(Debug)]
-pub(crate) struct Light<'panel>(&'panel Gauge);
-
-impl Listener for Light<'_> {
+impl Listener for Arc<Gauge> {
     fn token(&mut self, _: &str, fill: Fill) -> Result<(), Ending> {
-        self.0.set_fill(fill.share());
+        self.set_fill(fill.share());
         Ok(())
     }
 }
