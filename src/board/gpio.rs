@@ -9,10 +9,13 @@
 //! report the level as of the last interrupt, and on the emulated board, which
 //! has no interrupts of pins, the level would never change.
 
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use anyhow::{Context, Result, bail};
+/// The resistor inside the chip that gives an open line a level: `PullUp` for a contact
+/// to ground, `PullDown` for a wire that something drives high.
+pub(crate) use gpiocdev::line::Bias;
 use gpiocdev::line::{EdgeDetection, Value};
 use gpiocdev::{Chip, Request};
 
@@ -27,59 +30,18 @@ const CONSUMER: &str = "torment-nexus";
 /// Events that the kernel keeps for one line until they are read (its default).
 const KEPT_EVENTS: usize = 16;
 
-/// The resistor inside the chip that gives an open line a level: `PullUp` for a contact
-/// to ground, `PullDown` for a wire that something drives high.
-pub(crate) use gpiocdev::line::Bias;
-
 /// A line, read by this program alone until this is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Input(Request);
-
-/// Why a line cannot be had; without a next step, except where another program
-/// has it.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// There is no such chip, or the kernel does not let this program use it.
-    Unavailable(String),
-    /// Another program, or a driver, has the line.
-    InUse {
-        /// The line's BCM number.
-        number: u8,
-        /// What it is called by its user.
-        consumer: String,
-    },
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unavailable(why) => f.write_str(why),
-            Self::InUse { number, consumer } if consumer == CONSUMER => write!(
-                f,
-                "another torment-nexus uses GPIO {number}; end it (systemctl stop torment-nexus), or name \
-                 another pin"
-            ),
-            Self::InUse { number, consumer } if consumer.is_empty() => {
-                write!(f, "GPIO {number} is in use; end the program that uses it, or name another pin")
-            }
-            Self::InUse { number, consumer } => write!(
-                f,
-                "GPIO {number} is in use by {consumer:?}; end that program or remove its overlay, or name \
-                 another pin"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 impl Input {
     /// Takes the line with this BCM number as an input.
     ///
     /// # Errors
     ///
-    /// When this is no Raspberry Pi, the kernel refuses, or the line is in use.
-    pub(crate) fn open(number: u8, bias: Bias) -> Result<Self, Refusal> {
+    /// When this is no Raspberry Pi, the kernel refuses, or the line is in use: the
+    /// cause, without what to do if it stays.
+    pub(crate) fn open(number: u8, bias: Bias) -> Result<Self> {
         let chip = header()?;
         let offset = u32::from(number);
         let request = Request::builder()
@@ -92,10 +54,8 @@ impl Input {
             .request();
         match (request, chip.line_info(offset)) {
             (Ok(request), _) => Ok(Self(request)),
-            (Err(_), Ok(info)) if info.used => Err(Refusal::InUse { number, consumer: info.consumer }),
-            (Err(error), _) => {
-                Err(Refusal::Unavailable(format!("line {number} of {:?}: {error}", chip.path())))
-            }
+            (Err(_), Ok(info)) if info.used => bail!("{:?} uses it: stop that first", info.consumer),
+            (Err(error), _) => Err(error).context(format!("line {number} of {:?}", chip.path())),
         }
     }
 
@@ -134,21 +94,12 @@ impl AsFd for Input {
 }
 
 /// The chip that drives the header.
-fn header() -> Result<Chip, Refusal> {
-    let unavailable = |error: gpiocdev::Error| Refusal::Unavailable(format!("/dev/gpiochip*: {error}"));
-    let mut refused = None;
-    for path in gpiocdev::chip::chips().map_err(unavailable)? {
-        let chip = Chip::from_path(path).and_then(|chip| Ok((chip.info()?.label, chip)));
-        match chip {
-            Ok((label, chip)) if HEADERS.contains(&label.as_str()) => return Ok(chip),
-            Ok(_) => {}
-            Err(error) => refused = Some(error),
-        }
-    }
-    Err(match refused {
-        Some(error) => unavailable(error),
-        None => Refusal::Unavailable("no /dev/gpiochip* drives a Raspberry Pi's header".to_owned()),
-    })
+fn header() -> Result<Chip> {
+    let chips = gpiocdev::chip::chips().unwrap_or_default().into_iter();
+    let drives = |chip: &Chip| chip.info().is_ok_and(|info| HEADERS.contains(&info.label.as_str()));
+    chips.filter_map(|path| Chip::from_path(path).ok()).find(drives).context(
+        "no /dev/gpiochip* that may be opened drives the pins of a Raspberry Pi; those of the group gpio may",
+    )
 }
 
 #[cfg(test)]
@@ -161,18 +112,7 @@ mod tests {
             // No test may take a line of a real board.
             return;
         }
-        let Err(Refusal::Unavailable(why)) = Input::open(23, Bias::PullUp) else { panic!("a line") };
+        let why = Input::open(23, Bias::PullUp).expect_err("no line").to_string();
         assert!(why.contains("gpiochip"), "{why}");
-    }
-
-    #[test]
-    fn a_line_in_use_names_its_user_and_the_next_step() {
-        for (consumer, part) in
-            [("torment-nexus", "another torment-nexus"), ("gpio-keys", "\"gpio-keys\""), ("", "in use; end")]
-        {
-            let words = Refusal::InUse { number: 23, consumer: consumer.to_owned() }.to_string();
-            assert!(words.contains("GPIO 23") && words.contains(part), "{words}");
-            assert!(words.ends_with("or name another pin"), "{words}");
-        }
     }
 }

@@ -92,7 +92,7 @@ impl Health {
         self.throttled.map(|Throttled(bits)| bits & 0xFFFF)
     }
 
-    /// Whether the supply is or was too low, in words; `None` if unknown.
+    /// Whether the supply is or was below 4.63 V, in words; `None` if unknown.
     #[must_use]
     pub(crate) fn voltage(&self) -> Option<&'static str> {
         self.throttled.map(|throttled| throttled.words(Throttled::UNDER_VOLTAGE))

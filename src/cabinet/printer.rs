@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -116,9 +116,6 @@ impl Work {
                 self.port = None;
             }
             Order::Life(socket) => {
-                if let Some(port) = &self.port {
-                    port.release();
-                }
                 self.machine.begin();
                 self.life = Some(socket);
                 self.room = 0;
@@ -143,7 +140,7 @@ impl Work {
 struct Port {
     master: File,
     /// Kept open, so that the pseudo-terminal does not hang up between two lives.
-    slave: File,
+    _slave: File,
     device: PathBuf,
 }
 
@@ -163,7 +160,7 @@ impl Port {
         fcntl(&master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
         let _ = fs::remove_file(device);
         symlink(&name, device)?;
-        Ok(Self { master, slave, device: device.to_owned() })
+        Ok(Self { master, _slave: slave, device: device.to_owned() })
     }
 
     /// The bytes that come within [`STEP`] milliseconds.
@@ -179,13 +176,6 @@ impl Port {
     fn write(&mut self, bytes: &[u8]) {
         // A life that does not read the answers does without.
         let _ = self.master.write_all(bytes);
-    }
-
-    /// Ends the exclusive use of a life that was killed. The kernel does so when a port
-    /// is closed by its last user; here the printer has it open too.
-    fn release(&self) {
-        // SAFETY: this request has no argument, and the descriptor is open.
-        unsafe { libc::ioctl(self.slave.as_raw_fd(), libc::TIOCNXCL) };
     }
 }
 

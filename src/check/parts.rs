@@ -7,7 +7,7 @@ use nix::sys::statvfs::statvfs;
 use super::report::Finding;
 use crate::board::clock;
 use crate::cli::Cli;
-use crate::life::ending::{Ending, one_line};
+use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Lifespan;
 use crate::life::prompt::Prompt;
@@ -27,33 +27,25 @@ const LITTLE_SPACE: u64 = 210_000_000;
 /// early.
 const MANY_STARTS: u64 = 3;
 
-/// A fault as a finding; an interrupt is passed on.
-fn told(name: &'static str, ending: Ending) -> Result<Finding, Ending> {
-    match ending {
-        Ending::Fault(fault) => Ok(Finding::fault(name, &one_line(&fault))),
-        other => Err(other),
-    }
-}
-
 /// Whether the model is there and what was downloaded; it is not fetched here.
 pub(super) fn model(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending> {
-    let kept = match ModelFile::kept(&cli.model, &cli.model_dir, interrupt) {
-        Ok(kept) => kept,
-        Err(ending) => return told("model", ending),
-    };
-    Ok(match kept {
-        Kept::Verified(name) => Finding::ok("model", format!("{name}, verified")),
-        Kept::Unverified(name) => Finding::ok("model", format!("{name}; it has no record to verify it by")),
-        Kept::Damaged(name) => Finding::fail(
+    Ok(match ModelFile::kept(&cli.model, &cli.model_dir, interrupt) {
+        Ok(Kept::Verified(name)) => Finding::ok("model", format!("{name}, verified")),
+        Ok(Kept::Unverified(name)) => {
+            Finding::ok("model", format!("{name}; it has no record to verify it by"))
+        }
+        Ok(Kept::Damaged(name)) => Finding::fail(
             "model",
             format!("{name} is not what was downloaded"),
             "delete it: the next start downloads it again",
         ),
-        Kept::Absent(name) => Finding::fail(
+        Ok(Kept::Absent(name)) => Finding::fail(
             "model",
             format!("{name} is not there"),
             "connect the network and start the service once, or copy it there (hardware/setup --model-from)",
         ),
+        Err(Ending::Fault(fault)) => Finding::fault("model", &fault),
+        Err(ending) => return Err(ending),
     })
 }
 
@@ -74,7 +66,8 @@ pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending
     };
     match load() {
         Ok(found) => Ok(Finding::ok("memory", found)),
-        Err(ending) => told("memory", ending),
+        Err(Ending::Fault(fault)) => Ok(Finding::fault("memory", &fault)),
+        Err(other) => Err(other),
     }
 }
 
@@ -103,11 +96,11 @@ pub(super) fn state(folder: Option<&StateFolder>) -> Vec<Finding> {
     let lives = Lives::within(folder.path());
     let mut findings = vec![match lives.check() {
         Ok(()) => Finding::ok("state", format!("{:?} can be written to", folder.path())),
-        Err(error) => Finding::fault("state", &one_line(&error)),
+        Err(error) => Finding::fault("state", &error),
     }];
     findings.push(space(folder.path()));
     match lives.read() {
-        Err(error) => findings.push(Finding::fault("lives", &one_line(&error))),
+        Err(error) => findings.push(Finding::fault("lives", &error)),
         Ok(record) => {
             let found = format!("{}, and {} starts since boot", record.lives, record.starts);
             findings.push(match record.starts > 9 && record.starts > record.lives * MANY_STARTS {
@@ -132,16 +125,12 @@ pub(super) fn state(folder: Option<&StateFolder>) -> Vec<Finding> {
 }
 
 fn space(folder: &Path) -> Finding {
-    match statvfs(folder) {
-        Err(error) => Finding::warn("disk", format!("not known: {error}"), "look with df -h"),
-        Ok(disk) => {
-            let free = disk.blocks_available() * disk.fragment_size();
-            let found = format!("{} MB free", free / 1_000_000);
-            match free < LITTLE_SPACE {
-                true => Finding::warn("disk", found, "delete what is not needed"),
-                false => Finding::ok("disk", found),
-            }
-        }
+    let Ok(disk) = statvfs(folder) else { return Finding::skip("disk", "not known") };
+    let free = disk.blocks_available() * disk.fragment_size();
+    let found = format!("{} MB free", free / 1_000_000);
+    match free < LITTLE_SPACE {
+        true => Finding::warn("disk", found, "delete what is not needed"),
+        false => Finding::ok("disk", found),
     }
 }
 
@@ -149,7 +138,7 @@ fn space(folder: &Path) -> Finding {
 pub(super) fn printer(cli: &Cli) -> Vec<Finding> {
     let words = match Paper::open(None, &cli.printer.design(), None, false) {
         Ok(_) => Finding::ok("receipt", "its words can be printed"),
-        Err(error) => Finding::fault("receipt", &one_line(&error)),
+        Err(error) => Finding::fault("receipt", &error),
     };
     let device = match cli.printer.settings() {
         None => Finding::warn("printer", "none is named", "give --printer, or live without paper"),
@@ -162,7 +151,7 @@ pub(super) fn printer(cli: &Cli) -> Vec<Finding> {
                 format!("there is no {:?}", settings.device),
                 "switch it on, plug it in; or run hardware/setup and restart",
             ),
-            Err(error) => Finding::fault("printer", &one_line(&error)),
+            Err(error) => Finding::fault("printer", &error),
         },
     };
     vec![words, device]

@@ -1,6 +1,9 @@
 //! Findings, and how they are told. Pure.
 
-use serde_json::{Value, json};
+use anyhow::Error;
+use serde_json::json;
+
+use crate::life::ending::one_line;
 
 /// How a part of the box is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,29 +42,32 @@ pub(super) struct Finding {
 }
 
 impl Finding {
+    fn new(name: &'static str, state: State, found: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { name, state, found: found.into(), next: next.into() }
+    }
+
     pub(super) fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, state: State::Ok, found: found.into(), next: String::new() }
+        Self::new(name, State::Ok, found, "")
     }
 
     pub(super) fn warn(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { name, state: State::Warn, found: found.into(), next: next.into() }
+        Self::new(name, State::Warn, found, next)
     }
 
     pub(super) fn fail(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { name, state: State::Fail, found: found.into(), next: next.into() }
+        Self::new(name, State::Fail, found, next)
     }
 
     pub(super) fn skip(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, state: State::Skip, found: found.into(), next: String::new() }
+        Self::new(name, State::Skip, found, "")
     }
 
     /// A fault whose message says the next step after a semicolon, as those of
     /// this program do.
-    pub(super) fn fault(name: &'static str, message: &str) -> Self {
-        match message.split_once("; ") {
-            Some((found, next)) => Self::fail(name, found, next),
-            None => Self::fail(name, message, String::new()),
-        }
+    pub(super) fn fault(name: &'static str, fault: &Error) -> Self {
+        let message = one_line(fault);
+        let (found, next) = message.split_once("; ").unwrap_or((&message, ""));
+        Self::fail(name, found, next)
     }
 
     /// The finding on a line of its own.
@@ -74,21 +80,13 @@ impl Finding {
 
 /// All findings, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Report(Vec<Finding>);
+pub(super) struct Report(pub(super) Vec<Finding>);
 
 impl Report {
-    pub(super) fn add(&mut self, finding: Finding) {
-        self.0.push(finding);
-    }
-
-    fn count(&self, state: State) -> usize {
-        self.0.iter().filter(|finding| finding.state == state).count()
-    }
-
     /// Whether every part was looked at and is well.
     #[must_use]
     pub(super) fn all_well(&self) -> bool {
-        self.count(State::Ok) == self.0.len()
+        self.0.iter().all(|finding| finding.state == State::Ok)
     }
 
     /// The result in a line.
@@ -97,17 +95,17 @@ impl Report {
         if self.all_well() {
             return format!("all is well: {} parts", self.0.len());
         }
-        let count = |state: State, words: &str| match self.count(state) {
-            0 => None,
-            number => Some(format!("{number} {words}")),
+        let count = |(state, words)| {
+            let number = self.0.iter().filter(|finding| finding.state == state).count();
+            (number > 0).then(|| format!("{number} {words}"))
         };
-        let counts = [
-            count(State::Fail, "failed"),
-            count(State::Warn, "to be seen to"),
-            count(State::Skip, "not looked at"),
-            count(State::Ok, "well"),
+        let states = [
+            (State::Fail, "failed"),
+            (State::Warn, "to be seen to"),
+            (State::Skip, "not looked at"),
+            (State::Ok, "well"),
         ];
-        counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        states.into_iter().filter_map(count).collect::<Vec<_>>().join(", ")
     }
 
     /// The lines of the slip: what is not well, and the result.
@@ -120,20 +118,17 @@ impl Report {
     /// The report as one JSON object.
     #[must_use]
     pub(super) fn json(&self) -> String {
-        let findings: Vec<Value> = self
-            .0
-            .iter()
-            .map(|Finding { name, state, found, next }| {
-                json!({ "part": name, "state": state.word().to_lowercase(), "found": found, "next": next })
-            })
-            .collect();
-        json!({ "well": self.all_well(), "summary": self.summary(), "parts": findings }).to_string()
+        let part = |Finding { name, state, found, next }: &Finding| json!({ "part": name, "state": state.word().to_lowercase(), "found": found, "next": next });
+        let parts: Vec<_> = self.0.iter().map(part).collect();
+        json!({ "well": self.all_well(), "summary": self.summary(), "parts": parts }).to_string()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::anyhow;
+    use serde_json::Value;
 
     fn report(findings: &[Finding]) -> Report {
         Report(findings.to_vec())
@@ -157,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_line_says_the_state_the_part_what_was_found_and_the_next_step() {
-        let line = Finding::fault("printer", "no such file; switch it on").line();
+        let line = Finding::fault("printer", &anyhow!("no such file; switch it on")).line();
         assert_eq!(line, "FAIL printer      no such file -> switch it on");
         assert_eq!(Finding::ok("clock", "set").line(), "ok   clock        set");
     }

@@ -11,7 +11,6 @@ use anyhow::{Context, Result};
 
 use super::report::{Finding, Report};
 use super::{parts, system, trial};
-use crate::board::health;
 use crate::cli::Cli;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
@@ -34,63 +33,33 @@ const READ: &str = "NEXUS_OPTIONS_READ";
 /// Always: [`Ending::Usage`] with the exit code, or what kept it from its end.
 pub(crate) fn check(cli: &Cli, json: bool, quick: bool, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     as_the_service()?;
-    let root = Path::new("/");
-    let folder = StateFolder::locate(cli.state_dir.as_deref());
     let mut report = Report::default();
-    let mut add = |finding: Finding| -> Result<(), Ending> {
-        if !json {
-            tell(&finding.line());
-        }
-        report.add(finding);
+    let add = |findings: Vec<Finding>, report: &mut Report| {
+        let lines: String = findings.iter().map(|finding| finding.line() + "\n").collect();
+        tell(if json { "" } else { &lines });
+        report.0.extend(findings);
         match interrupt.is_raised() {
             true => Err(Ending::Interrupted("while checking".to_owned())),
             false => Ok(()),
         }
     };
-    add(system::board(root))?;
-    if system::is_board(root) {
-        for finding in
-            [system::serial(root), system::pwm(root), system::watchdog(root), system::journal(root)]
-        {
-            add(finding)?;
-        }
-    } else {
-        let needed = "needs the board";
-        for name in ["serial port", "PWM", "watchdog", "journal"] {
-            add(Finding::skip(name, needed))?;
-        }
-    }
-    for finding in system::health(root, health::ask_firmware) {
-        add(finding)?;
-    }
-    add(parts::clock())?;
-    for finding in parts::state(folder.as_ref()) {
-        add(finding)?;
-    }
+    add(system::all(Path::new("/")), &mut report)?;
+    add(vec![parts::clock()], &mut report)?;
+    add(parts::state(StateFolder::locate(cli.state_dir.as_deref()).as_ref()), &mut report)?;
     let model = parts::model(cli, interrupt)?;
     let is_there = model.next.is_empty();
-    add(model)?;
-    add(match is_there {
+    add(vec![model], &mut report)?;
+    let memory = match is_there {
         true => parts::memory(cli, interrupt)?,
         false => Finding::skip("memory", "needs the model"),
-    })?;
-    for finding in parts::printer(cli) {
-        add(finding)?;
-    }
-    // With JSON the questions go to stderr.
-    let ask = |words: &str| say(format_args!("{words}\n"));
+    };
+    add(vec![memory], &mut report)?;
+    add(parts::printer(cli), &mut report)?;
     if !quick {
-        for finding in trial::light_and_button(cli, &ask, interrupt)? {
-            add(finding)?;
-        }
-        if let Some(finding) = trial::paper(cli, &report, &ask, interrupt)? {
-            if !json {
-                tell(&finding.line());
-            }
-            report.add(finding);
-        }
+        add(trial::light_and_button(cli, interrupt)?, &mut report)?;
+        add(trial::paper(cli, &report.slip(), interrupt)?.into_iter().collect(), &mut report)?;
     }
-    tell(&if json { report.json() } else { report.summary() });
+    tell(&format!("{}\n", if json { report.json() } else { report.summary() }));
     Err(Ending::Usage(u8::from(!report.all_well())))
 }
 
@@ -123,5 +92,5 @@ fn as_the_service() -> Result<()> {
 fn tell(words: &str) {
     // Nothing is to be done where nobody reads it.
     let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{words}").and_then(|()| stdout.flush());
+    let _ = stdout.write_all(words.as_bytes()).and_then(|()| stdout.flush());
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::report::Finding;
-use crate::board::health::{Health, Throttled};
+use crate::board::health::{Health, Throttled, ask_firmware};
 
 /// The board that the piece is made for.
 const BOARD: &str = "Raspberry Pi Zero 2 W";
@@ -23,15 +23,27 @@ fn text(root: &Path, path: &str) -> Option<String> {
     Some(text.trim_end_matches(['\0', '\n']).to_owned())
 }
 
-/// Whether this is a Raspberry Pi at all.
+/// All that this file looks at.
 #[must_use]
-pub(super) fn is_board(root: &Path) -> bool {
+pub(super) fn all(root: &Path) -> Vec<Finding> {
+    let mut findings = vec![board(root)];
+    findings.extend(match is_board(root) {
+        true => [serial(root), pwm(root), watchdog(root), journal(root)],
+        false => {
+            ["serial port", "PWM", "watchdog", "journal"].map(|name| Finding::skip(name, "needs the board"))
+        }
+    });
+    findings.extend(health(root, ask_firmware));
+    findings
+}
+
+/// Whether this is a Raspberry Pi at all.
+fn is_board(root: &Path) -> bool {
     text(root, "proc/device-tree/model").is_some_and(|model| model.contains("Raspberry Pi"))
 }
 
 /// Board, kernel and width of addresses.
-#[must_use]
-pub(super) fn board(root: &Path) -> Finding {
+fn board(root: &Path) -> Finding {
     let kernel = text(root, "proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned());
     let found = |model: &str| format!("{model}, Linux {kernel}, {}", std::env::consts::ARCH);
     match text(root, "proc/device-tree/model") {
@@ -44,8 +56,7 @@ pub(super) fn board(root: &Path) -> Finding {
 }
 
 /// Temperature, throttling and supply voltage.
-#[must_use]
-pub(super) fn health(root: &Path, firmware: impl FnOnce() -> Option<Throttled>) -> Vec<Finding> {
+fn health(root: &Path, firmware: impl FnOnce() -> Option<Throttled>) -> Vec<Finding> {
     let health = Health::read(root, firmware);
     let heat = match health.celsius {
         None => Finding::skip("temperature", "not known here"),
@@ -75,8 +86,7 @@ pub(super) fn health(root: &Path, firmware: impl FnOnce() -> Option<Throttled>) 
 }
 
 /// The serial port of the header: the printer prints garbage on the mini-UART.
-#[must_use]
-pub(super) fn serial(root: &Path) -> Finding {
+fn serial(root: &Path) -> Finding {
     match fs::read_link(root.join("dev/serial0")) {
         Err(_) => Finding::fail("serial port", "there is no /dev/serial0", "run hardware/setup and restart"),
         Ok(link) if link.ends_with("ttyAMA0") => Finding::ok("serial port", "the PL011, ttyAMA0"),
@@ -89,8 +99,7 @@ pub(super) fn serial(root: &Path) -> Finding {
 }
 
 /// The PWM block that dims the light.
-#[must_use]
-pub(super) fn pwm(root: &Path) -> Finding {
+fn pwm(root: &Path) -> Finding {
     let chips = fs::read_dir(root.join("sys/class/pwm")).into_iter().flatten().flatten();
     let is_header = |chip: &Path| {
         chip.join("device")
@@ -105,8 +114,7 @@ pub(super) fn pwm(root: &Path) -> Finding {
 }
 
 /// Whether the hardware watchdog is armed.
-#[must_use]
-pub(super) fn watchdog(root: &Path) -> Finding {
+fn watchdog(root: &Path) -> Finding {
     let next = "run hardware/setup, which sets RuntimeWatchdogSec, and restart";
     match text(root, "sys/class/watchdog/watchdog0/state") {
         Some(state) if state == "active" => {
@@ -119,8 +127,7 @@ pub(super) fn watchdog(root: &Path) -> Finding {
 }
 
 /// Whether the journal survives a power cut.
-#[must_use]
-pub(super) fn journal(root: &Path) -> Finding {
+fn journal(root: &Path) -> Finding {
     if root.join("var/log/journal").is_dir() {
         return Finding::ok("journal", "kept on the card");
     }

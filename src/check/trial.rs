@@ -4,32 +4,34 @@ use std::io::{self, BufRead, IsTerminal};
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Error;
 use crossbeam_channel::bounded;
 
-use super::report::{Finding, Report};
+use super::report::Finding;
 use crate::board::clock;
 use crate::cli::Cli;
-use crate::life::ending::{Ending, one_line};
+use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::listener::PrinterStatus;
 use crate::panel::{self, Panel};
 use crate::paper::format::Kind;
+use crate::paper::pace;
 use crate::paper::printer::Printer;
 use crate::paper::settings::Settings;
 use crate::paper::strip;
+use crate::text::stderr::say;
 
 /// How long a press is waited for, and an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a light without a button is shown.
+const SHOWN: Duration = Duration::from_secs(5);
+
 /// Lights the light and waits for a press.
-pub(super) fn light_and_button(
-    cli: &Cli,
-    tell: &dyn Fn(&str),
-    interrupt: &Interrupt,
-) -> Result<Vec<Finding>, Ending> {
+pub(super) fn light_and_button(cli: &Cli, interrupt: &Interrupt) -> Result<Vec<Finding>, Ending> {
     let pins = match cli.hardware.settings() {
         Ok(pins) => pins,
-        Err(conflict) => return Ok(vec![Finding::fault("button", &conflict)]),
+        Err(conflict) => return Ok(vec![Finding::fault("button", &Error::msg(conflict))]),
     };
     let mut findings = Vec::new();
     if pins.button.is_none() {
@@ -44,26 +46,27 @@ pub(super) fn light_and_button(
     let panel = match Panel::open(pins, false, interrupt) {
         Ok(panel) => panel,
         Err(error) => {
-            findings.push(Finding::fault("pins", &one_line(&error)));
+            findings.push(Finding::fault("pins", &error));
             return Ok(findings);
         }
     };
-    if pins.light.is_some() && pins.button.is_none() {
-        tell("the light must be lit, dim or blinking, for 5 s");
-        pause(Duration::from_secs(5), interrupt)?;
-    }
     if pins.button.is_some() {
-        tell(&format!("press the button now (within {} s); the light breathes", PATIENCE.as_secs()));
+        say(format_args!("press the button now (within {} s); the light breathes\n", PATIENCE.as_secs()));
         findings.push(match panel.wait_for_press_within(PATIENCE)? {
             Some(_) => Finding::ok("button", "pressed"),
             None => Finding::fail("button", "no press came", "look at its two wires, and at --button"),
         });
+    } else {
+        say(format_args!("the light must be lit, dim or blinking, for {} s\n", SHOWN.as_secs()));
+        if interrupt.is_raised_within(SHOWN) {
+            return Err(interrupted());
+        }
     }
     if pins.light.is_some() {
         panel.dying();
-        tell("the light must be fully on now");
+        say("the light must be fully on now\n");
         panel.hold_last_light();
-        findings.push(match ask("Did the light breathe, and then come fully on?", tell, interrupt)? {
+        findings.push(match ask("Did the light breathe, and then come fully on?", interrupt)? {
             Some(true) => Finding::ok("light", "seen"),
             Some(false) => {
                 Finding::fail("light", "not seen", "look at the LED's direction, its wires, and at --led")
@@ -74,36 +77,30 @@ pub(super) fn light_and_button(
     Ok(findings)
 }
 
-/// Prints the strip.
-pub(super) fn paper(
-    cli: &Cli,
-    report: &Report,
-    tell: &dyn Fn(&str),
-    interrupt: &Interrupt,
-) -> Result<Option<Finding>, Ending> {
+/// Prints the strip, with the lines of the `result` so far.
+pub(super) fn paper(cli: &Cli, result: &[String], interrupt: &Interrupt) -> Result<Option<Finding>, Ending> {
     let Some(settings) = cli.printer.settings() else { return Ok(None) };
-    tell("the strip is printed");
+    say("the strip is printed\n");
     let status = PrinterStatus::default();
     let columns = settings.format.columns;
     let date = clock::now("%-d %B %Y, %H:%M");
-    Printer::slip(&settings, None, &status, interrupt, strip::head(date, &report.slip(), columns));
+    Printer::slip(&settings, None, &status, interrupt, strip::head(date, result, columns));
     // What has a flow of its own needs no pace.
     let is_paced = settings.format.kind == Kind::Mini && settings.busy.is_none() && !settings.line.is_zero();
     if is_paced && !status.is_lost() {
-        let wire = Duration::from_secs_f64(10.0 / f64::from(settings.baud));
         // The lines bring their own pace.
         let unpaced = Settings { line: Duration::from_millis(1), ..settings.clone() };
-        Printer::slip(&unpaced, None, &status, interrupt, strip::falling(columns, wire));
+        let falling = strip::falling(columns, pace::byte_time(settings.baud));
+        Printer::slip(&unpaced, None, &status, interrupt, falling);
     }
     if interrupt.is_raised() {
-        return Err(Ending::Interrupted("while the strip was printed".to_owned()));
+        return Err(interrupted());
     }
-    let lost =
-        || Finding::fail("paper", "the printer was lost", "look at the line above, its cable and its supply");
     if status.is_lost() {
-        return Ok(Some(lost()));
+        let next = "look at the line above, its cable and its supply";
+        return Ok(Some(Finding::fail("paper", "the printer was lost", next)));
     }
-    Ok(Some(match ask("Are all lines of the strip there and readable?", tell, interrupt)? {
+    Ok(Some(match ask("Are all lines of the strip there and readable?", interrupt)? {
         Some(true) => Finding::ok("paper", "printed and read"),
         Some(false) => Finding::fail(
             "paper",
@@ -114,19 +111,16 @@ pub(super) fn paper(
     }))
 }
 
-fn pause(time: Duration, interrupt: &Interrupt) -> Result<(), Ending> {
-    match interrupt.is_raised_within(time) {
-        true => Err(Ending::Interrupted("while checking".to_owned())),
-        false => Ok(()),
-    }
+fn interrupted() -> Ending {
+    Ending::Interrupted("while checking".to_owned())
 }
 
 /// Asks the person at the terminal; `None` if there is none, or no answer.
-fn ask(question: &str, tell: &dyn Fn(&str), interrupt: &Interrupt) -> Result<Option<bool>, Ending> {
+fn ask(question: &str, interrupt: &Interrupt) -> Result<Option<bool>, Ending> {
     if !io::stdin().is_terminal() {
         return Ok(None);
     }
-    tell(&format!("{question} [y/n]"));
+    say(format_args!("{question} [y/n]\n"));
     let (send, answered) = bounded(1);
     // On a thread of its own, so that a signal is not waited for. It ends with
     // the process.
@@ -135,9 +129,8 @@ fn ask(question: &str, tell: &dyn Fn(&str), interrupt: &Interrupt) -> Result<Opt
         let _ = io::stdin().lock().read_line(&mut line);
         send.send(line)
     });
-    let answer = interrupt.or_next_within(&answered, PATIENCE);
-    if interrupt.is_raised() {
-        return Err(Ending::Interrupted("while checking".to_owned()));
+    match interrupt.or_next_within(&answered, PATIENCE) {
+        _ if interrupt.is_raised() => Err(interrupted()),
+        answer => Ok(answer.map(|line| line.trim().to_lowercase().starts_with('y'))),
     }
-    Ok(answer.map(|line| line.trim().to_lowercase().starts_with('y')))
 }

@@ -135,16 +135,15 @@ impl Button {
             return None;
         }
         match changed {
-            Some(Change::Known { down: true, since }) => {
+            Some((before, since)) if down => {
                 self.down = Some(since);
+                if before.is_some() {
+                    return Some(if self.role == Role::Armed { Event::Begin } else { Event::Acknowledge });
+                }
                 self.next_cue = (self.role == Role::Armed).then_some(FIRST_CUE);
                 None
             }
-            Some(Change::Pressed { since }) => {
-                self.down = Some(since);
-                Some(if self.role == Role::Armed { Event::Begin } else { Event::Acknowledge })
-            }
-            Some(Change::Known { down: false, .. } | Change::Released) => {
+            Some(_) => {
                 (self.down, self.next_cue) = (None, None);
                 let jam = std::mem::replace(&mut self.jam, Jam::No);
                 (jam == Jam::Yes).then_some(Event::Freed)
@@ -173,20 +172,6 @@ impl Button {
     }
 }
 
-/// A change of the stable level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
-    /// The first stable level after arming, and since when it was stable.
-    Known {
-        down: bool,
-        since: Duration,
-    },
-    Pressed {
-        since: Duration,
-    },
-    Released,
-}
-
 /// A debounced level.
 #[derive(Debug, Clone, Default)]
 struct Level {
@@ -197,20 +182,16 @@ struct Level {
 }
 
 impl Level {
-    fn sample(&mut self, now: Duration, down: bool) -> Option<Change> {
+    /// If this is a new stable level: the one before, `None` for the first after
+    /// arming, and since when it is stable.
+    fn sample(&mut self, now: Duration, down: bool) -> Option<(Option<bool>, Duration)> {
         let (since, times) = match self.seen {
             Some((last, since, times)) if last == down => (since, times.saturating_add(1)),
             _ => (now, 1),
         };
         self.seen = Some((down, since, times));
-        if self.stable == Some(down) || times < SAMPLES || now.saturating_sub(since) < STABLE {
-            return None;
-        }
-        Some(match self.stable.replace(down) {
-            None => Change::Known { down, since },
-            Some(_) if down => Change::Pressed { since },
-            Some(_) => Change::Released,
-        })
+        let is_stable = times >= SAMPLES && now.saturating_sub(since) >= STABLE;
+        (is_stable && self.stable != Some(down)).then(|| (self.stable.replace(down), since))
     }
 }
 

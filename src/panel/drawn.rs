@@ -9,12 +9,9 @@ use crate::life::ending::Ending;
 use crate::life::lifespan::Fill;
 use crate::life::listener::Listener;
 
-/// The contact of the button that is drawn.
-struct Button(Link);
-
-impl Contact for Button {
+impl Contact for Link {
     fn is_down(&mut self) -> bool {
-        self.0.is_down()
+        Self::is_down(self)
     }
 }
 
@@ -48,9 +45,5 @@ impl Listener for Link {
 
 /// Both, on this link.
 pub(super) fn pins(link: Link) -> Pins {
-    Pins {
-        button: Some(Box::new(Button(link.clone()))),
-        light: Some(Box::new(Light(link))),
-        ..Pins::default()
-    }
+    Pins { button: Some(Box::new(link.clone())), light: Some(Box::new(Light(link))), ..Pins::default() }
 }

@@ -8,15 +8,15 @@ use std::time::Duration;
 /// luminance: a pair of opposing changes of at least 10 % of it, where the
 /// darker luminance is below 80 % of it. Here rises and falls are each limited
 /// to three in any second, which is stricter than limiting the pairs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct FlashLimit {
     /// After a rise that counted, the greatest luminance since then; after a
     /// fall that counted, the least.
     extreme: f64,
     /// Whether the last change that counted was a rise.
     risen: bool,
-    rises: Changes,
-    falls: Changes,
+    /// The ages of the last three rises and of the last three falls, latest first.
+    ages: [[Duration; 3]; 2],
 }
 
 /// A change of at least this share of full luminance may be half of a flash.
@@ -26,29 +26,9 @@ const DARKER: f64 = 0.80;
 /// The time in which there may be at most three flashes.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The ages of the last three changes of one direction, latest first.
-#[derive(Debug, Clone)]
-struct Changes([Duration; 3]);
-
-impl Default for Changes {
+impl Default for FlashLimit {
     fn default() -> Self {
-        Self([Duration::MAX; 3])
-    }
-}
-
-impl Changes {
-    fn grow(&mut self, elapsed: Duration) {
-        self.0 = self.0.map(|age| age.saturating_add(elapsed));
-    }
-
-    /// Whether a change may happen now; if so, counts it.
-    fn admits(&mut self) -> bool {
-        let [first, second, third] = self.0;
-        let admitted = third > SECOND;
-        if admitted {
-            self.0 = [Duration::ZERO, first, second];
-        }
-        admitted
+        Self { extreme: 0.0, risen: false, ages: [[Duration::MAX; 3]; 2] }
     }
 }
 
@@ -56,25 +36,18 @@ impl FlashLimit {
     /// Whether the light may have this luminance, 0 to 1, `elapsed` after the
     /// last call; if not, it must stay as it is.
     pub(super) fn admits(&mut self, elapsed: Duration, luminance: f64) -> bool {
-        self.rises.grow(elapsed);
-        self.falls.grow(elapsed);
-        if self.risen {
-            if self.extreme - luminance >= CHANGE && luminance < DARKER {
-                if !self.falls.admits() {
-                    return false;
-                }
-                (self.risen, self.extreme) = (false, luminance);
+        self.ages = self.ages.map(|ages| ages.map(|age| age.saturating_add(elapsed)));
+        let (low, high) = if self.risen { (luminance, self.extreme) } else { (self.extreme, luminance) };
+        if high - low >= CHANGE && low < DARKER {
+            let ages = &mut self.ages[usize::from(self.risen)];
+            if ages[2] <= SECOND {
+                return false;
             }
-            self.extreme = self.extreme.max(luminance);
-        }
-        if !self.risen {
-            if luminance - self.extreme >= CHANGE && self.extreme < DARKER {
-                if !self.rises.admits() {
-                    return false;
-                }
-                (self.risen, self.extreme) = (true, luminance);
-            }
-            self.extreme = self.extreme.min(luminance);
+            *ages = [Duration::ZERO, ages[0], ages[1]];
+            self.risen = !self.risen;
+            self.extreme = luminance;
+        } else {
+            self.extreme = if self.risen { high.max(low) } else { low.min(high) };
         }
         true
     }

@@ -8,17 +8,18 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 #[cfg(feature = "cabinet")]
 use super::drawn;
 use super::pins;
-use super::pulse::{DYING_TIME, FAULT_TIME, WRONG_TIME};
+use super::pulse::{DYING_TIME, FAULT_TIME, Life, Pattern, WRONG_TIME};
 use super::settings::Settings;
-use super::thread::{Asked, Attendant, Gauge, Phase, Pins, attend};
+use super::thread::{Asked, Attendant, Gauge, Pins, attend};
 use super::wake::Bell;
 #[cfg(feature = "cabinet")]
 use crate::board::link::Link;
+use crate::board::threads;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
@@ -35,9 +36,8 @@ pub(crate) struct Panel {
     interrupt: Interrupt,
     /// When the death began.
     dying: OnceLock<Instant>,
-    /// Counts the times that the button was waited for and then no longer: a
-    /// press of an earlier time is ignored.
-    turn: AtomicU32,
+    /// Whether the button is waited for.
+    armed: AtomicBool,
     /// Set if the light has to show a fault before it goes dark.
     failed: AtomicBool,
 }
@@ -45,38 +45,52 @@ pub(crate) struct Panel {
 /// The running thread, and the channels to and from it.
 #[derive(Debug)]
 struct Thread {
-    /// Dropped to end the thread.
-    phases: Option<Sender<Phase>>,
-    /// Rung after each change of `phases`.
-    bell: Arc<Bell>,
-    asked: Receiver<(u32, Asked)>,
+    line: Line,
+    asked: Receiver<Asked>,
     handle: Option<JoinHandle<()>>,
     has_button: bool,
     has_light: bool,
 }
 
-/// The light while the model loads. It keeps no thread from ending.
+/// The way to the thread.
+#[derive(Debug, Clone)]
+struct Line {
+    /// `None` ends the thread.
+    phases: Sender<Option<Pattern>>,
+    /// Rung after each of them.
+    bell: Arc<Bell>,
+}
+
+impl Line {
+    fn enter(&self, phase: impl Into<Option<Pattern>>) {
+        // If the thread has ended, it has reported why.
+        let _ = self.phases.send(phase.into());
+        self.bell.ring();
+    }
+}
+
+/// The light while the model loads.
 #[derive(Debug)]
 pub(crate) struct Loading {
-    gauge: Arc<Gauge>,
-    bell: Option<Arc<Bell>>,
+    line: Option<Line>,
+    percent: AtomicU32,
 }
 
 impl Loading {
     /// Shows how far the piece is ready, 0 to 1.
     pub(crate) fn show(&self, share: f32) {
-        if self.gauge.set_ready(share)
-            && let Some(bell) = &self.bell
+        let percent = (share * 100.0) as u32;
+        if self.percent.fetch_max(percent, Ordering::Relaxed) < percent
+            && let Some(line) = &self.line
         {
-            bell.ring();
+            line.enter(Pattern::Loading { ready: share });
         }
     }
 }
 
 impl Panel {
     /// Takes the pins of `settings`, and lets the light show that the model
-    /// loads. With `verbose` the thread says how it reads the button and drives
-    /// the light, once it knows.
+    /// loads. With `verbose` the thread says how it drives the light, once it knows.
     ///
     /// # Errors
     ///
@@ -85,7 +99,7 @@ impl Panel {
         if settings == Settings::default() {
             return Ok(Self::with(None, Arc::default(), interrupt));
         }
-        Self::start(move || pins::take(settings, verbose), interrupt)
+        Self::start(pins::take(settings, verbose)?, interrupt)
     }
 
     /// The button and the light that are drawn at the other end of the link.
@@ -95,46 +109,25 @@ impl Panel {
     /// When the thread cannot be started.
     #[cfg(feature = "cabinet")]
     pub(crate) fn drawn(link: Link, interrupt: &Interrupt) -> Result<Self> {
-        Self::start(move || Ok(drawn::pins(link)), interrupt)
+        Self::start(drawn::pins(link), interrupt)
     }
 
-    /// Starts the thread, which calls `pins` to take the pins: no other thread
-    /// ever owns them.
+    /// Starts the thread, which owns the pins from now on.
     ///
     /// # Errors
     ///
-    /// Those of `pins`, and when the thread cannot be started.
-    pub(super) fn start(
-        pins: impl FnOnce() -> Result<Pins> + Send + 'static,
-        interrupt: &Interrupt,
-    ) -> Result<Self> {
+    /// When the thread cannot be started.
+    pub(super) fn start(pins: Pins, interrupt: &Interrupt) -> Result<Self> {
         let (phases, entered) = unbounded();
         let (answer, asked) = unbounded();
-        let (ready, opened) = bounded(1);
         let gauge = Arc::new(Gauge::default());
-        let shared = Arc::clone(&gauge);
         let bell = Arc::new(Bell::new().context("cannot start the GPIO thread; end other programs")?);
-        let heard = Arc::clone(&bell);
-        let handle = thread::Builder::new()
-            .name("gpio".to_owned())
-            .spawn(move || {
-                let pins = match pins() {
-                    Ok(pins) => pins,
-                    Err(error) => return drop(ready.send(Err(error))),
-                };
-                let found = (pins.button.is_some(), pins.light.is_some() || pins.coming.is_some());
-                if ready.send(Ok(found)).is_ok() {
-                    attend(Attendant::new(pins, shared, answer), &entered, &heard);
-                }
-            })
-            .context("cannot start the GPIO thread; free some memory, or leave --button and --led out")?;
-        let (has_button, has_light) =
-            opened.recv().map_err(|_| anyhow!("the GPIO thread ended before it began; report this"))??;
-        let thread =
-            Thread { phases: Some(phases), bell, asked, handle: Some(handle), has_button, has_light };
-        let panel = Self::with(Some(thread), gauge, interrupt);
-        panel.enter(Phase::Loading);
-        Ok(panel)
+        let line = Line { phases, bell: Arc::clone(&bell) };
+        let has_button = pins.button.is_some();
+        let has_light = pins.light.is_some() || pins.coming.is_some();
+        let attendant = Attendant::new(pins, Arc::clone(&gauge), answer);
+        let handle = Some(threads::start("gpio", move || attend(attendant, &entered, &bell))?);
+        Ok(Self::with(Some(Thread { line, asked, handle, has_button, has_light }), gauge, interrupt))
     }
 
     fn with(thread: Option<Thread>, gauge: Arc<Gauge>, interrupt: &Interrupt) -> Self {
@@ -143,7 +136,7 @@ impl Panel {
             gauge,
             interrupt: interrupt.clone(),
             dying: OnceLock::new(),
-            turn: AtomicU32::new(0),
+            armed: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         }
     }
@@ -174,8 +167,7 @@ impl Panel {
     /// The light that shows how far the piece is ready.
     #[must_use]
     pub(crate) fn loading(&self) -> Loading {
-        let bell = self.thread.as_ref().map(|thread| Arc::clone(&thread.bell));
-        Loading { gauge: Arc::clone(&self.gauge), bell }
+        Loading { line: self.thread.as_ref().map(|thread| thread.line.clone()), percent: AtomicU32::new(0) }
     }
 
     /// Waits for a press; without a button it returns [`Asked::Life`] at once.
@@ -185,7 +177,7 @@ impl Panel {
     /// [`Ending::Interrupted`] when a signal came first.
     pub(crate) fn wait_for_press(&self) -> Result<Asked, Ending> {
         loop {
-            if let Some(asked) = self.wait_until(None)? {
+            if let Some(asked) = self.wait_for_press_within(Duration::MAX)? {
                 return Ok(asked);
             }
         }
@@ -199,58 +191,48 @@ impl Panel {
     ///
     /// As [`Panel::wait_for_press`].
     pub(crate) fn wait_for_press_within(&self, time: Duration) -> Result<Option<Asked>, Ending> {
-        self.wait_until(Instant::now().checked_add(time))
-    }
-
-    fn wait_until(&self, limit: Option<Instant>) -> Result<Option<Asked>, Ending> {
         let Some(thread) = self.thread.as_ref().filter(|thread| thread.has_button) else {
             return Ok(Some(Asked::Life));
         };
-        let turn = self.turn.load(Ordering::Relaxed);
-        self.enter(Phase::Armed { turn });
-        loop {
-            let next = match limit {
-                Some(limit) => {
-                    let left = limit.saturating_duration_since(Instant::now());
-                    self.interrupt.or_next_within(&thread.asked, left)
-                }
-                None => self.interrupt.or_next(&thread.asked),
-            };
-            match next {
-                Some((asked_in, asked)) if asked_in == turn => return Ok(Some(asked)),
-                Some(_) => {}
-                None if self.interrupt.is_raised() => {
-                    return Err(Ending::Interrupted("while waiting for the button".to_owned()));
-                }
-                None if limit.is_some_and(|limit| Instant::now() >= limit) => return Ok(None),
-                None => {
-                    return Err(anyhow!("the GPIO thread has ended; start it again, and report this").into());
-                }
+        if !self.armed.swap(true, Ordering::Relaxed) {
+            // A press of an earlier time no longer counts.
+            thread.asked.try_iter().for_each(drop);
+            self.enter(Pattern::Armed);
+        }
+        let start = Instant::now();
+        match self.interrupt.or_next_within(&thread.asked, time) {
+            None if self.interrupt.is_raised() => {
+                Err(Ending::Interrupted("while waiting for the button".to_owned()))
             }
+            None if start.elapsed() < time => {
+                Err(anyhow!("the GPIO thread has ended; start it again, and report this").into())
+            }
+            asked => Ok(asked),
         }
     }
 
     /// Rests: the button is not read, and a press until now no longer counts.
     pub(crate) fn rest(&self) {
-        self.disarm(Phase::Resting);
+        self.disarm(Pattern::Resting);
     }
 
     /// The same outside opening hours.
     pub(crate) fn close(&self) {
-        self.disarm(Phase::Closed);
+        self.disarm(Pattern::Closed);
     }
 
-    fn disarm(&self, phase: Phase) {
-        self.turn.fetch_add(1, Ordering::Relaxed);
+    fn disarm(&self, phase: Pattern) {
+        self.armed.store(false, Ordering::Relaxed);
         self.enter(phase);
     }
 
     /// Begins a life, whose context the prompt fills to `birth`. Returns the
     /// light as a listener; its beat follows the fill from now on.
-    pub(crate) fn begin(&self, birth: Fill) -> Light<'_> {
-        self.gauge.set_fill(birth.share());
-        self.enter(Phase::Alive { birth: birth.share() });
-        Light(&self.gauge)
+    pub(crate) fn begin(&self, birth: Fill) -> impl Listener + use<> {
+        let birth = birth.share();
+        self.gauge.set_fill(birth);
+        self.enter(Pattern::Alive(Life { birth, fill: birth, printer_lost: false }));
+        Arc::clone(&self.gauge)
     }
 
     /// The flags of the printer: once it is lost, every fourth beat of the light
@@ -263,7 +245,7 @@ impl Panel {
     /// Shows the death: full light, from the last token on.
     pub(crate) fn dying(&self) {
         self.dying.get_or_init(Instant::now);
-        self.enter(Phase::Dying);
+        self.enter(Pattern::Dying);
     }
 
     /// Waits until the death's light has been shown for [`DYING_TIME`]. A
@@ -277,37 +259,24 @@ impl Panel {
     /// Shows that the program was started with wrong options. A signal ends this
     /// early.
     pub(crate) fn show_wrong_options(self) {
-        self.enter(Phase::WrongOptions);
+        self.enter(Pattern::WrongOptions);
         if self.has_light() {
             let _ = self.interrupt.is_raised_within(WRONG_TIME);
         }
     }
 
-    /// Waits until something was asked that nobody has taken.
-    #[cfg(test)]
-    pub(super) fn has_asked_within(&self, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
-        let asked = || self.thread.as_ref().is_some_and(|thread| !thread.asked.is_empty());
-        while !asked() && Instant::now() < end {
-            thread::yield_now();
-        }
-        asked()
-    }
-
     fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
-        self.enter(Phase::Fault);
+        self.enter(Pattern::Fault);
     }
 
     fn has_light(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| thread.has_light)
     }
 
-    fn enter(&self, phase: Phase) {
-        if let Some(Thread { phases: Some(phases), bell, .. }) = &self.thread {
-            // If the thread has ended, it has reported why.
-            let _ = phases.send(phase);
-            bell.ring();
+    fn enter(&self, phase: Pattern) {
+        if let Some(thread) = &self.thread {
+            thread.line.enter(phase);
         }
     }
 }
@@ -325,8 +294,7 @@ impl Drop for Panel {
             let _ = self.interrupt.is_raised_within(FAULT_TIME);
         }
         let Some(thread) = &mut self.thread else { return };
-        thread.phases = None;
-        thread.bell.ring();
+        thread.line.enter(None);
         if let Some(handle) = thread.handle.take() {
             // The thread ends after its current step. If it panicked, the panic
             // hook has reported that.
@@ -337,12 +305,9 @@ impl Drop for Panel {
 
 /// The light as a listener of a life. The thread reads the fill at its own pace,
 /// so that the light never delays a token.
-#[derive(Debug)]
-pub(crate) struct Light<'panel>(&'panel Gauge);
-
-impl Listener for Light<'_> {
+impl Listener for Arc<Gauge> {
     fn token(&mut self, _: &str, fill: Fill) -> Result<(), Ending> {
-        self.0.set_fill(fill.share());
+        self.set_fill(fill.share());
         Ok(())
     }
 }

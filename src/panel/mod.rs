@@ -9,16 +9,14 @@
 //! | [`button`] | debounces the button's level into presses; pure |
 //! | [`pulse`] | what the light shows over time; pure |
 //! | [`flash_limit`] | no more than three flashes in a second; pure |
-//! | [`pins`] | takes the pins, by the kernel's GPIO device or by rppal; the only user of rppal's GPIO |
+//! | [`pins`] | takes the button by the kernel's GPIO device and the light by rppal; the only user of rppal's GPIO |
 //! | [`drawn`] | the button and the light of an installation that is drawn in a terminal |
-//! | [`claim`] | keeps a second program from using a pin that rppal drives |
 //! | [`pwm`] | dims the light with a hardware PWM channel, through sysfs |
 //!
 //! The thread receives phases (loading, armed, alive, dying, resting, closed,
 //! fault, wrong options) and sends presses. The fill is a shared number that it reads at its own pace.
 
 mod button;
-mod claim;
 #[cfg(feature = "cabinet")]
 mod drawn;
 mod flash_limit;

@@ -2,27 +2,25 @@
 //!
 //! | what | by | why |
 //! |---|---|---|
-//! | the button | the kernel's character device ([`Input`]) | the kernel keeps other programs from it and reports its edges; it needs no /dev/gpiomem |
-//! | the button, if that cannot be opened | rppal | it reads the pin's register: old kernels, and containers with /dev/gpiomem only |
+//! | the button | the kernel's character device ([`Input`]) | the kernel keeps other programs from it and reports its edges |
 //! | the light's function | rppal | only the register tells whether the overlay has switched the pin to PWM |
 //! | the light without PWM | rppal | an output whose change is one write to a register, and which gets its former function back at the end |
 //! | the light with PWM | sysfs ([`pwm`]) | see there |
 
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow};
-use rppal::gpio::{self as rp, InputPin, Mode, OutputPin};
+use anyhow::{Result, anyhow, bail};
+use rppal::gpio::{Gpio, Mode, OutputPin};
 
-use super::claim::Claim;
 use super::pulse::Means;
-use super::pwm::{self, Look, Pwm, Search};
+use super::pwm::{self, Search};
 use super::settings::{Pin, Settings};
 use super::thread::{Coming, Contact, Lamp, Pins};
-use crate::board::gpio::{Bias, Input, Refusal};
+use crate::board::gpio::{Bias, Input};
 use crate::text::stderr::say;
 
 impl Contact for Input {
@@ -38,22 +36,6 @@ impl Contact for Input {
     fn forget_edges(&mut self) {
         // If it fails, edges wake the thread for nothing, which it limits.
         let _ = self.drain();
-    }
-}
-
-impl Contact for InputPin {
-    fn is_down(&mut self) -> bool {
-        self.is_low()
-    }
-}
-
-impl Lamp for Pwm {
-    fn means(&self) -> Means {
-        Means::Dimmed
-    }
-
-    fn set(&mut self, luminance: f64) -> io::Result<()> {
-        Pwm::set(self, luminance)
     }
 }
 
@@ -78,110 +60,69 @@ impl Drop for Switch {
     }
 }
 
-/// A pin that may get hardware PWM. It is left as it is until that is known: if
-/// it were taken as an output first, rppal would give it its former function back
-/// at the end, and the overlay's would be lost until the next boot.
-struct Undecided {
-    /// `None` once it is decided.
-    pin: Option<rp::Pin>,
-    search: Search,
-    verbose: bool,
-}
-
-impl Coming for Undecided {
-    fn look(&mut self, waited: Duration) -> Option<Box<dyn Lamp>> {
-        let pin = self.pin.as_ref()?;
-        let number = pin.pin();
-        // Of the pins of a channel, hardware PWM reaches only the one that the
-        // overlay has switched to it, which may be another pin than this.
-        let switched = || matches!((number, pin.mode()), (12 | 13, Mode::Alt0) | (18 | 19, Mode::Alt5));
-        let (light, how): (Box<dyn Lamp>, _) = match self.search.look(waited, switched) {
-            Look::NotYet => return None,
-            Look::Found(pwm) => (Box::new(pwm), "dimmed by hardware PWM".to_owned()),
-            Look::Never(why) => {
-                let pin = self.pin.take()?;
-                (Box::new(Switch(pin.into_output_low())), format!("only on or off: {why}"))
-            }
-        };
-        if self.verbose {
-            say(format_args!("the light on GPIO {number} is {how}\n"));
-        }
-        Some(light)
-    }
-}
-
 /// Takes the pins of a Raspberry Pi that `settings` ask for, and with `verbose`
-/// says how.
+/// says how the light is driven.
 ///
 /// # Errors
 ///
 /// When this is no Raspberry Pi, or its pins may not be used.
 pub(super) fn take(settings: Settings, verbose: bool) -> Result<Pins> {
-    let Settings { button, light } = settings;
-    let options = options(settings);
     let mut pins = Pins::default();
-    let mut mapped = None;
-    let tell = |how: fmt::Arguments<'_>| {
-        if verbose {
-            say(format_args!("{how}\n"));
-        }
-    };
-    if let Some(button) = button {
-        pins.button = Some(match Input::open(button.number(), Bias::PullUp) {
-            Ok(input) => {
-                tell(format_args!(
-                    "the button on GPIO {} is read by the kernel's GPIO device",
-                    button.number()
-                ));
-                Box::new(input)
-            }
-            Err(in_use @ Refusal::InUse { .. }) => return Err(in_use.into()),
-            Err(Refusal::Unavailable(why)) => {
-                let pin = map(button, &mut mapped, &options)?;
-                pins.claims.push(Claim::of(button)?);
-                tell(format_args!("the button on GPIO {} is polled in its register: {why}", button.number()));
-                Box::new(pin.into_input_pullup())
-            }
-        });
+    if let Some(pin) = settings.button {
+        let number = pin.number();
+        let input = Input::open(number, Bias::PullUp).map_err(|error| {
+            anyhow!("cannot read --button {number} ({error:#}); leave it out to live without a button")
+        })?;
+        pins.button = Some(Box::new(input));
     }
-    if let Some(light) = light {
-        let pin = map(light, &mut mapped, &options)?;
-        pins.claims.push(Claim::of(light)?);
-        let search = Search::new(Path::new(pwm::ROOT), Path::new(pwm::DEVICE_TREE), light);
-        pins.coming = Some(Box::new(Undecided { pin: Some(pin), search, verbose }));
+    if let Some(pin) = settings.light {
+        pins.claim = claim(pin)?;
+        pins.coming = Some(coming(pin, verbose)?);
     }
     Ok(pins)
 }
 
-/// A pin by way of its registers, which `mapped` holds from the first call on.
-fn map(pin: Pin, mapped: &mut Option<rp::Gpio>, options: &str) -> Result<rp::Pin> {
-    let refused = |error| refused(&error, options);
-    let gpio = match mapped {
-        Some(gpio) => gpio,
-        none => none.insert(rp::Gpio::new().map_err(refused)?),
-    };
-    gpio.get(pin.number()).map_err(refused)
-}
-
-/// The options that name pins, as the user gave them.
-pub(super) fn options(settings: Settings) -> String {
-    [("--button", settings.button), ("--led", settings.light)]
-        .into_iter()
-        .filter_map(|(option, pin)| Some(format!("{option} {}", pin?.number())))
-        .collect::<Vec<_>>()
-        .join(" and ")
-}
-
-pub(super) fn refused(error: &rp::Error, options: &str) -> Error {
-    match error {
-        rp::Error::UnknownModel => anyhow!(
-            "{options} needs the pins of a Raspberry Pi, and this machine is not known as one; \
-             leave {options} out to live without"
+/// Claims the light's pin, so that no second program like this one drives it: the
+/// kernel lets any number of programs map the pins' registers. It is a name in the
+/// abstract namespace of unix(7), which only one process can have and which leaves
+/// no file behind; `None` where the system has no such names.
+pub(super) fn claim(pin: Pin) -> Result<Option<UnixListener>> {
+    let number = pin.number();
+    let address = SocketAddr::from_abstract_name(format!("torment-nexus GPIO {number}"));
+    match address.and_then(|address| UnixListener::bind_addr(&address)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
+            "another torment-nexus uses GPIO {number}; end it (systemctl stop torment-nexus), or name another pin"
         ),
-        rp::Error::PermissionDenied(path) => anyhow!(
-            "no permission to open {path}, which {options} needs; add the user to the group gpio \
-             (sudo usermod -aG gpio NAME) and log in again"
-        ),
-        other => anyhow!("cannot use the GPIO pins: {other}; leave {options} out to live without"),
+        socket => Ok(socket.ok()),
     }
+}
+
+/// The light on a pin that may get hardware PWM. The pin is left as it is until
+/// that is known: if it were taken as an output first, rppal would give it its
+/// former function back at the end, and the overlay's would be lost until the next
+/// boot.
+fn coming(pin: Pin, verbose: bool) -> Result<Coming> {
+    let number = pin.number();
+    let plain = Gpio::new().and_then(|gpio| gpio.get(number)).map_err(|error| {
+        anyhow!(
+            "cannot drive --led {number} ({error}), which needs a Raspberry Pi and a user in the group gpio; \
+             leave it out to live without a light"
+        )
+    })?;
+    let mut plain = Some(plain);
+    let search = Search::new(Path::new(pwm::ROOT), Path::new(pwm::DEVICE_TREE), pin);
+    Ok(Box::new(move |waited| {
+        let pin = plain.as_ref()?;
+        // Of the pins of a channel, hardware PWM reaches only the one that the
+        // overlay has switched to it, which may be another pin than this.
+        let switched = || matches!((number, pin.mode()), (12 | 13, Mode::Alt0) | (18 | 19, Mode::Alt5));
+        let (light, how): (Box<dyn Lamp>, _) = match search.look(waited, switched) {
+            Ok(found) => (Box::new(found?), "dimmed by hardware PWM".to_owned()),
+            Err(why) => (Box::new(Switch(plain.take()?.into_output_low())), format!("only on or off: {why}")),
+        };
+        if verbose {
+            say(format_args!("the light on GPIO {number} is {how}\n"));
+        }
+        Some(light)
+    }))
 }

@@ -1,8 +1,8 @@
 //! The light's curve: what it shows in each phase of the piece, as perceived
 //! brightness over time. Pure: time and pattern in, brightness out.
 //!
-//! The table of `hardware/README.md` says what each pattern looks like: a test
-//! measures it from this file.
+//! The table of `hardware/README.md` says what each pattern looks like: a change here
+//! is to be written there too.
 //!
 //! The length and depth of a beat are fixed when it begins, so that the light
 //! does not jump when the fill changes them. The light never flashes more than
@@ -449,7 +449,5 @@ pub(super) fn luminance(lightness: f64) -> f64 {
     if lightness <= 8.0 { lightness / 903.3 } else { ((lightness + 16.0) / 116.0).powi(3) }
 }
 
-#[cfg(test)]
-mod table;
 #[cfg(test)]
 mod tests;

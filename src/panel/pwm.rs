@@ -24,7 +24,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
+
+use super::pulse::Means;
 use super::settings::Pin;
+use super::thread::Lamp;
 
 /// The folder in which the kernel lists its PWM chips.
 pub(super) const ROOT: &str = "/sys/class/pwm";
@@ -57,12 +61,11 @@ pub(super) fn channel_of(pin: Pin) -> Option<u32> {
     }
 }
 
-/// A PWM channel, exported and enabled as long as this lives; dark and
-/// unexported afterwards.
+/// A PWM channel, enabled as long as this lives, and dark afterwards. It stays
+/// exported, so that the next life finds the files that udev has given to the group.
 #[derive(Debug)]
 pub(super) struct Pwm {
-    chip: PathBuf,
-    channel: u32,
+    folder: PathBuf,
     duty: File,
 }
 
@@ -73,19 +76,6 @@ pub(super) struct Search {
     pin: Pin,
     /// Whether the device tree says that the channel will come.
     expected: bool,
-    /// Whether the chip was absent at first.
-    late: bool,
-}
-
-/// What a look for the channel has found.
-#[derive(Debug)]
-pub(super) enum Look {
-    /// The channel, with a duty cycle of 0.
-    Found(Pwm),
-    /// Look again.
-    NotYet,
-    /// It will not come: the reason, without a next step.
-    Never(io::Error),
 }
 
 impl Search {
@@ -95,36 +85,31 @@ impl Search {
         let status = fs::read(device_tree.join(NODE).join("status")).unwrap_or_default();
         // The device tree's two spellings, with the zero that ends a string.
         let expected = matches!(status.strip_suffix(b"\0"), Some(b"okay" | b"ok"));
-        Self { root: root.to_owned(), pin, expected, late: false }
+        Self { root: root.to_owned(), pin, expected }
     }
 
-    /// Looks for it, `waited` after the first look. `switched` tells whether
-    /// the pin has been switched to the block: the kernel does that before the
-    /// chip appears.
-    pub(super) fn look(&mut self, waited: Duration, switched: impl FnOnce() -> bool) -> Look {
-        let never = |why: &str| Look::Never(io::Error::new(io::ErrorKind::NotFound, why));
-        let Some(channel) = channel_of(self.pin) else { return never("the pin has no hardware PWM") };
+    /// Looks for it, `waited` after the first look: `None` is to look again.
+    /// `switched` tells whether the pin has been switched to the block: the kernel
+    /// does that before the chip appears.
+    ///
+    /// # Errors
+    ///
+    /// When it will not come: the reason, without a next step.
+    pub(super) fn look(&self, waited: Duration, switched: impl FnOnce() -> bool) -> Result<Option<Pwm>> {
+        let channel = channel_of(self.pin).context("the pin has no hardware PWM")?;
         let Some(chip) = chip(&self.root) else {
-            self.late = true;
-            return match (self.expected, waited < LONGEST_SEARCH) {
-                (true, true) => Look::NotYet,
-                (true, false) => never("the pwm overlay's driver does not come"),
-                (false, _) => never("the pwm overlay is not loaded"),
+            return match self.expected {
+                true if waited < LONGEST_SEARCH => Ok(None),
+                true => bail!("the pwm overlay's driver does not come"),
+                false => bail!("the pwm overlay is not loaded"),
             };
         };
         if !switched() {
-            return match self.late && waited < LONGEST_SEARCH {
-                true => Look::NotYet,
-                false => never("the pwm overlay is not loaded for this pin"),
-            };
+            bail!("the pwm overlay is not loaded for this pin");
         }
         match Pwm::open(&chip, channel) {
-            Ok(pwm) => Look::Found(pwm),
-            Err(_) if waited < LONGEST_SEARCH => Look::NotYet,
-            Err(error) => {
-                unexport(&chip, channel);
-                Look::Never(error)
-            }
+            Err(_) if waited < LONGEST_SEARCH => Ok(None),
+            opened => Ok(Some(opened?)),
         }
     }
 }
@@ -134,23 +119,23 @@ impl Pwm {
     ///
     /// # Errors
     ///
-    /// When it cannot be used yet, or not at all. What is exported then stays
-    /// so.
+    /// When it cannot be used yet, or not at all.
     fn open(chip: &Path, channel: u32) -> io::Result<Self> {
         let folder = chip.join(format!("pwm{channel}"));
         if !folder.exists() {
             writable(&chip.join("export"))?.write_all_at(channel.to_string().as_bytes(), 0)?;
         }
         let duty = enable(&folder)?;
-        Ok(Self { chip: chip.to_owned(), channel, duty })
+        Ok(Self { folder, duty })
+    }
+}
+
+impl Lamp for Pwm {
+    fn means(&self) -> Means {
+        Means::Dimmed
     }
 
-    /// Sets the luminance, 0 to 1, which is the duty cycle.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses it, as after the overlay was removed.
-    pub(super) fn set(&mut self, luminance: f64) -> io::Result<()> {
+    fn set(&mut self, luminance: f64) -> io::Result<()> {
         let duty = (luminance.clamp(0.0, 1.0) * f64::from(PERIOD_NS)).round() as u32;
         // sysfs takes each write at offset 0 as one value, ended by the
         // newline.
@@ -161,13 +146,8 @@ impl Pwm {
 impl Drop for Pwm {
     fn drop(&mut self) {
         let _ = self.set(0.0);
-        let _ = fs::write(self.chip.join(format!("pwm{}/enable", self.channel)), "0");
-        unexport(&self.chip, self.channel);
+        let _ = fs::write(self.folder.join("enable"), "0");
     }
-}
-
-fn unexport(chip: &Path, channel: u32) {
-    let _ = fs::write(chip.join("unexport"), channel.to_string());
 }
 
 /// The folder of the PWM block on the 40-pin header.
@@ -242,9 +222,7 @@ pub(crate) mod tests {
                 fs::create_dir_all(&chip).expect("a chip");
                 fs::create_dir_all(&device).expect("a device");
                 symlink(&device, chip.join("device")).expect("a link");
-                for file in ["export", "unexport"] {
-                    fs::write(chip.join(file), "").expect("a file");
-                }
+                fs::write(chip.join("export"), "").expect("a file");
             }
         }
 
@@ -275,14 +253,13 @@ pub(crate) mod tests {
         /// Looks every quarter of a second of a virtual clock, and calls
         /// `happens` with the time before each look. Returns the time as well.
         fn found(&self, pin: u8, mut happens: impl FnMut(Duration)) -> (Result<Pwm, String>, Duration) {
-            let mut search = self.search(pin);
+            let search = self.search(pin);
             let mut waited = Duration::ZERO;
             loop {
                 happens(waited);
-                match search.look(waited, || true) {
-                    Look::Found(pwm) => return (Ok(pwm), waited),
-                    Look::Never(why) => return (Err(why.to_string()), waited),
-                    Look::NotYet => waited += Duration::from_millis(250),
+                match search.look(waited, || true).transpose() {
+                    Some(found) => return (found.map_err(|why| why.to_string()), waited),
+                    None => waited += Duration::from_millis(250),
                 }
                 assert!(waited <= LONGEST_SEARCH, "it looks for ever");
             }
@@ -316,13 +293,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn it_leaves_the_pin_dark_and_the_channel_unexported() {
+    fn it_leaves_the_pin_dark_and_the_channel_off() {
         let sysfs = Sysfs::with_overlay();
         let mut pwm = sysfs.open(18);
         pwm.set(1.0).expect("set");
         drop(pwm);
         assert_eq!([sysfs.says("pwm0/duty_cycle"), sysfs.says("pwm0/enable")], ["0", "0"]);
-        assert_eq!(sysfs.says("unexport"), "0");
     }
 
     #[test]
@@ -378,17 +354,12 @@ pub(crate) mod tests {
         let sysfs = Sysfs::with_overlay();
         let (found, waited) = sysfs.found(18, |_| ());
         assert!(found.is_err() && waited == LONGEST_SEARCH, "{waited:?}");
-        assert_eq!(sysfs.says("unexport"), "0", "nothing is left exported");
     }
 
     #[test]
     fn nothing_is_waited_for_that_will_not_come() {
-        let at_once = |sysfs: &Sysfs, pin: u8, switched: bool| match sysfs
-            .search(pin)
-            .look(Duration::ZERO, || switched)
-        {
-            Look::Never(why) => why.to_string(),
-            other => panic!("{other:?}"),
+        let at_once = |sysfs: &Sysfs, pin: u8, switched: bool| {
+            sysfs.search(pin).look(Duration::ZERO, || switched).expect_err("it never comes").to_string()
         };
         let sysfs = Sysfs::without_overlay();
         assert_eq!(at_once(&sysfs, 18, true), "the pwm overlay is not loaded");

@@ -6,15 +6,14 @@
 //! same time. If the process is killed (a second signal, SIGKILL, a power cut)
 //! the pins stay as they were, and the next start takes them over.
 //!
-//! The button is read through the kernel's character device if that can be
-//! opened: an edge wakes the thread, which then polls the level every 10 ms
+//! An edge of the button wakes the thread, which then polls the level every 10 ms
 //! until it is stable. A poll every 40 ms besides finds the press whose edge is
-//! lost, and every press on the emulated board, which has no edges. Without the
-//! character device rppal reads the pin's register: then there are no edges, and
-//! the thread polls every 10 ms while armed and every 20 ms during a life.
+//! lost, and every press on the emulated board, which has no edges. The button of
+//! an installation that is drawn has no edges to wait for: it is polled every 10 ms.
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -22,19 +21,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::button::{Button, Event, JAMMED, Role};
-use super::claim::Claim;
 use super::pulse::{Life, Means, Pattern, Pulse, luminance};
 use super::wake::Bell;
 use crate::life::listener::PrinterStatus;
 use crate::text::stderr::warn;
 
-/// Interval between two polls of the button while armed, or while its level is
-/// not stable: four samples within the time that a level must be stable.
+/// Interval between two polls of the button: four samples within the time that a
+/// level must be stable.
 const POLL: Duration = Duration::from_millis(10);
-
-/// The same during a life, where a press is only acknowledged: the interval of
-/// the light's frames, so that the thread wakes once for both.
-const POLL_ALIVE: Duration = Duration::from_millis(20);
 
 /// The same while the level is stable and its edges wake the thread: the
 /// interval of the light's frames while it breathes, so that the thread wakes
@@ -50,7 +44,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const SLACK: Duration = Duration::from_millis(5);
 
 /// The level of a button's contact.
-pub(super) trait Contact {
+pub(super) trait Contact: Send {
     /// Whether the button is down.
     fn is_down(&mut self) -> bool;
 
@@ -66,7 +60,7 @@ pub(super) trait Contact {
 }
 
 /// A light, however it is driven.
-pub(super) trait Lamp {
+pub(super) trait Lamp: Send {
     /// Whether it can be dimmed.
     fn means(&self) -> Means;
 
@@ -78,12 +72,9 @@ pub(super) trait Lamp {
     fn set(&mut self, luminance: f64) -> io::Result<()>;
 }
 
-/// A light that may be ready only some time after the program has started.
-pub(super) trait Coming {
-    /// Looks for it, `waited` after the first look. `None` if it is not ready
-    /// yet: that must end.
-    fn look(&mut self, waited: Duration) -> Option<Box<dyn Lamp>>;
-}
+/// Looks for a light that may be ready only some time after the thread has started,
+/// and is told that time. `None` if it is not ready yet: that must end.
+pub(super) type Coming = Box<dyn FnMut(Duration) -> Option<Box<dyn Lamp>> + Send>;
 
 /// The hardware that the thread owns.
 #[derive(Default)]
@@ -93,9 +84,9 @@ pub(super) struct Pins {
     /// The light, if there is one and it is ready.
     pub light: Option<Box<dyn Lamp>>,
     /// The light, if there is one and it is not ready.
-    pub coming: Option<Box<dyn Coming>>,
-    /// Keep other programs from these pins.
-    pub claims: Vec<Claim>,
+    pub coming: Option<Coming>,
+    /// Keeps other programs from the light's pin.
+    pub claim: Option<UnixListener>,
 }
 
 /// What a visitor, or a technician, asks for.
@@ -108,37 +99,12 @@ pub(crate) enum Asked {
     Slip,
 }
 
-/// The phase of the piece, which decides what the light shows and what the
-/// button means.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Phase {
-    /// The model loads.
-    Loading,
-    /// The button is waited for. `turn` comes back with what is asked: the
-    /// program ignores what was asked in an earlier turn.
-    Armed { turn: u32 },
-    /// A life, with the fill at birth.
-    Alive { birth: f32 },
-    /// The end of a life.
-    Dying,
-    /// Something failed.
-    Fault,
-    /// The pause between two lives.
-    Resting,
-    /// Outside opening hours.
-    Closed,
-    /// The program was started with wrong options.
-    WrongOptions,
-}
-
 /// Values that change during a life: written by other threads, read by this
 /// one.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
     /// The fill, 0 to 1, as the bits of an f32.
     fill: AtomicU32,
-    /// How far the model is loaded, 0 to 1, as the bits of an f32.
-    ready: AtomicU32,
     pub(super) printer: PrinterStatus,
 }
 
@@ -147,37 +113,18 @@ impl Gauge {
     pub(super) fn set_fill(&self, fill: f32) {
         self.fill.store(fill.to_bits(), Ordering::Relaxed);
     }
-
-    /// Sets how far the piece is ready, 0 to 1. Returns whether that is a percent more
-    /// than what the thread was woken for last.
-    pub(super) fn set_ready(&self, ready: f32) -> bool {
-        let more = ready - self.ready() >= 0.01;
-        if more {
-            self.ready.store(ready.to_bits(), Ordering::Relaxed);
-        }
-        more
-    }
-
-    fn ready(&self) -> f32 {
-        f32::from_bits(self.ready.load(Ordering::Relaxed))
-    }
-
-    fn fill(&self) -> f32 {
-        f32::from_bits(self.fill.load(Ordering::Relaxed))
-    }
 }
 
 /// The loop of the thread: enters each phase that arrives, does what is due,
-/// and sleeps in between. Returns once the sender of the phases is dropped and
-/// the bell was rung.
-pub(super) fn attend(mut attendant: Attendant, phases: &Receiver<Phase>, bell: &Bell) {
+/// and sleeps in between. Returns once `None` arrives and the bell was rung.
+pub(super) fn attend(mut attendant: Attendant, phases: &Receiver<Option<Pattern>>, bell: &Bell) {
     let start = Instant::now();
     loop {
         loop {
             match phases.try_recv() {
-                Ok(phase) => attendant.enter(phase),
+                Ok(Some(phase)) => attendant.enter(phase),
                 Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return,
+                Ok(None) | Err(TryRecvError::Disconnected) => return,
             }
         }
         let wait = attendant.tick(start.elapsed());
@@ -192,11 +139,12 @@ pub(super) struct Attendant {
     pub(super) pins: Pins,
     button: Button,
     pulse: Pulse,
-    phase: Phase,
+    /// What the piece does: the pattern of the light, before what the button and
+    /// the printer change in it.
+    phase: Pattern,
     pub(super) gauge: Arc<Gauge>,
-    asked: Sender<(u32, Asked)>,
-    /// When the light was looked for first, and is looked for next.
-    sought: Option<Duration>,
+    asked: Sender<Asked>,
+    /// When a light that is not ready is looked for next.
     look_due: Duration,
     /// When the light was stepped last, and when its next step is due.
     stepped: Duration,
@@ -207,21 +155,18 @@ pub(super) struct Attendant {
     /// Whether the button's level is stable and an edge will tell its change.
     is_calm: bool,
     shown: f64,
-    /// How far the piece was ready when the light was stepped for it last.
-    ready: f32,
 }
 
 impl Attendant {
-    pub(super) fn new(pins: Pins, gauge: Arc<Gauge>, asked: Sender<(u32, Asked)>) -> Self {
+    pub(super) fn new(pins: Pins, gauge: Arc<Gauge>, asked: Sender<Asked>) -> Self {
         let means = pins.light.as_ref().map_or(Means::OnOff, |light| light.means());
         Self {
             pins,
             button: Button::default(),
             pulse: Pulse::new(means),
-            phase: Phase::Loading,
+            phase: Pattern::Loading { ready: 0.0 },
             gauge,
             asked,
-            sought: None,
             look_due: Duration::ZERO,
             stepped: Duration::ZERO,
             step_due: Some(Duration::ZERO),
@@ -229,16 +174,15 @@ impl Attendant {
             edge: false,
             is_calm: false,
             shown: 0.0,
-            ready: 0.0,
         }
     }
 
-    pub(super) fn enter(&mut self, phase: Phase) {
+    pub(super) fn enter(&mut self, phase: Pattern) {
         self.phase = phase;
         self.step_due = Some(Duration::ZERO);
         self.button.set_role(match phase {
-            Phase::Armed { .. } => Role::Armed,
-            Phase::Alive { .. } => Role::Alive,
+            Pattern::Armed => Role::Armed,
+            Pattern::Alive(_) => Role::Alive,
             _ => Role::Idle,
         });
     }
@@ -285,12 +229,7 @@ impl Attendant {
             }
             let edge = std::mem::take(&mut self.edge);
             self.is_calm = has_edges && !edge && self.button.is_settled();
-            self.poll_due = now
-                + match self.phase {
-                    _ if self.is_calm => POLL_CALM,
-                    Phase::Alive { .. } if !has_edges => POLL_ALIVE,
-                    _ => POLL,
-                };
+            self.poll_due = now + if self.is_calm { POLL_CALM } else { POLL };
         }
         Some(self.poll_due)
     }
@@ -310,37 +249,29 @@ impl Attendant {
     }
 
     fn ask(&self, asked: Asked) {
-        if let Phase::Armed { turn } = self.phase {
-            // If nobody waits any more, the program is about to end.
-            let _ = self.asked.send((turn, asked));
-        }
+        // If nobody waits any more, the program is about to end.
+        let _ = self.asked.send(asked);
     }
 
     fn pattern(&self) -> Pattern {
+        let printer = &self.gauge.printer;
         match self.phase {
-            Phase::Loading => Pattern::Loading { ready: self.gauge.ready() },
-            Phase::Armed { .. } if self.button.is_jammed() => Pattern::Jammed,
-            Phase::Armed { .. } if self.button.is_counted() => Pattern::Counted,
-            Phase::Armed { .. } => Pattern::Armed,
-            Phase::Alive { .. } if self.gauge.printer.is_out_of_paper() => Pattern::WaitsForPaper,
-            Phase::Alive { birth } => Pattern::Alive(Life {
-                birth,
-                fill: self.gauge.fill(),
-                printer_lost: self.gauge.printer.is_lost(),
+            Pattern::Armed if self.button.is_jammed() => Pattern::Jammed,
+            Pattern::Armed if self.button.is_counted() => Pattern::Counted,
+            Pattern::Alive(_) if printer.is_out_of_paper() => Pattern::WaitsForPaper,
+            Pattern::Alive(life) => Pattern::Alive(Life {
+                fill: f32::from_bits(self.gauge.fill.load(Ordering::Relaxed)),
+                printer_lost: printer.is_lost(),
+                ..life
             }),
-            Phase::Dying => Pattern::Dying,
-            Phase::Fault => Pattern::Fault,
-            Phase::Resting => Pattern::Resting,
-            Phase::Closed => Pattern::Closed,
-            Phase::WrongOptions => Pattern::WrongOptions,
+            other => other,
         }
     }
 
     fn seek_light(&mut self, now: Duration) -> Option<Duration> {
         let coming = self.pins.coming.as_mut()?;
         if now + SLACK >= self.look_due {
-            let sought = *self.sought.get_or_insert(now);
-            if let Some(light) = coming.look(now.saturating_sub(sought)) {
+            if let Some(light) = coming(now) {
                 self.pulse = Pulse::new(light.means());
                 self.pins.light = Some(light);
                 self.pins.coming = None;
@@ -354,11 +285,6 @@ impl Attendant {
 
     fn attend_light(&mut self, now: Duration) -> Option<Duration> {
         self.pins.light.as_ref()?;
-        let ready = self.gauge.ready();
-        if self.phase == Phase::Loading && ready != self.ready {
-            self.ready = ready;
-            self.step_due = Some(now);
-        }
         if self.step_due.is_some_and(|due| now + SLACK >= due) {
             let elapsed = now.saturating_sub(self.stepped);
             self.stepped = now;

@@ -58,8 +58,7 @@ impl Bell {
 /// Rounded up, so that a rest of less than a millisecond is no busy wait.
 fn milliseconds(limit: Option<Duration>) -> PollTimeout {
     let Some(limit) = limit else { return PollTimeout::NONE };
-    let milliseconds = limit.as_nanos().div_ceil(1_000_000);
-    i32::try_from(milliseconds).ok().and_then(|limit| limit.try_into().ok()).unwrap_or(PollTimeout::MAX)
+    limit.saturating_add(Duration::from_nanos(999_999)).try_into().unwrap_or(PollTimeout::MAX)
 }
 
 #[cfg(test)]

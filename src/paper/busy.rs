@@ -1,11 +1,10 @@
 //! The printer's BUSY (or DTR) wire: on a pin of the header, or in an installation
 //! that is drawn.
 
-#[cfg(feature = "cabinet")]
-use std::io;
+use anyhow::Result;
 
-use super::port::{Busy, Port};
-use crate::board::gpio::{Bias, Input, Refusal};
+use super::port::Busy;
+use crate::board::gpio::{Bias, Input};
 #[cfg(feature = "cabinet")]
 use crate::board::link::Link;
 
@@ -26,49 +25,12 @@ impl Wire {
     /// # Errors
     ///
     /// When this is no Raspberry Pi, or the pin is in use.
-    pub(super) fn take(&self) -> Result<Box<dyn Busy>, Refusal> {
+    pub(super) fn take(&self) -> Result<Box<dyn Busy>> {
         match self {
             Self::Pin(number) => Ok(Box::new(Input::open(*number, Bias::PullDown)?)),
             #[cfg(feature = "cabinet")]
             Self::Drawn(link) => Ok(Box::new(link.clone())),
         }
-    }
-}
-
-/// The port of a printer whose wire is this one: in an installation that is drawn, what
-/// is written is counted.
-pub(super) fn counted(port: Box<dyn Port>, wire: Option<&Wire>) -> Box<dyn Port> {
-    match wire {
-        #[cfg(feature = "cabinet")]
-        Some(Wire::Drawn(link)) => Box::new(Counted { port, link: link.clone() }),
-        _ => port,
-    }
-}
-
-#[cfg(feature = "cabinet")]
-struct Counted {
-    port: Box<dyn Port>,
-    link: Link,
-}
-
-#[cfg(feature = "cabinet")]
-impl Port for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.port.write(bytes)?;
-        self.link.wrote(written);
-        Ok(written)
-    }
-
-    fn unsent(&mut self) -> io::Result<usize> {
-        self.port.unsent()
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.port.read(buffer)
-    }
-
-    fn discard(&mut self) {
-        self.port.discard();
     }
 }
 
@@ -83,5 +45,9 @@ impl Busy for Input {
 impl Busy for Link {
     fn is_busy(&mut self) -> bool {
         Self::is_busy(self)
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        Self::wrote(self, bytes);
     }
 }

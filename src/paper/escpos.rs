@@ -34,8 +34,9 @@ const CLEARING: Duration = Duration::from_millis(350);
 /// cycle takes less than half a second.
 const CUTTING: Duration = Duration::from_millis(500);
 
-/// Dot rows that a cut feeds: a cutter sits some 15 mm after the print head.
-const CUT_ROWS: u32 = 120;
+/// Dot rows that end a receipt: 15 mm, which move its last line past the tear bar, or
+/// to a cutter.
+const END_ROWS: u8 = 120;
 
 const LINE_FEED: u8 = b'\n';
 /// Wakes a sleeping printer; one that is awake prints a blank.
@@ -112,22 +113,16 @@ pub(crate) struct Leftover {
 }
 
 /// The bytes before a receipt: they wake and reset the printer, clear what it
-/// may hold, and select CP437. `gap`: dot rows to feed after a receipt that was
-/// cut off.
+/// may hold, and select CP437.
 #[must_use]
-pub(crate) fn start(format: &Format, leftover: Leftover, gap: u8) -> Vec<Chunk> {
+pub(crate) fn start(format: &Format, leftover: Leftover) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let height = format.font.line_rows();
-    let line_break = Chunk {
-        bytes: vec![LINE_FEED],
-        printed: format.font.rows(),
-        fed: height - format.font.rows(),
-        ..Chunk::default()
-    };
     if leftover.cut_off {
         // The line feed also serves as the operand of a command that was cut
         // off before it.
-        chunks.push(line_break.clone());
+        let printed = format.font.rows();
+        chunks.push(Chunk { bytes: vec![LINE_FEED], printed, fed: height - printed, ..Chunk::default() });
     }
     let mut reset = RESET.to_vec();
     if format.kind == Kind::Mini {
@@ -149,13 +144,13 @@ pub(crate) fn start(format: &Format, leftover: Leftover, gap: u8) -> Vec<Chunk> 
     if format.busy_wire {
         settings.extend(SHOW_BUSY);
     }
-    if let Some(Heat { dots, time, interval }) = format.heat {
+    if let Some(Heat(operands)) = format.heat {
         settings.extend(HEAT);
-        settings.extend([dots, time, interval]);
+        settings.extend(operands);
     }
     chunks.push(Chunk { bytes: settings, ..Chunk::default() });
     if leftover.cut_off {
-        chunks.push(if format.cut { cut() } else { feed(gap) });
+        chunks.push(end(format));
     }
     chunks
 }
@@ -199,10 +194,14 @@ pub(crate) fn line(text: &str, style: Style, font: Font) -> Chunk {
     Chunk { bytes, tail, printed, fed: height - printed, rest: Duration::ZERO }
 }
 
-/// Feeds the end of the receipt past the cutter, and cuts the paper.
+/// Feeds the end of the receipt past the cutter and cuts the paper, or to where it
+/// can be torn off.
 #[must_use]
-pub(crate) fn cut() -> Chunk {
-    Chunk { bytes: CUT.to_vec(), fed: CUT_ROWS, rest: CUTTING, ..Chunk::default() }
+pub(crate) fn end(format: &Format) -> Chunk {
+    match format.cut {
+        true => Chunk { bytes: CUT.to_vec(), fed: END_ROWS.into(), rest: CUTTING, ..Chunk::default() },
+        false => feed(END_ROWS),
+    }
 }
 
 /// A feed of `rows` blank dot rows.
@@ -223,44 +222,35 @@ pub(crate) enum Roll {
     Out,
 }
 
-/// The commands that ask these printers for their paper status. Which of them
-/// is answered depends on the firmware.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Query {
-    /// `DLE EOT 4`, answered as soon as it arrives.
-    RealTime,
-    /// `ESC v 0`, answered after everything that was sent before it.
-    Sensor,
-    /// `GS r 1`, answered after everything that was sent before it.
-    Status,
+/// A command that asks for the paper status.
+#[derive(Debug)]
+pub(crate) struct Query {
+    /// The bytes of the query.
+    pub bytes: [u8; 3],
+    /// The bits that are fixed in a reply, and their values.
+    fixed: (u8, u8),
+    /// The bits that report the end of the paper, and those that report that it is
+    /// near.
+    end: u8,
+    near: u8,
 }
 
+/// Those that these printers know, the best first. Which of them is answered depends
+/// on the firmware: `DLE EOT 4` as soon as it arrives, `ESC v 0` and `GS r 1` after
+/// everything that was sent before.
+pub(crate) const QUERIES: [Query; 3] = [
+    Query { bytes: [0x10, 4, 4], fixed: (0b1001_0011, 0b0001_0010), end: 0b0110_0000, near: 0b0000_1100 },
+    Query { bytes: [0x1B, b'v', 0], fixed: (0b1001_0000, 0), end: 0b0000_1100, near: 0b0000_0011 },
+    Query { bytes: [0x1D, b'r', 1], fixed: (0b1001_0000, 0), end: 0b0000_1100, near: 0b0000_0011 },
+];
+
 impl Query {
-    /// All of them, the best first.
-    pub(crate) const ALL: [Self; 3] = [Self::RealTime, Self::Sensor, Self::Status];
-
-    /// The bytes of the query.
-    #[must_use]
-    pub(crate) fn bytes(self) -> [u8; 3] {
-        match self {
-            Self::RealTime => [0x10, 0x04, 4],
-            Self::Sensor => [0x1B, b'v', 0],
-            Self::Status => [0x1D, b'r', 1],
-        }
-    }
-
     /// What `reply` says of the paper; `None` if it is no reply to this query.
     #[must_use]
-    pub(crate) fn paper(self, reply: u8) -> Option<Roll> {
-        // The bits that are fixed in a reply, their values, the bits that report
-        // the end of the paper, and those that report that it is near.
-        let (fixed, values, end, near) = match self {
-            Self::RealTime => (0b1001_0011, 0b0001_0010, 0b0110_0000, 0b0000_1100),
-            Self::Sensor | Self::Status => (0b1001_0000, 0, 0b0000_1100, 0b0000_0011),
-        };
-        (reply & fixed == values).then_some(match reply {
-            _ if reply & end != 0 => Roll::Out,
-            _ if reply & near != 0 => Roll::NearEnd,
+    pub(crate) fn paper(&self, reply: u8) -> Option<Roll> {
+        (reply & self.fixed.0 == self.fixed.1).then_some(match reply {
+            _ if reply & self.end != 0 => Roll::Out,
+            _ if reply & self.near != 0 => Roll::NearEnd,
             _ => Roll::Present,
         })
     }
@@ -290,7 +280,7 @@ mod tests {
         // tests/it/paper/python_escpos.py, which prints these lines.
         let has =
             |chunk: &Chunk, bytes: &[u8]| chunk.bytes.windows(bytes.len()).any(|window| window == bytes);
-        let started = start(&Format::default(), Leftover::default(), 0)
+        let started = start(&Format::default(), Leftover::default())
             .into_iter()
             .map(|chunk| chunk.bytes)
             .collect::<Vec<_>>()
@@ -310,14 +300,13 @@ mod tests {
         let encoded = b"\x1b\x74\x00\x43\x61\x66\x82\x20\xc4\x20\x6e\x61\x8b\x76\x65\x20\xdb\x0a";
         let [page, encoded] = [&encoded[..3], &encoded[3..]];
         assert!(has(&text, page) && has(&text, encoded), "charcode('CP437'), text(…)");
-        assert_eq!(Query::RealTime.bytes(), *b"\x10\x04\x04", "paper_status()");
+        assert_eq!(QUERIES[0].bytes, *b"\x10\x04\x04", "paper_status()");
     }
 
     #[test]
     fn heat_is_sent_only_when_given() {
         let heat = "11, 120,40".parse().expect("three numbers");
-        let bytes =
-            |heat| start(&Format { heat, ..Format::default() }, Leftover::default(), 0).concat_bytes();
+        let bytes = |heat| start(&Format { heat, ..Format::default() }, Leftover::default()).concat_bytes();
         assert!(bytes(Some(heat)).windows(5).any(|window| window == [0x1B, b'7', 11, 120, 40]));
         assert!(!bytes(None).contains(&b'7'));
         for wrong in ["", "1,2", "1,2,3,4", "1,2,256", "a,b,c"] {
@@ -364,7 +353,7 @@ mod tests {
         for kind in [Kind::Mini, Kind::Epson] {
             let format = Format::of(kind, Font::Large);
             let receipt = |garbage| {
-                let mut chunks = start(&format, Leftover { cut_off: false, garbage }, 0);
+                let mut chunks = start(&format, Leftover { cut_off: false, garbage });
                 chunks.push(line("TITLE", Style { centred: true, ..Style::default() }, Font::Large));
                 chunks.concat_bytes()
             };
@@ -394,14 +383,15 @@ mod tests {
 
     #[test]
     fn every_question_tells_paper_from_none_and_from_noise() {
-        assert_eq!(Query::RealTime.paper(0x12), Some(Roll::Present));
-        assert_eq!(Query::RealTime.paper(0x1E), Some(Roll::NearEnd), "nearly out is not out");
-        assert_eq!(Query::RealTime.paper(0x72), Some(Roll::Out));
-        assert_eq!(Query::RealTime.paper(0xFF), None);
-        assert_eq!(Query::Sensor.paper(0x00), Some(Roll::Present));
-        assert_eq!(Query::Sensor.paper(0x04), Some(Roll::Out));
-        assert_eq!(Query::Status.paper(0x0C), Some(Roll::Out));
-        assert_eq!(Query::Status.paper(0x90), None);
+        let [real_time, sensor, status] = QUERIES;
+        assert_eq!(real_time.paper(0x12), Some(Roll::Present));
+        assert_eq!(real_time.paper(0x1E), Some(Roll::NearEnd), "nearly out is not out");
+        assert_eq!(real_time.paper(0x72), Some(Roll::Out));
+        assert_eq!(real_time.paper(0xFF), None);
+        assert_eq!(sensor.paper(0x00), Some(Roll::Present));
+        assert_eq!(sensor.paper(0x04), Some(Roll::Out));
+        assert_eq!(status.paper(0x0C), Some(Roll::Out));
+        assert_eq!(status.paper(0x90), None);
     }
 
     /// The bytes of a line's text without the commands; fails on any byte that

@@ -17,18 +17,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Dots across the paper that can be printed: 48 mm and 72 mm at 203 dpi.
-    fn dots(self) -> usize {
-        match self {
-            Self::Mini => 384,
-            Self::Epson => 576,
-        }
-    }
-
-    /// Characters in a line: 32 and 42 on 58 mm paper, 48 and 64 on 80 mm.
+    /// Characters in a line: 32 and 42 on 58 mm paper, of which 48 mm can be printed
+    /// at 203 dpi; 48 and 64 on 80 mm, of which 72 mm can be.
     #[must_use]
     pub(crate) fn columns(self, font: Font) -> usize {
-        self.dots() / font.dots()
+        let dots = match self {
+            Self::Mini => 384,
+            Self::Epson => 576,
+        };
+        dots / font.size().0
     }
 }
 
@@ -43,24 +40,26 @@ pub enum Font {
 }
 
 impl Font {
-    /// Dot rows of a character.
-    #[must_use]
-    pub(crate) fn rows(self) -> u32 {
+    /// Dots of a character from left to right, dot rows of a character, and blank
+    /// dot rows below a line. With 28 rows (3.5 mm) for a line of the large font the
+    /// text is still easy to read, and 8 KB of English fit on 1.2 m of paper.
+    fn size(self) -> (usize, u32, u32) {
         match self {
-            Self::Large => 24,
-            Self::Small => 17,
+            Self::Large => (12, 24, 4),
+            Self::Small => (9, 17, 3),
         }
     }
 
-    /// Blank dot rows below a line. With 28 rows (3.5 mm) for a line of the
-    /// large font the text is still easy to read, and 8 KB of English fit on
-    /// 1.2 m of paper.
+    /// Dot rows of a character.
+    #[must_use]
+    pub(crate) fn rows(self) -> u32 {
+        self.size().1
+    }
+
+    /// Blank dot rows below a line.
     #[must_use]
     pub(crate) fn spacing_rows(self) -> u32 {
-        match self {
-            Self::Large => 4,
-            Self::Small => 3,
-        }
+        self.size().2
     }
 
     /// Dot rows from one line to the next.
@@ -68,35 +67,21 @@ impl Font {
     pub(crate) fn line_rows(self) -> u32 {
         self.rows() + self.spacing_rows()
     }
-
-    fn dots(self) -> usize {
-        match self {
-            Self::Large => 12,
-            Self::Small => 9,
-        }
-    }
 }
 
-/// The operands of `ESC 7`. Some firmware (2.16) prints them as text instead.
+/// The operands of `ESC 7`: dots heated at once, in units of 8, minus 1; heating
+/// time and pause between heatings, in 10 µs. Some firmware (2.16) prints them as
+/// text instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heat {
-    /// Dots heated at once, in units of 8, minus 1.
-    pub(super) dots: u8,
-    /// Heating time, in 10 µs.
-    pub(super) time: u8,
-    /// Pause between heatings, in 10 µs.
-    pub(super) interval: u8,
-}
+pub struct Heat(pub(super) [u8; 3]);
 
 impl FromStr for Heat {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers: Result<Vec<u8>, _> = text.split(',').map(|number| number.trim().parse()).collect();
-        match numbers.as_deref() {
-            Ok(&[dots, time, interval]) => Ok(Self { dots, time, interval }),
-            _ => Err("not three numbers from 0 to 255, as in 11,120,40".to_owned()),
-        }
+        let operands = numbers.ok().and_then(|numbers| numbers.try_into().ok());
+        operands.map(Self).ok_or_else(|| "not three numbers from 0 to 255, as in 11,120,40".to_owned())
     }
 }
 

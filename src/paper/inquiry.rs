@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::escpos::{Query, Roll};
+use super::escpos::{QUERIES, Roll};
 
 /// Queries and time without a reply before the next kind of query is tried: a
 /// printer may answer up to two lines later.
@@ -37,7 +37,7 @@ impl Inquiry {
             self.since = now;
         }
         self.asked += 1;
-        Query::ALL.get(self.query).map(|query| query.bytes())
+        QUERIES.get(self.query).map(|query| query.bytes)
     }
 
     /// Evaluates `count` received bytes, the last of which is `last`.
@@ -46,7 +46,7 @@ impl Inquiry {
         if count == 0 || count > self.asked {
             return;
         }
-        let Some(roll) = Query::ALL.get(self.query).and_then(|query| query.paper(last)) else {
+        let Some(roll) = QUERIES.get(self.query).and_then(|query| query.paper(last)) else {
             return;
         };
         self.answered = true;

@@ -4,12 +4,12 @@
 //!
 //! A named pipe is taken too, for trying a receipt without a printer.
 
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::lock::Lock;
 use super::port::Port;
 
 /// `LPGETSTATUS` of linux/lp.h: the printer's status lines, as a `c_int`.
@@ -17,17 +17,9 @@ const LPGETSTATUS: libc::c_ulong = 0x060b;
 /// `LP_POUTPA`: the paper is out.
 const OUT_OF_PAPER: libc::c_int = 0x20;
 
-/// The device, opened without waiting for it, and locked.
+/// The device, locked and opened so that its calls do not wait.
 #[derive(Debug)]
-pub(super) struct LinePrinter(Lock);
-
-impl LinePrinter {
-    /// Uses a device whose calls do not wait.
-    #[must_use]
-    pub(super) fn new(device: Lock) -> Self {
-        Self(device)
-    }
-}
+pub(super) struct LinePrinter(pub(super) File);
 
 /// No bytes, instead of an error, where a call would have to wait.
 fn now_or_none(done: io::Result<usize>) -> io::Result<usize> {
@@ -39,7 +31,7 @@ fn now_or_none(done: io::Result<usize>) -> io::Result<usize> {
 
 impl Port for LinePrinter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match (&*self.0).write(bytes) {
+        match (&self.0).write(bytes) {
             // What usblp says while the paper is out, if it aborts at all.
             Err(error) if error.kind() == ErrorKind::StorageFull => Ok(0),
             done => now_or_none(done),
@@ -60,7 +52,7 @@ impl Port for LinePrinter {
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // A printer that only listens has nothing to read from.
-        Ok(now_or_none((&*self.0).read(buffer)).unwrap_or(0))
+        Ok(now_or_none((&self.0).read(buffer)).unwrap_or(0))
     }
 
     /// The driver does so when the device is closed.

@@ -24,8 +24,7 @@
 //! | [`inquiry`] | asks the printer whether it has paper |
 //! | [`port`] | the traits of a port, a BUSY wire and a clock, as the printer thread uses them |
 //! | [`busy`] | the printer's BUSY wire |
-//! | [`device`] | which devices can be printers |
-//! | [`lock`] | keeps other programs from the device |
+//! | [`device`] | which devices can be printers; locks them |
 //! | [`serial`] | a printer on a serial port |
 //! | [`lp`] | a printer of the USB printer class |
 
@@ -37,7 +36,6 @@ pub mod drawing;
 pub(crate) mod escpos;
 pub mod format;
 mod inquiry;
-mod lock;
 mod lp;
 pub(crate) mod pace;
 mod port;

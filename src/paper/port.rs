@@ -39,32 +39,13 @@ pub(super) trait Port {
     }
 }
 
-impl<P: Port + ?Sized> Port for Box<P> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (**self).write(bytes)
-    }
-
-    fn unsent(&mut self) -> io::Result<usize> {
-        (**self).unsent()
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (**self).read(buffer)
-    }
-
-    fn discard(&mut self) {
-        (**self).discard();
-    }
-
-    fn is_out_of_paper(&mut self) -> Option<bool> {
-        (**self).is_out_of_paper()
-    }
-}
-
 /// The printer's BUSY (or DTR) wire.
 pub(super) trait Busy {
     /// Whether the printer takes no bytes now.
     fn is_busy(&mut self) -> bool;
+
+    /// So many bytes were written to the printer.
+    fn wrote(&mut self, _: usize) {}
 }
 
 /// Time, as the printer thread needs it.

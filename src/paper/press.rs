@@ -26,17 +26,16 @@ const LAST_BYTES: Duration = Duration::from_millis(2800);
 /// mostly the thread sleeps until the printer is ready.
 pub(super) const STALL_PAUSE: Duration = Duration::from_millis(50);
 
-/// Pause between queries to a printer that is out of paper.
+/// Pause between questions to a printer that is out of paper.
 const PAPER_PAUSE: Duration = Duration::from_secs(1);
+
+/// Pause before a BUSY wire is read again, at first; it grows to [`STALL_PAUSE`].
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// Bytes that are sent before the BUSY wire is read again. Those that are still
 /// in the port when the printer becomes busy must fit into what it keeps free:
 /// the UART holds 16.
 const BUSY_BYTES: usize = 8;
-
-/// Pause before a BUSY wire is read again; longer once the printer has been busy
-/// for a second.
-const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// A printer that is busy for this long has no paper: no line takes as long.
 const BUSY_WITHOUT_PAPER: Duration = Duration::from_secs(5);
@@ -46,11 +45,21 @@ const BUSY_WITHOUT_PAPER: Duration = Duration::from_secs(5);
 const CONFIRMATION: Duration = Duration::from_secs(3);
 
 const NO_PAPER: &str = "it is out of paper";
-const NOBODY_WAITS: &str = "nobody waits for it any more";
+const BUSY: &str = "it stays busy, as without paper or with a wrong BUSY wire";
 
 /// At most so many reads of 256 bytes between two lines, so that a device that
 /// never stops sending cannot keep the thread busy.
 const MAX_READS: usize = 16;
+
+/// Why the printer is waited for.
+pub(super) enum Held {
+    /// It takes nothing, and does not say why.
+    Silent,
+    /// The same, but it has taken something since it was looked at last.
+    Moving,
+    /// It has no paper, for this reason.
+    NoPaper(&'static str),
+}
 
 /// What is sent to the printer thread.
 #[derive(Debug)]
@@ -73,19 +82,10 @@ pub(super) struct BreakOff {
     pub(super) closing: Vec<Chunk>,
 }
 
-/// How a receipt ended whose printer was not lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Printed {
-    /// Printed to its end; it can be torn off.
-    Whole,
-    /// The sender of its lines was dropped before the end.
-    CutOff,
-}
-
 /// The printer thread's side of the queue: sends lines to the port, no faster
 /// than the printer prints them.
-pub(super) struct Press<P, C> {
-    pub(super) port: P,
+pub(super) struct Press<C> {
+    pub(super) port: Box<dyn Port>,
     pub(super) clock: C,
     pub(super) pace: Pace,
     pub(super) inquiry: Option<Inquiry>,
@@ -105,16 +105,18 @@ pub(super) struct Press<P, C> {
     pub(super) abandoned: Arc<AtomicBool>,
 }
 
-impl<P: Port, C: Clock> Press<P, C> {
-    /// Prints `header` and then the queued lines, until [`Message::End`]. An
-    /// error says why the printer is lost; unsent bytes are discarded, so that
-    /// nothing stale is printed when it comes back.
+impl<C: Clock> Press<C> {
+    /// Prints `header` and then the queued lines, until [`Message::End`]. Returns
+    /// whether it is printed to its end, so that it can be torn off: not if the
+    /// sender of its lines was dropped before. An error says why the printer is
+    /// lost; unsent bytes are discarded, so that nothing stale is printed when it
+    /// comes back.
     pub(super) fn print(
         &mut self,
         header: Vec<Chunk>,
         queued: &Receiver<Message>,
         broken_off: &Receiver<BreakOff>,
-    ) -> Result<Printed, String> {
+    ) -> Result<bool, String> {
         self.print_all(header, queued, broken_off).inspect_err(|_| self.port.discard())
     }
 
@@ -123,7 +125,7 @@ impl<P: Port, C: Clock> Press<P, C> {
         header: Vec<Chunk>,
         queued: &Receiver<Message>,
         broken_off: &Receiver<BreakOff>,
-    ) -> Result<Printed, String> {
+    ) -> Result<bool, String> {
         let mut waiting = VecDeque::from(header);
         let mut ended = false;
         loop {
@@ -136,7 +138,7 @@ impl<P: Port, C: Clock> Press<P, C> {
             }
             if ended {
                 self.settle()?;
-                return Ok(Printed::Whole);
+                return Ok(true);
             }
             select! {
                 recv(queued) -> message => match message {
@@ -145,11 +147,11 @@ impl<P: Port, C: Clock> Press<P, C> {
                         waiting.extend(lines);
                         ended = true;
                     }
-                    Err(_) => return Ok(Printed::CutOff),
+                    Err(_) => return Ok(false),
                 },
                 recv(broken_off) -> request => match request {
                     Ok(request) => return self.break_off(waiting, queued, request),
-                    Err(_) => return Ok(Printed::CutOff),
+                    Err(_) => return Ok(false),
                 },
             }
         }
@@ -162,7 +164,7 @@ impl<P: Port, C: Clock> Press<P, C> {
         mut waiting: VecDeque<Chunk>,
         queued: &Receiver<Message>,
         request: BreakOff,
-    ) -> Result<Printed, String> {
+    ) -> Result<bool, String> {
         let deadline = self.clock.now() + LAST_BYTES.saturating_sub(request.asked.elapsed());
         for message in queued.try_iter() {
             let (Message::Lines(lines) | Message::End(lines)) = message;
@@ -180,18 +182,12 @@ impl<P: Port, C: Clock> Press<P, C> {
             self.put(chunk)?;
         }
         self.drain()?;
-        Ok(Printed::Whole)
+        Ok(true)
     }
 
     /// Sends `chunk` as soon as the printer's input buffer has room for it.
     pub(super) fn put(&mut self, chunk: &Chunk) -> Result<(), String> {
-        self.listen()?;
-        while self.inquiry.as_ref().is_some_and(Inquiry::paper_has_ended) {
-            self.wait_for_new_paper()?;
-        }
-        if self.port.is_out_of_paper() == Some(true) {
-            self.wait_for_the_port()?;
-        }
+        self.wait_for_paper()?;
         match &mut self.inquiry {
             // A query is sent before each printed line.
             Some(inquiry) if chunk.printed > 0 => {
@@ -211,16 +207,18 @@ impl<P: Port, C: Clock> Press<P, C> {
         for mut bytes in chunk.bytes.chunks(most) {
             self.wait_while_busy()?;
             let length = bytes.len() as u32;
-            let mut progress = self.clock.now();
-            while !bytes.is_empty() {
-                let written = self.port.write(bytes).map_err(gone)?;
-                bytes = &bytes[written..];
-                if written > 0 {
-                    progress = self.clock.now();
-                } else {
-                    self.stall(progress)?;
+            self.wait(STALL_PAUSE, |press, _| {
+                let written = press.port.write(bytes).map_err(gone)?;
+                if let Some(busy) = &mut press.busy {
+                    busy.wrote(written);
                 }
-            }
+                bytes = &bytes[written..];
+                Ok(match written {
+                    _ if bytes.is_empty() => None,
+                    0 => Some(Held::Silent),
+                    _ => Some(Held::Moving),
+                })
+            })?;
             if self.busy.is_some() {
                 self.drain()?;
                 self.clock.sleep(self.pace.byte() * length);
@@ -230,28 +228,43 @@ impl<P: Port, C: Clock> Press<P, C> {
         Ok(())
     }
 
-    /// Waits until the BUSY wire says that the printer takes bytes.
-    fn wait_while_busy(&mut self) -> Result<(), String> {
-        let start = self.clock.now();
-        let mut waited = Duration::ZERO;
-        while self.busy.as_mut().is_some_and(|busy| busy.is_busy()) {
-            waited = self.clock.now() - start;
+    /// Waits as long as `look`, which is told the time without progress, says why.
+    /// That the life waits for paper is shown and said once, and so is its end.
+    /// Fails when it takes too long, or when the main thread no longer waits: a port
+    /// that is held is given up then, since closing it would wait for its bytes.
+    pub(super) fn wait(
+        &mut self,
+        pause: Duration,
+        mut look: impl FnMut(&mut Self, Duration) -> Result<Option<Held>, String>,
+    ) -> Result<(), String> {
+        // Otherwise a wait around this one, which asks for paper, ends that.
+        let owns = !self.status.is_out_of_paper();
+        let mut progress = self.clock.now();
+        loop {
+            let waited = self.clock.now() - progress;
+            let held = match look(self, waited)? {
+                Some(Held::Silent) if !owns || self.port.is_out_of_paper() == Some(true) => {
+                    Held::NoPaper(NO_PAPER)
+                }
+                Some(held) => held,
+                None => break,
+            };
             if self.abandoned.load(Ordering::Relaxed) {
-                return Err(NOBODY_WAITS.to_owned());
+                return Err("nobody waits for it any more".to_owned());
             }
-            if waited >= BUSY_WITHOUT_PAPER {
-                self.out_of_paper("it has been busy for 5 s, as printers are without paper");
+            match held {
+                Held::NoPaper(why) if waited >= self.paper_wait => return Err(why.to_owned()),
+                Held::NoPaper(why) => self.out_of_paper(why),
+                Held::Silent if self.has_paper() => progress = self.clock.now(),
+                Held::Silent if waited >= NO_PROGRESS => {
+                    return Err(format!("it has taken nothing for {} s", NO_PROGRESS.as_secs()));
+                }
+                Held::Silent => {}
+                Held::Moving => progress = self.clock.now(),
             }
-            if waited >= self.paper_wait.max(NO_PROGRESS) {
-                return Err(format!(
-                    "it has been busy for {} s; load paper, or check its BUSY wire",
-                    waited.as_secs()
-                ));
-            }
-            let pause = if waited < Duration::from_secs(1) { BUSY_PAUSE } else { STALL_PAUSE };
-            self.clock.sleep(pause);
+            self.clock.sleep(pause.max(STALL_PAUSE.min(waited / 20)));
         }
-        if waited >= BUSY_WITHOUT_PAPER {
+        if owns {
             self.has_paper();
         }
         Ok(())
@@ -261,80 +274,68 @@ impl<P: Port, C: Clock> Press<P, C> {
     fn out_of_paper(&self, why: &str) {
         if !self.status.is_out_of_paper() {
             self.status.set_out_of_paper(true);
-            (self.report)(&format!(
-                "{why}; put in a new roll: the life waits {} s for it",
-                self.paper_wait.as_secs()
-            ));
+            let seconds = self.paper_wait.as_secs();
+            (self.report)(&format!("{why}; put in a new roll: the life waits {seconds} s for it"));
         }
     }
 
-    fn has_paper(&self) {
-        if self.status.is_out_of_paper() {
+    /// Ends that, if it is shown; returns whether it was.
+    fn has_paper(&self) -> bool {
+        let was_shown = self.status.is_out_of_paper();
+        if was_shown {
             self.status.set_out_of_paper(false);
             (self.report)("there is paper again");
         }
+        was_shown
     }
 
-    /// Waits until every byte has left the port; fails if flow control holds it
-    /// for too long.
+    /// Waits until the BUSY wire says that the printer takes bytes.
+    fn wait_while_busy(&mut self) -> Result<(), String> {
+        self.wait(BUSY_PAUSE, |press, waited| {
+            let is_busy = press.busy.as_mut().is_some_and(|busy| busy.is_busy());
+            let why = if waited < BUSY_WITHOUT_PAPER { Held::Silent } else { Held::NoPaper(BUSY) };
+            Ok(is_busy.then_some(why))
+        })
+    }
+
+    /// Waits until every byte has left the port.
     fn drain(&mut self) -> Result<(), String> {
-        let mut progress = self.clock.now();
-        let mut unsent = self.port.unsent().map_err(gone)?;
-        while unsent > 0 {
-            self.stall(progress)?;
-            let left = self.port.unsent().map_err(gone)?;
-            if left < unsent {
-                progress = self.clock.now();
+        let mut unsent = None;
+        self.wait(STALL_PAUSE, |press, _| {
+            let left = press.port.unsent().map_err(gone)?;
+            let before = unsent.replace(left);
+            if before.is_some() {
+                press.pace.held(press.clock.now());
             }
-            unsent = left;
-            self.pace.held(self.clock.now());
-        }
-        Ok(())
+            let held = if before.is_none_or(|before| left < before) { Held::Moving } else { Held::Silent };
+            Ok((left > 0).then_some(held))
+        })
     }
 
-    /// Pauses, unless the last progress was too long ago. If the main thread no
-    /// longer waits, a port that is held is given up and its bytes are
-    /// discarded: closing it would wait for them.
-    pub(super) fn stall(&mut self, progress: Duration) -> Result<(), String> {
-        if self.abandoned.load(Ordering::Relaxed) {
-            return Err(NOBODY_WAITS.to_owned());
-        }
-        let waited = self.clock.now() - progress;
-        // A port that can tell is asked once a second.
-        let pauses = waited.as_millis() / STALL_PAUSE.as_millis();
-        if pauses.is_multiple_of(PAPER_PAUSE.as_millis() / STALL_PAUSE.as_millis()) {
-            match self.port.is_out_of_paper() {
-                Some(true) => self.out_of_paper("it is out of paper"),
-                Some(false) => self.has_paper(),
-                None => {}
+    /// Waits until there is paper, or until the report of its end turns out to
+    /// be noise.
+    fn wait_for_paper(&mut self) -> Result<(), String> {
+        self.wait(PAPER_PAUSE, |press, waited| {
+            press.listen()?;
+            if press.port.is_out_of_paper() == Some(true) {
+                return Ok(Some(Held::NoPaper(NO_PAPER)));
             }
-        }
-        if self.status.is_out_of_paper() {
-            if waited >= self.paper_wait {
-                return Err(NO_PAPER.to_owned());
+            let Some(inquiry) = press.inquiry.as_mut().filter(|inquiry| inquiry.paper_has_ended()) else {
+                return Ok(None);
+            };
+            let is_certain = inquiry.ends >= 2;
+            if waited >= CONFIRMATION && !is_certain {
+                // One byte without a second one was noise.
+                inquiry.ends = 0;
+                return Ok(None);
             }
-        } else if waited >= NO_PROGRESS {
-            return Err(format!("it has taken nothing for {} s", NO_PROGRESS.as_secs()));
-        }
-        self.clock.sleep(STALL_PAUSE);
-        Ok(())
-    }
-
-    /// Waits until the port says that there is paper.
-    fn wait_for_the_port(&mut self) -> Result<(), String> {
-        let start = self.clock.now();
-        while self.port.is_out_of_paper() == Some(true) {
-            self.out_of_paper("it is out of paper");
-            if self.abandoned.load(Ordering::Relaxed) {
-                return Err(NOBODY_WAITS.to_owned());
+            let question = inquiry.ask(press.clock.now()).into_iter().flatten().collect();
+            if is_certain {
+                press.out_of_paper(NO_PAPER);
             }
-            if self.clock.now() - start >= self.paper_wait {
-                return Err(NO_PAPER.to_owned());
-            }
-            self.clock.sleep(PAPER_PAUSE);
-        }
-        self.has_paper();
-        Ok(())
+            press.send(&Chunk { bytes: question, ..Chunk::default() })?;
+            Ok(Some(if is_certain { Held::NoPaper(NO_PAPER) } else { Held::Silent }))
+        })
     }
 
     /// Waits until everything is printed.
@@ -344,11 +345,7 @@ impl<P: Port, C: Clock> Press<P, C> {
         self.wait_while_busy()?;
         self.sleep_until(self.pace.paper_free());
         // The paper may have ended in the last lines.
-        self.listen()?;
-        while self.inquiry.as_ref().is_some_and(Inquiry::paper_has_ended) {
-            self.wait_for_new_paper()?;
-        }
-        Ok(())
+        self.wait_for_paper()
     }
 
     fn sleep_until(&self, time: Duration) {
@@ -375,36 +372,6 @@ impl<P: Port, C: Clock> Press<P, C> {
             inquiry.hear(count, last);
             self.status.set_near_its_end(inquiry.paper_is_near_its_end());
         }
-        Ok(())
-    }
-
-    /// Waits until there is paper, or until the report of its end turns out to
-    /// be noise.
-    fn wait_for_new_paper(&mut self) -> Result<(), String> {
-        let start = self.clock.now();
-        while let Some(inquiry) = self.inquiry.as_mut().filter(|inquiry| inquiry.paper_has_ended()) {
-            let waited = self.clock.now() - start;
-            if self.abandoned.load(Ordering::Relaxed) {
-                return Err(NOBODY_WAITS.to_owned());
-            }
-            if waited >= self.paper_wait {
-                return Err(NO_PAPER.to_owned());
-            }
-            let is_certain = inquiry.ends >= 2;
-            if waited >= CONFIRMATION && !is_certain {
-                // One byte without a second one was noise.
-                inquiry.ends = 0;
-                break;
-            }
-            let question = inquiry.ask(self.clock.now()).into_iter().flatten().collect();
-            if is_certain {
-                self.out_of_paper("it is out of paper");
-            }
-            self.send(&Chunk { bytes: question, ..Chunk::default() })?;
-            self.clock.sleep(PAPER_PAUSE);
-            self.listen()?;
-        }
-        self.has_paper();
         Ok(())
     }
 }

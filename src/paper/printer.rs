@@ -20,16 +20,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
-use super::busy::counted;
 use super::device;
 use super::escpos::{self, Chunk, Leftover};
-use super::format::Format;
 use super::inquiry::Inquiry;
 use super::pace::Pace;
-use super::port::{Busy, SystemClock};
-use super::press::{BreakOff, Message, Press, Printed, STALL_PAUSE};
+use super::port::SystemClock;
+use super::press::{BreakOff, Message, Press, STALL_PAUSE};
 use super::receipt::{self, Line, Summary, Thought};
 use super::settings::{Settings, Wire};
 use super::template::Template;
@@ -57,13 +55,8 @@ const GLANCE: Duration = Duration::from_millis(200);
 /// How long an interrupted life waits until its receipt is closed.
 pub(super) const BREAKING_OFF: Duration = Duration::from_secs(3);
 
-/// How a receipt begins.
-enum Heading {
-    /// With the template's header of a life; the life is counted.
-    Life(Template),
-    /// With these lines.
-    Slip(Vec<Line>),
-}
+/// The lines that a receipt begins with, from the life's number.
+type Head = Box<dyn FnOnce(Option<u64>) -> Vec<Line> + Send>;
 
 /// A receipt that is being printed. If it is dropped before its end, it stays
 /// cut off, and the next one begins with a gap.
@@ -74,20 +67,11 @@ pub struct Printer {
     break_off: Sender<BreakOff>,
     /// Closes when the thread is done.
     done: Receiver<Infallible>,
-    /// Tells the thread that the main thread no longer waits for it, so that it
-    /// prints no more warnings.
-    abandoned: Arc<AtomicBool>,
-    /// Set by the thread once the receipt is printed to its end.
-    whole: Arc<AtomicBool>,
+    job: Arc<Job>,
     thought: Thought,
     /// Lines that were not queued because a signal came.
     rest: Vec<Chunk>,
-    format: Format,
     template: Template,
-    /// The life's number, once the thread has counted it.
-    life: Arc<OnceLock<u64>>,
-    status: PrinterStatus,
-    paper_wait: Duration,
     waited: Duration,
     interrupt: Interrupt,
 }
@@ -104,7 +88,9 @@ impl Printer {
         status: &PrinterStatus,
         interrupt: &Interrupt,
     ) -> Self {
-        Self::start(settings, template, lives, status, interrupt, Heading::Life(template.clone()))
+        let own = template.clone();
+        let head: Head = Box::new(move |life| own.header(life));
+        Self::start(settings, template, lives, status, interrupt, true, head)
     }
 
     /// Prints `lines` as a slip of their own and waits until they are on
@@ -118,94 +104,51 @@ impl Printer {
         mut lines: Vec<Line>,
     ) {
         lines.push(Line::Tear);
-        let template = Template::default();
-        let mut slip = Self::start(settings, &template, lives, status, interrupt, Heading::Slip(lines));
+        let head: Head = Box::new(|_| lines);
+        let mut slip = Self::start(settings, &Template::default(), lives, status, interrupt, false, head);
         slip.end(Vec::new(), interrupt);
     }
 
+    /// Starts the thread. If this `is_life`, it is counted.
     fn start(
         settings: &Settings,
         template: &Template,
         lives: Option<Lives>,
         status: &PrinterStatus,
         interrupt: &Interrupt,
-        heading: Heading,
+        is_life: bool,
+        head: Head,
     ) -> Self {
         let (queue, queued) = bounded(LINES_AHEAD);
         let (break_off, broken_off) = bounded(1);
         let (doing, done) = bounded(0);
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let life = Arc::new(OnceLock::new());
-        let whole = Arc::new(AtomicBool::new(false));
-        let job = Job {
-            life: life.clone(),
+        let job = Arc::new(Job {
             settings: settings.clone(),
             lives,
-            heading,
-            queued,
-            broken_off,
+            is_life,
             status: status.clone(),
-            abandoned: abandoned.clone(),
-            whole: whole.clone(),
-        };
+            abandoned: Arc::default(),
+            whole: AtomicBool::new(false),
+            life: OnceLock::new(),
+        });
+        let work = job.clone();
         let thread = thread::Builder::new().name("printer".to_owned()).spawn(move || {
-            job.work();
+            work.print(head, &queued, &broken_off);
             drop(doing);
         });
         if let Err(error) = thread {
-            status.set_lost();
-            say(format_args!("printer {:?} lost: {error}; the life goes on without it\n", settings.device));
+            job.lose(&error.to_string());
         }
         Self {
             queue: Some(queue),
             break_off,
             done,
-            abandoned,
-            whole,
+            job,
             thought: Thought::new(&settings.format),
             rest: Vec::new(),
-            format: settings.format,
             template: template.clone(),
-            life,
-            status: status.clone(),
-            paper_wait: settings.paper_wait,
             waited: Duration::ZERO,
             interrupt: interrupt.clone(),
-        }
-    }
-
-    /// Takes more of the text; waits while the printer is more than a few lines
-    /// behind.
-    pub fn text(&mut self, text: &str) {
-        let Some(queue) = &self.queue else { return };
-        let mut lines = Vec::new();
-        self.thought.text(text, &mut lines);
-        if lines.is_empty() || !self.rest.is_empty() {
-            self.rest.extend(lines);
-            return;
-        }
-        let message = match queue.try_send(Message::Lines(lines)) {
-            Ok(()) => return,
-            Err(TrySendError::Disconnected(_)) => {
-                self.queue = None;
-                return;
-            }
-            Err(TrySendError::Full(message)) => message,
-        };
-        let start = Instant::now();
-        let sent = self.interrupt.or_send_within(queue, message, self.limit());
-        self.waited += start.elapsed();
-        match sent {
-            Err(Message::Lines(lines)) if self.interrupt.is_raised() => self.rest = lines,
-            Err(_) => {
-                // Its thread has said why; or it hangs.
-                if !self.status.is_lost() {
-                    self.status.set_lost();
-                    warn("the printer's thread hangs; the life goes on without it");
-                }
-                self.queue = None;
-            }
-            Ok(()) => {}
         }
     }
 
@@ -222,9 +165,9 @@ impl Printer {
     pub fn finish(mut self, summary: &Summary) -> bool {
         let mut lines = std::mem::take(&mut self.rest);
         self.thought.finish(&mut lines);
-        let life = self.life.get().copied();
-        let foot = self.template.foot(summary, life, self.status.is_near_its_end());
-        lines.extend(receipt::typeset(&foot, &self.format));
+        let life = self.job.life.get().copied();
+        let foot = self.template.foot(summary, life, self.job.status.is_near_its_end());
+        lines.extend(receipt::typeset(&foot, &self.job.settings.format));
         let (raise, never) = self.interrupt.another();
         self.end(lines, &never);
         drop(raise);
@@ -246,7 +189,7 @@ impl Printer {
                 let _ = self.done.recv_timeout(BREAKING_OFF);
                 break;
             }
-            if self.interrupt.is_raised() && self.status.is_out_of_paper() {
+            if self.interrupt.is_raised() && self.job.status.is_out_of_paper() {
                 break;
             }
         }
@@ -262,7 +205,7 @@ impl Printer {
     pub fn break_off(mut self, ending: &Ending) -> bool {
         let mut rest = std::mem::take(&mut self.rest);
         self.thought.finish(&mut rest);
-        let closing = receipt::typeset(&self.template.cut_short(ending), &self.format);
+        let closing = receipt::typeset(&self.template.cut_short(ending), &self.job.settings.format);
         let _ = self.break_off.try_send(BreakOff { asked: Instant::now(), rest, closing });
         let _ = self.done.recv_timeout(BREAKING_OFF);
         self.leave();
@@ -271,56 +214,79 @@ impl Printer {
 
     /// How long the main thread waits for one step of the printer.
     fn limit(&self) -> Duration {
-        FINISHING + self.paper_wait
+        FINISHING + self.job.settings.paper_wait
     }
 
     fn is_whole(&self) -> bool {
-        self.whole.load(Ordering::Relaxed)
+        self.job.whole.load(Ordering::Relaxed)
     }
 
     /// Ignores what the thread may still report, and gives it time to release a
     /// port that flow control holds.
     fn leave(&self) {
-        self.abandoned.store(true, Ordering::Relaxed);
+        self.job.abandoned.store(true, Ordering::Relaxed);
         let _ = self.done.recv_timeout(4 * STALL_PAUSE);
     }
 }
 
 impl Listener for Printer {
-    /// Never fails, since a lost printer does not end the life; see
-    /// [`Printer::text`]. The last, unfinished line is printed by
-    /// [`Printer::finish`] or [`Printer::break_off`].
+    /// Takes more of the text; waits while the printer is more than a few lines
+    /// behind. Never fails, since a lost printer does not end the life. The last,
+    /// unfinished line is printed by [`Printer::finish`] or [`Printer::break_off`].
     fn token(&mut self, text: &str, _: Fill) -> Result<(), Ending> {
-        self.text(text);
+        let Some(queue) = &self.queue else { return Ok(()) };
+        let mut lines = Vec::new();
+        self.thought.text(text, &mut lines);
+        if lines.is_empty() || !self.rest.is_empty() {
+            self.rest.extend(lines);
+            return Ok(());
+        }
+        let start = Instant::now();
+        match self.interrupt.or_send_within(queue, Message::Lines(lines), self.limit()) {
+            Ok(()) => {}
+            Err(Message::Lines(lines)) if self.interrupt.is_raised() => self.rest = lines,
+            Err(_) => {
+                // Its thread has said why; or it hangs.
+                if !self.job.status.is_lost() {
+                    self.job.status.set_lost();
+                    warn("the printer's thread hangs; the life goes on without it");
+                }
+                self.queue = None;
+            }
+        }
+        self.waited += start.elapsed();
         Ok(())
     }
 }
 
-/// What the printer thread works with.
+/// What the printer thread works with, and the main thread looks at.
+#[derive(Debug)]
 struct Job {
-    life: Arc<OnceLock<u64>>,
     settings: Settings,
     lives: Option<Lives>,
-    heading: Heading,
-    queued: Receiver<Message>,
-    broken_off: Receiver<BreakOff>,
+    /// Whether it is the receipt of a life, which is counted.
+    is_life: bool,
     status: PrinterStatus,
+    /// Set when the main thread no longer waits for the thread, which prints no more
+    /// warnings then.
     abandoned: Arc<AtomicBool>,
-    whole: Arc<AtomicBool>,
+    /// Set by the thread once the receipt is printed to its end.
+    whole: AtomicBool,
+    /// The life's number, once the thread has counted it.
+    life: OnceLock<u64>,
 }
 
 impl Job {
     /// Prints one receipt.
-    fn work(self) {
-        let Settings { device, baud, line, replies, paper_wait, .. } = &self.settings;
+    fn print(&self, head: Head, queued: &Receiver<Message>, broken_off: &Receiver<BreakOff>) {
+        let Settings { device, baud, line, replies, busy, paper_wait, .. } = &self.settings;
         // Without an RX line, noise could be read as XOFF and hold the port for
         // ever. With a BUSY wire neither is needed.
-        let flow = *replies || line.is_zero() && self.settings.busy.is_none();
+        let flow = *replies || line.is_zero() && busy.is_none();
         let port = device::open(device, *baud, flow);
-        let header = self.header();
+        let header = self.header(head);
         let printed = port.map_err(|error| error.to_string()).and_then(|port| {
-            let busy = self.busy()?;
-            let port = counted(port, self.settings.busy.as_ref());
+            let busy = busy.as_ref().map(Wire::take).transpose().map_err(|error| format!("{error:#}"))?;
             // The BUSY wire paces the printer better than any guess.
             let line = if busy.is_some() { Duration::ZERO } else { *line };
             let name = device.clone();
@@ -336,29 +302,20 @@ impl Job {
                 listens: flow,
                 abandoned: self.abandoned.clone(),
             };
-            press.print(header, &self.queued, &self.broken_off)
+            press.print(header, queued, broken_off)
         });
         self.status.set_out_of_paper(false);
         match printed {
-            Ok(Printed::Whole) => self.is_whole(),
-            Ok(Printed::CutOff) => {}
-            Err(why) => {
-                self.status.set_lost();
-                self.say(&format!("printer {device:?} lost: {why}; the life goes on without it\n"));
-            }
+            Ok(true) => self.is_whole(),
+            Ok(false) => {}
+            Err(why) => self.lose(&why),
         }
-    }
-
-    /// The printer's BUSY wire, if there is one.
-    fn busy(&self) -> Result<Option<Box<dyn Busy>>, String> {
-        self.settings.busy.as_ref().map(Wire::take).transpose().map_err(|error| error.to_string())
     }
 
     /// The bytes before the text. Counts the life in the record of lives, and
     /// notes that its receipt is open. A printer that is absent may be switched
     /// on before the next life: that one then clears what it holds.
-    fn header(&self) -> Vec<Chunk> {
-        let is_life = matches!(self.heading, Heading::Life(_));
+    fn header(&self, head: Head) -> Vec<Chunk> {
         // If it is not known whether the last receipt was cut off, a gap is
         // fed: 2 cm of paper at most.
         let mut cut_off = true;
@@ -367,7 +324,7 @@ impl Job {
                 cut_off = record.receipt_open;
                 record.receipt_open = true;
             };
-            let updated = if is_life { lives.count_life(&mut begin) } else { lives.update(&mut begin) };
+            let updated = if self.is_life { lives.count_life(&mut begin) } else { lives.update(&mut begin) };
             updated.map_err(|error| self.say(&format!("warning: {error:#}\n"))).ok()
         });
         // With the board the printer was switched on too.
@@ -376,13 +333,9 @@ impl Job {
         if let Some(life) = life {
             let _ = self.life.set(life);
         }
-        let lines = match &self.heading {
-            Heading::Life(template) => &template.header(life),
-            Heading::Slip(lines) => lines,
-        };
         let leftover = Leftover { cut_off, garbage };
-        let mut chunks = escpos::start(&self.settings.format, leftover, receipt::GAP_ROWS);
-        chunks.extend(receipt::typeset(lines, &self.settings.format));
+        let mut chunks = escpos::start(&self.settings.format, leftover);
+        chunks.extend(receipt::typeset(&head(life), &self.settings.format));
         chunks
     }
 
@@ -390,13 +343,19 @@ impl Job {
     /// the record with all else at the life's end, to spare the SD card a write.
     fn is_whole(&self) {
         self.whole.store(true, Ordering::Relaxed);
-        if matches!(self.heading, Heading::Life(_)) {
+        if self.is_life {
             return;
         }
         let updated = self.lives.as_ref().map(|lives| lives.update(|record| record.receipt_open = false));
         if let Some(Err(error)) = updated {
             self.say(&format!("warning: {error:#}\n"));
         }
+    }
+
+    fn lose(&self, why: &str) {
+        self.status.set_lost();
+        let device = &self.settings.device;
+        self.say(&format!("printer {device:?} lost: {why}; the life goes on without it\n"));
     }
 
     fn say(&self, words: &str) {

@@ -2,8 +2,6 @@
 //! no code with [`super::escpos`], so that the tests and the drawn installation show
 //! what a printer would print, and not what was meant.
 
-use std::fmt;
-
 /// Dots of a character of font A and of font B: width and height.
 const LARGE: (usize, usize) = (12, 24);
 const SMALL: (usize, usize) = (9, 17);
@@ -103,16 +101,6 @@ pub enum Step {
     Nothing,
 }
 
-/// Bytes that are no command and no character that the printer can print now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown(Vec<u8>);
-
-impl fmt::Display for Unknown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown: {:02x?}", self.0)
-    }
-}
-
 /// The printer's settings. A printer wakes in Chinese mode and in an unknown code
 /// page.
 #[derive(Debug, Clone)]
@@ -157,7 +145,7 @@ impl Reader {
     ///
     /// When the printer would print something else than was meant; these bytes are
     /// skipped.
-    pub fn read(&mut self, byte: u8) -> Result<Option<Step>, Unknown> {
+    pub fn read(&mut self, byte: u8) -> Result<Option<Step>, String> {
         self.command.push(byte);
         let command = std::mem::take(&mut self.command);
         match self.obey(&command) {
@@ -166,7 +154,7 @@ impl Reader {
                 self.command = command;
                 Ok(None)
             }
-            None => Err(Unknown(command)),
+            None => Err(format!("unknown: {command:02x?}")),
         }
     }
 

@@ -4,17 +4,9 @@
 use std::time::Duration;
 
 use super::code_page::fold;
-use super::escpos::{Chunk, Style, cut, feed, line};
+use super::escpos::{Chunk, Style, end, line};
 use super::format::{Font, Format};
 use crate::text::wrap::Wrapper;
-
-/// Blank paper after the last line, in dot rows: 15 mm move it past the tear
-/// bar.
-const TEAR_ROWS: u8 = 120;
-
-/// Blank paper between a receipt that was cut off and the next one, in dot
-/// rows.
-pub const GAP_ROWS: u8 = 120;
 
 /// Characters of CP437 for rules and for the used and free cells of the bar.
 /// Full blocks would heat every dot of a row at once, which draws the highest
@@ -106,7 +98,7 @@ pub(crate) fn typeset(lines: &[Line], format: &Format) -> Vec<Chunk> {
             }
             Line::Rule => chunks.push(line(&RULE.to_string().repeat(columns), plain)),
             Line::Blank => chunks.push(line("", plain)),
-            Line::Tear => chunks.push(if format.cut { cut() } else { feed(TEAR_ROWS) }),
+            Line::Tear => chunks.push(end(format)),
         }
     }
     chunks

@@ -5,12 +5,12 @@
 //! takes as many bytes as the kernel has room for, and [`super::press`] watches
 //! the deadline. RTS/CTS stays off: it would claim GPIO 16 and 17.
 
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use rppal::uart::{self, Parity, Queue, Uart};
 
-use super::lock::Lock;
 use super::port::Port;
 
 /// The rates that rppal can set, in baud, without those below 1200.
@@ -19,12 +19,12 @@ pub(crate) const BAUD_RATES: [u32; 16] = [
     1_000_000, 2_000_000, 4_000_000,
 ];
 
-/// A serial port, open, which no other program can use meanwhile.
+/// A serial port, open and locked.
 #[derive(Debug)]
 pub(super) struct Serial {
     uart: Uart,
     /// Unlocks the device when it is closed.
-    _lock: Lock,
+    _lock: File,
 }
 
 impl Serial {
@@ -35,12 +35,11 @@ impl Serial {
     /// # Errors
     ///
     /// When the port cannot be set up.
-    pub(super) fn open(lock: Lock, path: &Path, baud: u32, flow: bool) -> io::Result<Self> {
+    pub(super) fn open(lock: File, path: &Path, baud: u32, flow: bool) -> io::Result<Self> {
         let mut uart = Uart::with_path(path, baud, Parity::None, 8, 1).map_err(io_error)?;
         if flow {
             uart.set_software_flow_control(true).map_err(io_error)?;
         }
-        lock.exclude();
         Ok(Self { uart, _lock: lock })
     }
 }

@@ -21,16 +21,19 @@ const FILLER: &str = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef
 /// printed, and a ruler.
 #[must_use]
 pub(crate) fn head(date: Option<String>, result: &[String], columns: usize) -> Vec<Line> {
+    let text = |text: &str| Line::Text(text.to_owned());
     let mut lines = vec![Line::Title("CHECK".to_owned())];
     lines.extend(date.map(Line::Centred));
     lines.push(Line::Rule);
-    lines.extend(result.iter().map(|line| Line::Text(line.clone())));
-    lines.push(Line::Rule);
-    lines.push(Line::Text("every character:".to_owned()));
-    lines.push(Line::Text(characters()));
-    lines.push(Line::Bold("bold".to_owned()));
-    lines.push(Line::Text(format!("the ruler must have {columns} columns on one line:")));
-    lines.push(Line::Text(ruler(columns)));
+    lines.extend(result.iter().map(|line| text(line)));
+    lines.extend([
+        Line::Rule,
+        text("every character:"),
+        Line::Text(characters()),
+        Line::Bold("bold".to_owned()),
+        Line::Text(format!("the ruler must have {columns} columns on one line:")),
+        Line::Text(ruler(columns)),
+    ]);
     lines
 }
 

@@ -12,10 +12,11 @@
 //! | `---` | a rule from edge to edge; two in a row are one |
 //! | `{thought}` | the generated text; once, between the header and the foot |
 //! | `{death}` | the three lines of the death; once, in the foot |
-//! | `{epitaph}` | the text of `--epitaph` and a rule |
+//! | `{epitaph}` | the epitaph and a rule, if there is one |
 //! | `{bar}` | the fill of the context, as a bar |
 //! | `{paper}` | that little paper is left, if the printer says so |
 //! | an empty line | blank |
+//! | `@title TEXT`, `@epitaph TEXT` | these words, where `--title` and `--epitaph` give no others |
 //! | `@interrupted TEXT`, `@fault TEXT`, `@paper TEXT` | the words for that case |
 //! | any other | text, wrapped at words |
 //!
@@ -24,10 +25,11 @@
 //! a value that is not known, such as the date while the clock is not set, is left
 //! out.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::code_page::unprintable;
 use super::receipt::{Line, Summary};
@@ -52,22 +54,20 @@ seed | {seed}
 
 {bar}
 {paper}
-@interrupted interrupted
-@fault ended by a fault
-@paper little paper is left
 ";
 
-/// The title unless `--title` gives another.
-const TITLE: &str = "TORMENT NEXUS";
+/// The words that a template or an option may say otherwise.
+const WORDS: [(&str, &str); 5] = [
+    ("title", "TORMENT NEXUS"),
+    ("epitaph", ""),
+    ("interrupted", "interrupted"),
+    ("fault", "ended by a fault"),
+    ("paper", "little paper is left"),
+];
 
-/// The longest title, in characters: a line of the widest paper.
-const MAX_TITLE: usize = 64;
-
-/// The longest epitaph, in characters: some 25 cm of 58 mm paper.
-const MAX_EPITAPH: usize = 2_000;
-
-/// The longest template, in bytes: far more than a receipt can use.
-const MAX_TEMPLATE: u64 = 16_384;
+/// The longest template, and the longest epitaph, in bytes: far more than a
+/// receipt can use.
+const MAX_BYTES: u64 = 16_384;
 
 /// How `{date}` is written, as in strftime(3).
 const DATE: &str = "%-d %B %Y, %H:%M";
@@ -75,7 +75,7 @@ const DATE: &str = "%-d %B %Y, %H:%M";
 /// What the artist has chosen, as given on the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Design {
-    /// A title, checked by [`title`].
+    /// The title.
     pub title: Option<String>,
     /// A file with the text that is printed after the death.
     pub epitaph: Option<PathBuf>,
@@ -83,40 +83,14 @@ pub(crate) struct Design {
     pub template: Option<PathBuf>,
 }
 
-/// Checks a title.
-///
-/// # Errors
-///
-/// When it is empty, too long, or holds what the printer cannot print.
-pub(crate) fn title(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let length = text.chars().count();
-    if text.is_empty() {
-        return Err("it is empty; leave the option out for the standing title".to_owned());
-    }
-    if length > MAX_TITLE {
-        return Err(format!("{length} characters are too many; shorten it to {MAX_TITLE}"));
-    }
-    match unprintable(text) {
-        Some(character) => Err(cannot_print(character)),
-        None => Ok(text.to_owned()),
-    }
-}
-
-fn cannot_print(character: char) -> String {
-    format!("the printer cannot print {character:?}; replace it")
-}
-
 /// What a receipt says besides the thought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    title: String,
-    epitaph: Option<String>,
-    header: Vec<Element>,
-    foot: Vec<Element>,
-    interrupted: String,
-    fault: String,
-    paper: String,
+    /// Its lines before and after the thought, each of them sound.
+    header: Vec<String>,
+    foot: Vec<String>,
+    /// Those of [`WORDS`].
+    words: BTreeMap<&'static str, String>,
 }
 
 impl Default for Template {
@@ -125,48 +99,20 @@ impl Default for Template {
     }
 }
 
-/// A line of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Element {
-    Title(Vec<Piece>),
-    Centred(Vec<Piece>),
-    Text(Vec<Piece>),
-    Bold(Vec<Piece>),
-    Row(Vec<Piece>, Vec<Piece>),
-    Rule,
-    Blank,
-    Death,
-    Epitaph,
-    Bar,
-    Paper,
-}
-
-/// A part of a line's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Words(String),
-    Value(Value),
-}
-
-/// A value that is filled in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Value {
-    Title,
-    Life,
-    /// With its format.
-    Date(String),
-    Tokens,
-    Context,
-    Seconds,
-    Rate,
-    Seed,
-}
-
 /// What is known when a line is filled in.
 struct Known<'a> {
     life: Option<u64>,
-    date: &'a dyn Fn(&str) -> Option<String>,
+    date: fn(&str) -> Option<String>,
+    /// Only at the end.
     summary: Option<&'a Summary>,
+    /// Whether little paper is left.
+    low: bool,
+}
+
+impl Known<'_> {
+    fn summary(&self, name: &str) -> Result<&Summary, String> {
+        self.summary.ok_or_else(|| format!("{name} is known only at the end; move it below {{thought}}"))
+    }
 }
 
 impl Template {
@@ -178,84 +124,77 @@ impl Template {
     /// names the file and the next step.
     pub(crate) fn read(design: &Design) -> Result<Self> {
         let mut template = match &design.template {
-            Some(path) => Self::parse(&text_of(path, MAX_TEMPLATE, "--receipt")?)
-                .map_err(|why| anyhow::anyhow!("receipt template {path:?}: {why}"))?,
+            Some(path) => Self::parse(&text_of(path, "--receipt")?)
+                .map_err(|why| anyhow!("receipt template {path:?}: {why}"))?,
             None => Self::default(),
         };
-        if let Some(title) = &design.title {
-            template.title.clone_from(title);
-        }
-        if let Some(path) = &design.epitaph {
-            template.epitaph = Some(epitaph(path)?);
+        let epitaph = design.epitaph.as_deref().map(|path| text_of(path, "--epitaph")).transpose()?;
+        for (name, words) in [("title", design.title.clone()), ("epitaph", epitaph)] {
+            let Some(words) = words else { continue };
+            if let Some(character) = words.lines().find_map(unprintable) {
+                bail!("--{name}: {}", cannot_print(character));
+            }
+            template.words.insert(name, words.trim().to_owned());
         }
         Ok(template)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut template = Self {
-            title: TITLE.to_owned(),
-            epitaph: None,
-            header: Vec::new(),
-            foot: Vec::new(),
-            interrupted: String::new(),
-            fault: String::new(),
-            paper: String::new(),
-        };
+        let words = WORDS.map(|(name, words)| (name, words.to_owned())).into();
+        let mut template = Self { header: Vec::new(), foot: Vec::new(), words };
         let mut thought = false;
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim_end();
-            let failed = |why: String| format!("line {number}: {why}");
-            if let Some(character) = unprintable(line) {
-                return Err(failed(cannot_print(character)));
-            }
-            match line.split_once(' ').unwrap_or((line, "")) {
-                ("@interrupted", words) => template.interrupted = words.to_owned(),
-                ("@fault", words) => template.fault = words.to_owned(),
-                ("@paper", words) => template.paper = words.to_owned(),
-                (unknown, _) if unknown.starts_with('@') => {
-                    return Err(failed(format!("{unknown:?} is none of @interrupted, @fault and @paper")));
-                }
-                ("{thought}", "") if thought => {
-                    return Err(failed("a second {thought}; remove it".to_owned()));
-                }
-                ("{thought}", "") => thought = true,
-                _ => {
-                    let element = element(line, thought).map_err(failed)?;
-                    if thought { &mut template.foot } else { &mut template.header }.push(element);
-                }
-            }
+            template.add(line, &mut thought).map_err(|why| format!("line {number}: {why}"))?;
         }
         if !thought {
             return Err("it has no line {thought}; add one where the generated text belongs".to_owned());
         }
-        if template.foot.iter().filter(|element| **element == Element::Death).count() != 1 {
+        if template.foot.iter().filter(|line| *line == "{death}").count() != 1 {
             return Err("the line {death} must stand once below {thought}".to_owned());
         }
-        let standing = [
-            (&mut template.interrupted, "interrupted"),
-            (&mut template.fault, "ended by a fault"),
-            (&mut template.paper, "little paper is left"),
-        ];
-        for (words, default) in standing {
-            if words.trim().is_empty() {
-                default.clone_into(words);
-            }
-        }
         Ok(template)
+    }
+
+    /// Adds a line that is sound. `thought`: whether it is below the thought.
+    fn add(&mut self, line: &str, thought: &mut bool) -> Result<(), String> {
+        const SOME: Summary = Summary { used: 1, context_size: 1, seconds: 1.0, rate: 1.0, seed: None };
+        if let Some(character) = unprintable(line) {
+            return Err(cannot_print(character));
+        }
+        if let Some(said) = line.strip_prefix('@') {
+            let (name, text) = said.split_once(' ').unwrap_or((said, ""));
+            let words = self
+                .words
+                .get_mut(name)
+                .ok_or_else(|| format!("@{name} is none of @{}", WORDS.map(|(name, _)| name).join(", @")))?;
+            if !text.trim().is_empty() {
+                text.clone_into(words);
+            }
+        } else if line == "{thought}" {
+            if std::mem::replace(thought, true) {
+                return Err("a second {thought}; remove it".to_owned());
+            }
+        } else {
+            let summary = thought.then_some(&SOME);
+            self.lines(line, &Known { life: None, date: clock::now, summary, low: false })?;
+            if *thought { &mut self.foot } else { &mut self.header }.push(line.to_owned());
+        }
+        Ok(())
     }
 
     /// The lines before the thought.
     #[must_use]
     pub(crate) fn header(&self, life: Option<u64>) -> Vec<Line> {
-        self.fill(&self.header, &Known { life, date: &clock::now, summary: None }, false)
+        self.fill(&self.header, &Known { life, date: clock::now, summary: None, low: false })
     }
 
     /// The lines after the thought of a life that ended in the death. `low`:
     /// little paper is left.
     #[must_use]
     pub(crate) fn foot(&self, summary: &Summary, life: Option<u64>, low: bool) -> Vec<Line> {
-        let known = Known { life, date: &clock::now, summary: Some(summary) };
-        let mut lines = self.fill(&self.foot, &known, low);
+        let known = Known { life, date: clock::now, summary: Some(summary), low };
+        let mut lines = self.fill(&self.foot, &known);
         lines.push(Line::Tear);
         lines
     }
@@ -264,163 +203,101 @@ impl Template {
     #[must_use]
     pub(crate) fn cut_short(&self, ending: &Ending) -> Vec<Line> {
         let why = match ending {
-            Ending::Interrupted(_) => &self.interrupted,
-            Ending::Unheard | Ending::Usage(_) | Ending::Fault(_) => &self.fault,
+            Ending::Interrupted(_) => "interrupted",
+            Ending::Unheard | Ending::Usage(_) | Ending::Fault(_) => "fault",
         };
-        vec![Line::Rule, Line::Text(why.clone()), Line::Tear]
+        vec![Line::Rule, Line::Text(self.words[why].clone()), Line::Tear]
     }
 
-    fn fill(&self, elements: &[Element], known: &Known, low: bool) -> Vec<Line> {
-        let mut lines = Vec::new();
-        let text = |pieces: &[Piece]| self.text(pieces, known);
-        for element in elements {
-            match element {
-                Element::Title(pieces) => lines.extend(text(pieces).map(Line::Title)),
-                Element::Centred(pieces) => lines.extend(text(pieces).map(Line::Centred)),
-                Element::Text(pieces) => lines.extend(text(pieces).map(Line::Text)),
-                Element::Bold(pieces) => lines.extend(text(pieces).map(Line::Bold)),
-                Element::Row(name, value) => {
-                    lines.extend(text(name).zip(text(value)).map(|(name, value)| Line::Row(name, value)));
-                }
-                Element::Rule => lines.push(Line::Rule),
-                Element::Blank => lines.push(Line::Blank),
-                Element::Death => {
-                    lines.extend(ending::last_words().map(|words| Line::Bold(words.to_owned())));
-                }
-                Element::Epitaph => {
-                    if let Some(epitaph) = &self.epitaph {
-                        lines.extend([Line::Text(epitaph.clone()), Line::Rule]);
-                    }
-                }
-                Element::Bar => lines.extend(known.summary.map(|summary| Line::Bar(summary.share()))),
-                Element::Paper if low => lines.extend([Line::Blank, Line::Centred(self.paper.clone())]),
-                Element::Paper => {}
-            }
-        }
+    fn fill(&self, lines: &[String], known: &Known) -> Vec<Line> {
+        let filled = lines.iter().map(|line| self.lines(line, known).unwrap_or_default());
+        let mut lines: Vec<_> = filled.flatten().collect();
         lines.dedup_by(|second, first| *first == Line::Rule && *second == Line::Rule);
         lines
     }
 
-    /// The text of `pieces`; `None` if one of its values is not known.
-    fn text(&self, pieces: &[Piece], known: &Known) -> Option<String> {
-        let mut text = String::new();
-        for piece in pieces {
-            match piece {
-                Piece::Words(words) => text.push_str(words),
-                Piece::Value(value) => text.push_str(&self.value(value, known)?),
+    /// What is printed of a line: nothing if one of its values is not known.
+    fn lines(&self, line: &str, known: &Known) -> Result<Vec<Line>, String> {
+        let text = |text: &str| self.text(text, known);
+        let line = match line.split_once(' ').unwrap_or((line, "")) {
+            ("", "") => Some(Line::Blank),
+            ("---", "") => Some(Line::Rule),
+            (name @ ("{death}" | "{epitaph}" | "{bar}" | "{paper}"), "") => {
+                let summary = known.summary(name)?;
+                let words = |name| self.words[name].clone();
+                return Ok(match name {
+                    "{death}" => ending::last_words().map(|words| Line::Bold(words.to_owned())).collect(),
+                    "{bar}" => vec![Line::Bar(summary.share())],
+                    "{epitaph}" if !words("epitaph").is_empty() => {
+                        vec![Line::Text(words("epitaph")), Line::Rule]
+                    }
+                    "{paper}" if known.low => vec![Line::Blank, Line::Centred(words("paper"))],
+                    _ => Vec::new(),
+                });
             }
-        }
-        Some(text)
+            ("#", words) => text(words)?.map(Line::Title),
+            ("=", words) => text(words)?.map(Line::Centred),
+            ("*", words) => text(words)?.map(Line::Bold),
+            _ => match line.split_once('|') {
+                Some((name, value)) => {
+                    text(name)?.zip(text(value)?).map(|(name, value)| Line::Row(name, value))
+                }
+                None => text(line)?.map(Line::Text),
+            },
+        };
+        Ok(line.into_iter().collect())
     }
 
-    fn value(&self, value: &Value, known: &Known) -> Option<String> {
-        let summary = known.summary;
-        match value {
-            Value::Title => Some(self.title.clone()),
-            Value::Life => known.life.map(|life| life.to_string()),
-            Value::Date(format) => (known.date)(format),
-            Value::Tokens => summary.map(|summary| summary.used.to_string()),
-            Value::Context => summary.map(|summary| summary.context_size.to_string()),
-            Value::Seconds => summary.map(|summary| format!("{:.1}", summary.seconds)),
-            Value::Rate => summary.map(|summary| format!("{:.1}", summary.rate)),
-            Value::Seed => summary?.seed.map(|seed| seed.to_string()),
+    /// `text` with its values; `None` if one of them is not known.
+    fn text(&self, text: &str, known: &Known) -> Result<Option<String>, String> {
+        let (mut filled, mut rest) = (Some(String::new()), text.trim());
+        while let Some((words, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').ok_or("a { without its }; add it")?;
+            let value = self.value(name, known)?;
+            filled = filled.zip(value).map(|(filled, value)| filled + words + &value);
+            rest = after;
         }
+        Ok(filled.map(|filled| filled + rest))
+    }
+
+    fn value(&self, name: &str, known: &Known) -> Result<Option<String>, String> {
+        let summary = || known.summary(&format!("{{{name}}}"));
+        Ok(match name.split_once(':').unwrap_or((name, "")) {
+            ("title", "") => Some(self.words["title"].clone()),
+            ("life", "") => known.life.map(|life| life.to_string()),
+            ("date", format) => {
+                let format = if format.is_empty() { DATE } else { format };
+                clock::check_format(format).map_err(|why| format!("{{{name}}} is no date ({why})"))?;
+                (known.date)(format)
+            }
+            ("tokens", "") => Some(summary()?.used.to_string()),
+            ("context", "") => Some(summary()?.context_size.to_string()),
+            ("seconds", "") => Some(format!("{:.1}", summary()?.seconds)),
+            ("rate", "") => Some(format!("{:.1}", summary()?.rate)),
+            ("seed", "") => summary()?.seed.map(|seed| seed.to_string()),
+            _ => {
+                return Err(format!(
+                    "{{{name}}} is no value; there are title, life, date, tokens, context, seconds, rate and seed, \
+                     and on lines of their own thought, death, epitaph, bar and paper"
+                ));
+            }
+        })
     }
 }
 
-fn element(line: &str, in_foot: bool) -> Result<Element, String> {
-    let only_in_foot = |element: Element| match in_foot {
-        true => Ok(element),
-        false => Err(format!("{line} is known only at the end; move it below {{thought}}")),
-    };
-    let text = |text: &str| pieces(text.trim(), in_foot);
-    Ok(match line.split_once(' ').unwrap_or((line, "")) {
-        ("", "") => Element::Blank,
-        ("---", "") => Element::Rule,
-        ("{death}", "") => only_in_foot(Element::Death)?,
-        ("{epitaph}", "") => only_in_foot(Element::Epitaph)?,
-        ("{bar}", "") => only_in_foot(Element::Bar)?,
-        ("{paper}", "") => only_in_foot(Element::Paper)?,
-        ("#", words) => Element::Title(text(words)?),
-        ("=", words) => Element::Centred(text(words)?),
-        ("*", words) => Element::Bold(text(words)?),
-        _ => match line.split_once('|') {
-            Some((name, value)) => Element::Row(text(name)?, text(value)?),
-            None => Element::Text(text(line)?),
-        },
-    })
-}
-
-fn pieces(mut text: &str, in_foot: bool) -> Result<Vec<Piece>, String> {
-    let mut pieces = Vec::new();
-    while let Some((words, rest)) = text.split_once('{') {
-        let (name, rest) = rest.split_once('}').ok_or("a { without its }; add it")?;
-        if !words.is_empty() {
-            pieces.push(Piece::Words(words.to_owned()));
-        }
-        pieces.push(Piece::Value(value(name, in_foot)?));
-        text = rest;
-    }
-    if !text.is_empty() {
-        pieces.push(Piece::Words(text.to_owned()));
-    }
-    Ok(pieces)
-}
-
-fn value(name: &str, in_foot: bool) -> Result<Value, String> {
-    let value = match name.split_once(':').unwrap_or((name, "")) {
-        ("title", "") => return Ok(Value::Title),
-        ("life", "") => return Ok(Value::Life),
-        ("date", "") => return Ok(Value::Date(DATE.to_owned())),
-        ("date", format) => {
-            clock::check_format(format).map_err(|why| format!("{{{name}}} is no date ({why})"))?;
-            return Ok(Value::Date(format.to_owned()));
-        }
-        ("tokens", "") => Value::Tokens,
-        ("context", "") => Value::Context,
-        ("seconds", "") => Value::Seconds,
-        ("rate", "") => Value::Rate,
-        ("seed", "") => Value::Seed,
-        _ => {
-            return Err(format!(
-                "{{{name}}} is no value; there are title, life, date, tokens, context, seconds, rate and seed, \
-                 and on lines of their own thought, death, epitaph, bar and paper"
-            ));
-        }
-    };
-    match in_foot {
-        true => Ok(value),
-        false => Err(format!("{{{name}}} is known only at the end; move it below {{thought}}")),
-    }
-}
-
-fn epitaph(path: &Path) -> Result<String> {
-    // A character has at most four bytes.
-    let text = text_of(path, 4 * MAX_EPITAPH as u64 + 4, "--epitaph")?;
-    let text = text.trim();
-    let length = text.chars().count();
-    if text.is_empty() {
-        bail!("epitaph {path:?} is empty; write it, or leave out --epitaph");
-    }
-    if length > MAX_EPITAPH {
-        bail!("epitaph {path:?} has more than {MAX_EPITAPH} characters; shorten it");
-    }
-    let lines = text.lines().find_map(unprintable);
-    if let Some(character) = lines {
-        bail!("epitaph {path:?}: {}", cannot_print(character));
-    }
-    Ok(text.to_owned())
+fn cannot_print(character: char) -> String {
+    format!("the printer cannot print {character:?}; replace it")
 }
 
 /// The text of a file; an error that names it and `option`.
-fn text_of(path: &Path, most: u64, option: &str) -> Result<String> {
+fn text_of(path: &Path, option: &str) -> Result<String> {
     let read = || -> Result<String> {
         let metadata = fs::metadata(path)?;
         if !metadata.is_file() {
             bail!("it is no regular file");
         }
-        if metadata.len() > most {
-            bail!("it has more than {most} bytes");
+        if metadata.len() > MAX_BYTES {
+            bail!("it has more than {MAX_BYTES} bytes");
         }
         String::from_utf8(fs::read(path)?).context("it is not UTF-8")
     };
@@ -447,8 +324,8 @@ mod tests {
     #[test]
     fn the_standing_receipt_has_header_death_and_numbers() {
         let template = Template::default();
-        let known = Known { life: Some(7), date: &|_| Some("today".to_owned()), summary: None };
-        let header = template.fill(&template.header, &known, false);
+        let known = Known { life: Some(7), date: |_| Some("today".to_owned()), summary: None, low: false };
+        let header = template.fill(&template.header, &known);
         let centred = |words: &str| Line::Centred(words.to_owned());
         assert_eq!(
             header,
@@ -469,8 +346,8 @@ mod tests {
     #[test]
     fn a_line_whose_value_is_not_known_is_left_out() {
         let template = Template::default();
-        let known = Known { life: None, date: &|_| None, summary: None };
-        let header = template.fill(&template.header, &known, false);
+        let known = Known { life: None, date: |_| None, summary: None, low: false };
+        let header = template.fill(&template.header, &known);
         assert_eq!(header, [Line::Title("TORMENT NEXUS".to_owned()), Line::Rule]);
         let greedy = Summary { seed: None, ..summary() };
         let has_seed =
@@ -497,7 +374,8 @@ mod tests {
 
     #[test]
     fn the_epitaph_stands_after_the_death_and_its_three_lines_stay() {
-        let template = Template { epitaph: Some("Rest.".to_owned()), ..Template::default() };
+        let mut template = Template::default();
+        template.words.insert("epitaph", "Rest.".to_owned());
         let foot = template.foot(&summary(), Some(7), false);
         let bold = foot.iter().filter(|line| matches!(line, Line::Bold(_))).count();
         assert_eq!(bold, 3);
@@ -527,33 +405,52 @@ mod tests {
     }
 
     #[test]
-    fn a_title_is_short_and_can_be_printed() {
-        assert_eq!(title(" Ein Gerät "), Ok("Ein Gerät".to_owned()));
-        for wrong in ["", "  ", &"x".repeat(65), "a\nb", "\u{1b}@", "\u{e000}"] {
-            assert!(title(wrong).is_err(), "{wrong:?}");
-        }
+    fn an_option_says_a_templates_words_anew() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = |name: &str, content: &str| {
+            fs::write(folder.path().join(name), content).expect("a file");
+            Some(folder.path().join(name))
+        };
+        let template =
+            file("template", "@title Old\n# {title}\n{thought}\n{death}\n{epitaph}\n@epitaph old\n");
+        let words = |design: &Design| {
+            let template = Template::read(design).expect("a template");
+            let mut lines = template.header(None);
+            lines.extend(template.foot(&summary(), None, false).split_off(3));
+            lines
+        };
+        let title = |words: &str| Line::Title(words.to_owned());
+        let old = Design { template, ..Design::default() };
+        assert_eq!(words(&old), [title("Old"), text("old"), Line::Rule, Line::Tear]);
+        let epitaph = file("epitaph", "  Here it lay. {life}\n\n# Until | now.\n");
+        let new = Design { title: Some(" Ein Gerät ".to_owned()), epitaph, ..old };
+        let epitaph = text("Here it lay. {life}\n\n# Until | now.");
+        assert_eq!(words(&new), [title("Ein Gerät"), epitaph, Line::Rule, Line::Tear]);
     }
 
     #[test]
-    fn an_epitaph_that_cannot_be_printed_names_the_file_and_the_next_step() {
+    fn words_that_cannot_be_printed_name_the_option_or_the_file_and_the_next_step() {
+        let error = |design: &Design| format!("{:#}", Template::read(design).expect_err("wrong"));
+        for wrong in ["a\nb\u{1b}", "\u{1b}@", "\u{e000}"] {
+            let design = Design { title: Some(wrong.to_owned()), ..Design::default() };
+            assert!(error(&design).starts_with("--title: the printer cannot print"), "{}", error(&design));
+        }
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("epitaph");
         let design = Design { epitaph: Some(path.clone()), ..Design::default() };
-        let error = || format!("{:#}", Template::read(&design).expect_err("wrong"));
-        assert!(error().contains("--epitaph"), "absent: {}", error());
+        assert!(error(&design).contains("--epitaph"), "absent: {}", error(&design));
         for (content, words) in [
-            (&b" \n"[..], "is empty"),
-            (&"é".repeat(2001).into_bytes(), "more than 2000 characters"),
-            (&[b'x'; 9000], "more than 8004 bytes"),
+            (&[b'x'; 20_000][..], "more than 16384 bytes"),
             (b"a\x1b@", "cannot print"),
             (b"\xff\xfe", "not UTF-8"),
         ] {
             fs::write(&path, content).expect("a file");
-            assert!(error().contains(words) && error().contains("epitaph"), "{words}: {}", error());
+            assert!(
+                error(&design).contains(words) && error(&design).contains("epitaph"),
+                "{}",
+                error(&design)
+            );
         }
-        fs::write(&path, "  Here it lay.\n\nUntil now.\n").expect("a file");
-        let template = Template::read(&design).expect("an epitaph");
-        assert_eq!(template.epitaph.as_deref(), Some("Here it lay.\n\nUntil now."));
     }
 
     proptest! {

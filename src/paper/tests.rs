@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
-use super::escpos::{self, Chunk, Leftover, Query, Style, feed};
+use super::escpos::{self, Chunk, Leftover, QUERIES, Style, feed};
 use super::format::{Font, Format};
 use super::inquiry::{Inquiry, UNANSWERED};
 use super::pace::{INPUT_BUFFER, Pace};
 use super::port::{Busy, Clock, Port};
-use super::press::{BreakOff, Message, Press, Printed};
+use super::press::{BreakOff, Held, Message, Press, STALL_PAUSE};
 use super::printer::BREAKING_OFF;
 use crate::life::listener::PrinterStatus;
 
@@ -91,7 +91,7 @@ impl Fake {
         while self.paper_free <= self.now && !self.is_without_paper() {
             let Some(byte) = self.buffer.pop_front() else { return };
             self.printed.push(byte);
-            if self.printed.ends_with(&Query::RealTime.bytes()) {
+            if self.printed.ends_with(&QUERIES[0].bytes) {
                 let reply = self.replies.iter().rfind(|(from, _)| *from <= self.now);
                 self.answers.extend(reply.map(|(_, reply)| *reply));
             }
@@ -187,9 +187,9 @@ fn fake() -> Shared {
     })))
 }
 
-fn press(fake: &Shared, line: Duration, replies: bool) -> Press<Shared, Shared> {
+fn press(fake: &Shared, line: Duration, replies: bool) -> Press<Shared> {
     Press {
-        port: fake.clone(),
+        port: Box::new(fake.clone()),
         clock: fake.clone(),
         pace: Pace::new(BAUD, line),
         inquiry: replies.then(Inquiry::default),
@@ -207,11 +207,11 @@ fn lines(count: usize) -> Vec<Chunk> {
 }
 
 fn header() -> Vec<Chunk> {
-    escpos::start(&Format::default(), Leftover { cut_off: true, garbage: false }, 120)
+    escpos::start(&Format::default(), Leftover { cut_off: true, garbage: false })
 }
 
 /// Prints `count` full lines.
-fn print(fake: &Shared, line: Duration, replies: bool, count: usize) -> Result<Printed, String> {
+fn print(fake: &Shared, line: Duration, replies: bool, count: usize) -> Result<bool, String> {
     let (queue, queued) = bounded(1);
     let (_break_off, broken_off) = bounded(1);
     queue.send(Message::End(lines(count))).expect("room");
@@ -227,16 +227,20 @@ fn printed_lines(fake: &Shared) -> usize {
 fn a_held_port_is_let_go_when_nobody_waits_any_more() {
     let fake = fake();
     let mut press = press(&fake, SLOWEST, false);
-    press.stall(Duration::ZERO).expect("somebody waits");
-    press.abandoned.store(true, Ordering::Relaxed);
-    press.stall(Duration::ZERO).expect_err("nobody waits");
+    let mut looks = 0;
+    let held = press.wait(STALL_PAUSE, |press, _| {
+        looks += 1;
+        press.abandoned.store(looks > 3, Ordering::Relaxed);
+        Ok(Some(Held::Silent))
+    });
+    assert_eq!((held, looks), (Err("nobody waits for it any more".to_owned()), 4));
 }
 
 #[test]
 fn a_printer_without_flow_control_is_never_overrun() {
     for replies in [false, true] {
         let fake = fake();
-        assert_eq!(print(&fake, LINE, replies, 300), Ok(Printed::Whole));
+        assert_eq!(print(&fake, LINE, replies, 300), Ok(true));
         assert_eq!((fake.0.borrow().overruns, printed_lines(&fake)), (0, 300));
         // The printer hardly ever waits for the next line.
         let time = fake.0.borrow().now;
@@ -247,7 +251,7 @@ fn a_printer_without_flow_control_is_never_overrun() {
 #[test]
 fn the_fake_printer_notices_a_pace_that_is_too_fast() {
     let fake = fake();
-    assert_eq!(print(&fake, LINE / 2, false, 300), Ok(Printed::Whole));
+    assert_eq!(print(&fake, LINE / 2, false, 300), Ok(true));
     assert!(fake.0.borrow().overruns > 0);
 }
 
@@ -255,7 +259,7 @@ fn the_fake_printer_notices_a_pace_that_is_too_fast() {
 fn a_printer_that_is_held_for_a_while_is_waited_for() {
     let fake = fake();
     fake.0.borrow_mut().held = (Duration::from_secs(5), Duration::from_secs(14));
-    assert_eq!(print(&fake, LINE, false, 20), Ok(Printed::Whole));
+    assert_eq!(print(&fake, LINE, false, 20), Ok(true));
     assert_eq!(printed_lines(&fake), 20);
 }
 
@@ -288,7 +292,7 @@ fn a_new_roll_within_the_wait_goes_on_and_none_is_lost() {
         (print(&fake, LINE, true, 20), fake)
     };
     let (printed, fake) = paper(170);
-    assert_eq!((printed, printed_lines(&fake)), (Ok(Printed::Whole), 20));
+    assert_eq!((printed, printed_lines(&fake)), (Ok(true), 20));
     let (printed, fake) = paper(600);
     assert_eq!(printed, Err("it is out of paper".to_owned()));
     let time = fake.0.borrow().now;
@@ -297,10 +301,7 @@ fn a_new_roll_within_the_wait_goes_on_and_none_is_lost() {
 
 /// Prints 20 lines on `fake` with what `set` changes; returns how it ended, what
 /// was reported, and whether the light ever showed that the life waits.
-fn printed(
-    fake: &Shared,
-    set: impl FnOnce(&mut Press<Shared, Shared>),
-) -> (Result<Printed, String>, Vec<String>) {
+fn printed(fake: &Shared, set: impl FnOnce(&mut Press<Shared>)) -> (Result<bool, String>, Vec<String>) {
     let (queue, queued) = bounded(1);
     let (_break_off, broken_off) = bounded(1);
     queue.send(Message::End(lines(20))).expect("room");
@@ -334,7 +335,7 @@ fn a_wait_for_paper_is_shown_and_said_once_and_so_is_its_end() {
         press.inquiry = Some(Inquiry::default());
         press.listens = true;
     });
-    assert_eq!((ended, reports), (Ok(Printed::Whole), WAITED.map(str::to_owned).to_vec()));
+    assert_eq!((ended, reports), (Ok(true), WAITED.map(str::to_owned).to_vec()));
 }
 
 #[test]
@@ -347,7 +348,7 @@ fn a_usb_printer_tells_that_its_paper_is_out_and_goes_on_with_the_new_roll() {
         match whole {
             true => {
                 fake.sleep(Duration::from_secs(5));
-                assert_eq!((ended, printed_lines(&fake)), (Ok(Printed::Whole), 20));
+                assert_eq!((ended, printed_lines(&fake)), (Ok(true), 20));
                 assert_eq!(reports, WAITED);
             }
             false => assert_eq!(ended, Err("it is out of paper".to_owned())),
@@ -363,7 +364,7 @@ fn a_busy_wire_paces_the_printer_without_any_guess() {
         press.pace = Pace::new(BAUD, Duration::ZERO);
         press.busy = Some(Box::new(fake.clone()));
     });
-    assert_eq!((ended, reports), (Ok(Printed::Whole), vec![]));
+    assert_eq!((ended, reports), (Ok(true), vec![]));
     assert_eq!((fake.0.borrow().overruns, printed_lines(&fake)), (0, 20));
     assert!(fake.0.borrow().most > INPUT_BUFFER / 2, "the buffer is used");
     let unpaced = self::fake();
@@ -386,10 +387,10 @@ fn a_printer_that_stays_busy_waits_for_paper_and_goes_on_with_the_new_roll() {
         );
         match whole {
             true => {
-                assert_eq!((ended, printed_lines(&fake)), (Ok(Printed::Whole), 20));
+                assert_eq!((ended, printed_lines(&fake)), (Ok(true), 20));
                 assert_eq!((fake.0.borrow().overruns, reports.len()), (0, 2));
             }
-            false => assert!(ended.expect_err("lost").contains("check its BUSY wire")),
+            false => assert!(ended.expect_err("lost").contains("BUSY wire")),
         }
     }
 }
@@ -404,7 +405,7 @@ fn that_the_paper_is_near_its_end_is_told() {
         press.listens = true;
         told.replace(Some(press.status.clone()));
     });
-    assert_eq!(ended, Ok(Printed::Whole));
+    assert_eq!(ended, Ok(true));
     assert!(told.take().expect("a status").is_near_its_end());
 }
 
@@ -412,7 +413,7 @@ fn that_the_paper_is_near_its_end_is_told() {
 fn one_byte_of_noise_does_not_end_the_paper() {
     let fake = fake();
     fake.0.borrow_mut().answers.push_back(0x72);
-    assert_eq!(print(&fake, LINE, true, 20), Ok(Printed::Whole));
+    assert_eq!(print(&fake, LINE, true, 20), Ok(true));
     assert_eq!(printed_lines(&fake), 20);
 }
 
@@ -420,16 +421,16 @@ fn one_byte_of_noise_does_not_end_the_paper() {
 fn a_wire_that_babbles_end_of_paper_is_not_believed() {
     let fake = fake();
     fake.0.borrow_mut().noise = true;
-    assert_eq!(print(&fake, LINE, true, 20), Ok(Printed::Whole));
+    assert_eq!(print(&fake, LINE, true, 20), Ok(true));
 }
 
 #[test]
 fn a_printer_that_never_answers_is_asked_in_three_ways_and_then_no_more() {
     let fake = fake();
-    assert_eq!(print(&fake, LINE, true, 60), Ok(Printed::Whole));
+    assert_eq!(print(&fake, LINE, true, 60), Ok(true));
     let printed = fake.0.borrow().printed.clone();
-    for query in Query::ALL {
-        let asked = printed.windows(3).filter(|bytes| *bytes == query.bytes()).count();
+    for query in QUERIES {
+        let asked = printed.windows(3).filter(|bytes| *bytes == query.bytes).count();
         assert!((UNANSWERED..12).contains(&asked), "{query:?}: {asked}");
     }
 }
@@ -452,7 +453,7 @@ fn broken_off(ahead: usize, rest: usize) -> (Duration, String) {
         rest: (0..rest).map(|_| line("the rest", Style::default())).collect(),
         closing,
     };
-    assert_eq!(press.break_off(VecDeque::new(), &queued, request), Ok(Printed::Whole));
+    assert_eq!(press.break_off(VecDeque::new(), &queued, request), Ok(true));
     let taken = fake.0.borrow().now - start;
     fake.sleep(Duration::from_secs(20));
     assert_eq!(fake.0.borrow().overruns, 0);

@@ -121,6 +121,30 @@ fn extremes(samples: &[f64]) -> (f64, f64) {
 }
 
 #[test]
+fn the_technicians_table_has_the_figures_of_the_patterns() {
+    let guide = include_str!("../../../hardware/README.md");
+    let breath = |Breath { length, low, high }: Breath, dark: &str, bright: &str| {
+        format!("a breath of {} s between {dark} ({low} %) and {bright} ({high} %)", length.as_secs())
+    };
+    for figures in [
+        format!("faint ({} %) at first, and when all is ready dim ({} %)", LOADING.0, LOADING.1),
+        format!("{} a minute at first and {} at the end", RATE.0, RATE.1),
+        format!(
+            "between dim ({} %) and bright ({} %), at the end between faint ({} %)",
+            TROUGH.0, PEAK.0, TROUGH.1
+        ),
+        breath(ARMED, "faint", "dim"),
+        breath(RESTING, "almost dark", "faint"),
+        format!("a breath of {} s to faint ({} %)", CLOSED.length.as_secs(), CLOSED.high),
+        format!("of which one in {MISSING} is missing"),
+        format!("for {} s, then dark until it tries again", FAULT_TIME.as_secs()),
+        format!("for {} s, once a minute", WRONG_TIME.as_secs()),
+    ] {
+        assert!(guide.contains(&figures), "hardware/README.md does not say {figures:?}");
+    }
+}
+
+#[test]
 fn the_beat_is_40_a_minute_at_birth_and_150_at_the_end() {
     for means in [Means::Dimmed, Means::OnOff] {
         for (fill, period) in [(0.05, 1500), (0.95, 400)] {

@@ -25,7 +25,7 @@ fn life(status: &str) -> Option<u64> {
 #[test]
 fn a_hung_and_a_killed_program_are_restarted_and_no_number_comes_twice() {
     let nexus = Nexus::new();
-    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let _printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
     let device = open_to_all(&nexus.path("printer"));
     // A life of some minutes, since the paper is slow.
     let options = format!(
@@ -36,13 +36,7 @@ fn a_hung_and_a_killed_program_are_restarted_and_no_number_comes_twice() {
     // It returns once the piece is armed.
     systemd.systemctl(&["start", "torment-nexus"]).expect("the unit becomes active");
     assert_eq!(systemd.show("ActiveState"), "active");
-    let lives = |number: u64| {
-        let printer = &printer;
-        move |status: &str| {
-            printer.release();
-            life(status) == Some(number)
-        }
-    };
+    let lives = |number: u64| move |status: &str| life(status) == Some(number);
     let status = systemd.wait_for_status("life 1", lives(1));
     assert!(status.ends_with(" %, printing"), "{status}");
 

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub struct FakePrinter {
     thread: JoinHandle<Vec<(Instant, Vec<u8>)>>,
     /// Kept open so that the pseudo-terminal does not hang up between two
     /// lives.
-    slave: File,
+    _slave: File,
 }
 
 /// The bytes that were received, and when.
@@ -81,7 +81,9 @@ impl FakePrinter {
         let device = PathBuf::from(ptsname_r(&master).expect("it has a name"));
         let _ = fs::remove_file(link);
         std::os::unix::fs::symlink(&device, link).expect("a link");
-        let slave = File::options().read(true).write(true).open(&device).expect("the device");
+        let mut options = File::options();
+        options.read(true).write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        let slave = options.open(&device).expect("the device");
         // Raw mode, so that the terminal does not echo what it receives.
         let mut termios = tcgetattr(&slave).expect("a terminal");
         cfmakeraw(&mut termios);
@@ -94,13 +96,10 @@ impl FakePrinter {
         let count = Arc::new(AtomicUsize::new(0));
         let thread = thread::spawn({
             let (stop, count) = (stop.clone(), count.clone());
-            // Opened now: later the program has the device for itself.
-            let mut options = File::options();
-            options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-            let device = options.open(&device).expect("the device");
+            let device = slave.try_clone().expect("a descriptor");
             move || run(master, device, behaviour, &stop, &count)
         });
-        Self { stop, count, thread, slave }
+        Self { stop, count, thread, _slave: slave }
     }
 
     /// Waits until that many bytes have arrived.
@@ -115,13 +114,6 @@ impl FakePrinter {
     /// The number of bytes that have arrived.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
-    }
-
-    /// Ends the exclusive use of a program that was killed. The kernel does so when a
-    /// port is closed by its last user; here the test has it open too.
-    pub fn release(&self) {
-        // SAFETY: this request has no argument, and the descriptor is open.
-        unsafe { libc::ioctl(self.slave.as_raw_fd(), libc::TIOCNXCL) };
     }
 
     /// Waits until it is unplugged.
