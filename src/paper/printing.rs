@@ -69,13 +69,10 @@ impl Paper {
     /// `status` says how the printer is.
     #[must_use]
     pub(crate) fn begin(&self, about: Entry, status: &PrinterStatus, interrupt: &Interrupt) -> Receipt {
-        let lives = self.lives.clone();
-        if let Some(lives) = &lives {
-            let date = clock::stamp().unwrap_or_default();
-            // What becomes of a printer's receipt is known at the end.
-            let paper = self.settings.is_none().then_some(PaperEnd::None);
-            lives.expect(Entry { date, paper, ..about });
-        }
+        let date = clock::stamp().unwrap_or_default();
+        // What becomes of a printer's receipt is known at the end.
+        let paper = self.settings.is_none().then_some(PaperEnd::None);
+        let lives = self.lives.as_ref().map(|lives| lives.with(Entry { date, paper, ..about }));
         let begin = |settings| Printer::begin(settings, &self.template, lives.clone(), status, interrupt);
         let printer = self.settings.as_ref().map(begin);
         // With a printer its thread counts the life, because the number is in

@@ -60,23 +60,17 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub struct Lives {
     folder: PathBuf,
-    run: Arc<Run>,
-}
-
-/// What one run of the program has done.
-#[derive(Debug, Default)]
-struct Run {
-    /// What is known of its life before it begins.
-    about: OnceLock<Entry>,
-    /// The line with which its life began, once it has.
-    birth: OnceLock<Entry>,
+    /// What is known of this run's life before it begins.
+    about: Entry,
+    /// The line with which it began, once it has.
+    birth: Arc<OnceLock<Entry>>,
 }
 
 impl Lives {
     /// The history in a state folder.
     #[must_use]
     pub fn within(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), run: Arc::default() }
+        Self { folder: folder.to_owned(), about: Entry::default(), birth: Arc::default() }
     }
 
     /// The history in `folder`; `None`, with a warning, if there is no folder or
@@ -157,10 +151,10 @@ impl Lives {
         Ok(lives.swap_remove(at))
     }
 
-    /// Says what is known of the life that this run will live.
-    pub(crate) fn expect(&self, about: Entry) {
-        // A run lives one life.
-        let _ = self.run.about.set(about);
+    /// The history, for a run whose life `about` tells of.
+    #[must_use]
+    pub(crate) fn with(&self, about: Entry) -> Self {
+        Self { about, ..self.clone() }
     }
 
     /// Begins this run's life, with the number after the greatest; after the greatest
@@ -171,17 +165,18 @@ impl Lives {
     /// When the line cannot be written, or another process keeps the folder locked; the
     /// history is then as it was.
     pub fn begin(&self) -> Result<Record> {
-        let about = self.run.about.get().cloned().unwrap_or_default();
-        let begin = |before: &Record| Entry { number: before.lives.saturating_add(1), ..about };
-        let (before, birth) = self.append(begin)?;
-        let _ = self.run.birth.set(birth);
+        let about = self.about.clone();
+        let (before, birth) =
+            self.append(|before| Entry { number: before.lives.saturating_add(1), ..about })?;
+        // A run lives one life.
+        let _ = self.birth.set(birth);
         Ok(before)
     }
 
     /// The number of this run's life, once it has begun.
     #[must_use]
     pub fn number(&self) -> Option<u64> {
-        self.run.birth.get().map(|birth| birth.number)
+        self.birth.get().map(|birth| birth.number)
     }
 
     /// Writes how this run's life ended, if it has begun. `fault`: the message of one.
@@ -190,7 +185,7 @@ impl Lives {
     ///
     /// As [`Lives::begin`].
     pub fn end(&self, course: Course, paper: PaperEnd, outcome: Outcome, fault: &str) -> Result<()> {
-        let Some(birth) = self.run.birth.get().cloned() else { return Ok(()) };
+        let Some(birth) = self.birth.get().cloned() else { return Ok(()) };
         let (paper, outcome) = (Some(paper), Some(outcome));
         self.append(|_| Entry { course, paper, outcome, fault: fault.to_owned(), ..birth }).map(drop)
     }
@@ -203,7 +198,7 @@ impl Lives {
     /// As [`Lives::begin`].
     pub(crate) fn note_fault(&self, message: &str) -> Result<()> {
         let record = self.read()?;
-        let is_old = record.fault == Some(record.fault_before(&short(message)));
+        let is_old = record.fault == Some(record.fault_of(0, &short(message)));
         if self.number().is_some() || is_old && record.starts >= MANY_STARTS {
             return Ok(());
         }
@@ -300,7 +295,7 @@ impl Lives {
 
     fn lock(&self) -> io::Result<File> {
         fs::create_dir_all(&self.folder)?;
-        let file = regular::create(&self.folder.join(LOCK))?;
+        let file = regular::append(&self.folder.join(LOCK))?;
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
@@ -343,8 +338,7 @@ mod tests {
     /// Begins the life of a new run of the program; it ends when the value is
     /// dropped, as by a kill.
     fn begin(folder: &Path) -> Lives {
-        let run = Lives::within(folder);
-        run.expect(birth(0));
+        let run = Lives::within(folder).with(birth(0));
         run.begin().expect("a line");
         run
     }

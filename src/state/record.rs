@@ -64,12 +64,9 @@ impl Record {
                 self.begin_boot(&fault);
             }
             Some(Outcome::Death) => self.rate = course.rate,
-            Some(Outcome::Fault) if number == 0 => {
-                self.starts += 1;
-                self.fault = Some(self.fault_before(&fault));
-            }
             Some(Outcome::Fault) => {
-                self.fault = Some(Fault { life: number, words: format!("life {number}: {fault}") });
+                self.starts += u64::from(number == 0);
+                self.fault = Some(self.fault_of(number, &fault));
             }
             None => self.starts += 1,
             _ => {}
@@ -85,10 +82,10 @@ impl Record {
         }
     }
 
-    /// The fault with this message, if it comes before the next life has begun.
-    pub(super) fn fault_before(&self, message: &str) -> Fault {
-        let life = self.lives.saturating_add(1);
-        Fault { life, words: format!("before life {life}: {message}") }
+    /// The fault with this message in the life with this number; with 0, before the next.
+    pub(super) fn fault_of(&self, number: u64, message: &str) -> Fault {
+        let (when, life) = if number == 0 { ("before ", self.lives.saturating_add(1)) } else { ("", number) };
+        Fault { life, words: format!("{when}life {life}: {message}") }
     }
 
     /// Forgets what is of another boot than the one with this id. Returns whether the
