@@ -104,8 +104,9 @@ use crate::model_file::name::ModelFile;
 use crate::panel::{Asked, Panel, Pin};
 use crate::paper::printing::Paper;
 use crate::paper::receipt::Summary;
+use crate::state::entry::{Course, Entry};
 use crate::state::folder::StateFolder;
-use crate::state::history::{Course, Entry, History};
+use crate::state::lives::Lives;
 use crate::text::stderr::{self, say, show, warn};
 use crate::text::stdout::Output;
 
@@ -212,7 +213,7 @@ fn wait_for_a_press(
         return panel.wait_for_press();
     }
     // Without a record each start counts as one after a life.
-    let rested = paper.lives().is_some_and(|lives| lives.any_since_boot().is_ok_and(|any| !any));
+    let rested = paper.lives().is_some_and(|lives| lives.read().is_ok_and(|record| record.starts == 0));
     let today = || {
         schedule.lives_per_day?;
         paper.lives()?.on(&clock::now("%Y-%m-%d")?).ok()
@@ -257,7 +258,7 @@ fn wait_for_a_press(
 
 /// The status of a piece that waits for a press.
 fn armed(paper: &Paper) -> String {
-    let record = paper.lives().and_then(|lives| lives.present().ok());
+    let record = paper.lives().and_then(|lives| lives.read().ok());
     record.map_or_else(|| "armed".to_owned(), |record| format!("armed, {} lives so far", record.lives))
 }
 
@@ -271,7 +272,7 @@ fn live_on(
     start: Instant,
     interrupt: &Interrupt,
 ) -> Result<Infallible, Ending> {
-    let past = cli.relive.map(|number| History::of(folder)?.find(number)).transpose()?;
+    let past = cli.relive.map(|number| Lives::find(folder, number)).transpose()?;
     let relived = past.as_ref().map(|past| cli.relived(past)).transpose()?;
     let cli = relived.as_ref().unwrap_or(cli);
     let own_prompt = cli.model.own_prompt();

@@ -114,10 +114,8 @@ pub(super) fn state(folder: Option<&StateFolder>) -> Vec<Finding> {
             findings.push(match &record.fault {
                 None => Finding::ok("last fault", "none"),
                 // An old one has been seen to.
-                Some(fault) if fault.life < record.lives => Finding::ok("last fault", fault.to_string()),
-                Some(fault) => {
-                    Finding::warn("last fault", fault.to_string(), "see whether its cause is gone")
-                }
+                Some(fault) if fault.life < record.lives => Finding::ok("last fault", &fault.words),
+                Some(fault) => Finding::warn("last fault", &fault.words, "see whether its cause is gone"),
             });
         }
     }

@@ -19,7 +19,7 @@ use super::usage::Usage;
 use crate::mind::computing::MAX_LOOKAHEAD;
 use crate::mind::sampler::Sampling;
 use crate::model_file::name::ModelName;
-use crate::state::history::Entry;
+use crate::state::entry::Entry;
 use crate::text::shell;
 use crate::text::stderr::warn;
 

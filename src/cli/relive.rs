@@ -31,7 +31,7 @@ pub(super) fn conflict(command: &Command, matches: &ArgMatches) -> Option<String
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use crate::state::history::Entry;
+    use crate::state::entry::Entry;
     use clap::{CommandFactory, Parser};
 
     fn parse(args: &[&str]) -> Cli {

@@ -88,8 +88,8 @@ and a
 .I prompt.txt
 there is the service's.
 .TP
-.IR lives ,\  lives.csv ,\  lives.1.csv
-In the state folder: the number of lives, and one line for each life.
+.IR lives.csv ,\  lives.1.csv
+In the state folder: the history, with a line when a life begins and one when it ends.
 .TP
 .I prompt\-state
 In the state folder: what the model made of the prompt, so that the next start is quick.

@@ -35,8 +35,8 @@ use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, PrinterStatus};
+use crate::state::entry::PaperEnd;
 use crate::state::lives::Lives;
-use crate::state::record::Record;
 use crate::text::stderr::{say, warn};
 
 /// Lines in the queue before the generator waits for the printer. One more is
@@ -312,24 +312,27 @@ impl Job {
         }
     }
 
-    /// The bytes before the text. Counts the life in the record of lives, and
-    /// notes that its receipt is open. A printer that is absent may be switched
-    /// on before the next life: that one then clears what it holds.
+    /// The bytes before the text. Counts the life in the history, which has from then on
+    /// an open receipt. A printer that is absent may be switched on before the next life:
+    /// that one then clears what it holds.
     fn header(&self, head: Head) -> Vec<Chunk> {
+        let before = self.lives.as_ref().and_then(|lives| {
+            let begun = if self.is_life { lives.begin() } else { lives.note_slip(None) };
+            begun
+                .map_err(|error| {
+                    self.say(&format!(
+                        "warning: {error:#}
+"
+                    ))
+                })
+                .ok()
+        });
         // If it is not known whether the last receipt was cut off, a gap is
         // fed: 2 cm of paper at most.
-        let mut cut_off = true;
-        let record = self.lives.as_ref().and_then(|lives| {
-            let mut begin = |record: &mut Record| {
-                cut_off = record.receipt_open;
-                record.receipt_open = true;
-            };
-            let updated = if self.is_life { lives.count_life(&mut begin) } else { lives.update(&mut begin) };
-            updated.map_err(|error| self.say(&format!("warning: {error:#}\n"))).ok()
-        });
+        let cut_off = before.as_ref().is_none_or(|before| before.receipt_open);
         // With the board the printer was switched on too.
-        let garbage = record.as_ref().is_none_or(|record| record.starts <= 1);
-        let life = record.map(|record| record.lives);
+        let garbage = before.is_none_or(|before| before.starts == 0);
+        let life = self.lives.as_ref().and_then(Lives::number);
         if let Some(life) = life {
             let _ = self.life.set(life);
         }
@@ -339,15 +342,14 @@ impl Job {
         chunks
     }
 
-    /// Notes that the receipt is printed to its end. That of a life is written to
-    /// the record with all else at the life's end, to spare the SD card a write.
+    /// Notes that the receipt is printed to its end. That of a life is written with
+    /// all else at the life's end, to spare the SD card a write.
     fn is_whole(&self) {
         self.whole.store(true, Ordering::Relaxed);
         if self.is_life {
             return;
         }
-        let updated = self.lives.as_ref().map(|lives| lives.update(|record| record.receipt_open = false));
-        if let Some(Err(error)) = updated {
+        if let Some(Err(error)) = self.lives.as_ref().map(|lives| lives.note_slip(Some(PaperEnd::Whole))) {
             self.say(&format!("warning: {error:#}\n"));
         }
     }

@@ -15,15 +15,15 @@ use crate::life::ending::{self, Ending};
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, PrinterStatus};
+use crate::state::entry::{Course, Entry, Outcome, PaperEnd};
 use crate::state::folder::StateFolder;
-use crate::state::history::{Course, Entry, Outcome, PaperEnd};
-use crate::state::lives::{End, Lives};
+use crate::state::lives::Lives;
 use crate::text::stderr::{say, warn};
 
 /// Columns of a slip that is written to stderr, without a printer.
 const TERMINAL_COLUMNS: usize = 80;
 
-/// The printer, if one was asked for, and the record in which lives are
+/// The printer, if one was asked for, and the history in which lives are
 /// counted.
 #[derive(Debug)]
 pub(crate) struct Paper {
@@ -59,7 +59,7 @@ impl Paper {
         Ok(Self { settings, template, lives })
     }
 
-    /// The record in which lives are counted, if they are.
+    /// The history in which lives are counted, if they are.
     #[must_use]
     pub(crate) fn lives(&self) -> Option<&Lives> {
         self.lives.as_ref()
@@ -69,39 +69,33 @@ impl Paper {
     /// `status` says how the printer is.
     #[must_use]
     pub(crate) fn begin(&self, about: Entry, status: &PrinterStatus, interrupt: &Interrupt) -> Receipt {
-        let lives = self.lives.clone();
-        if let Some(lives) = &lives {
-            let date = clock::stamp().unwrap_or_default();
-            // What becomes of a printer's receipt is known at the end.
-            let paper = self.settings.is_none().then_some(PaperEnd::None);
-            lives.expect(Entry { date, paper, ..about });
-        }
+        let date = clock::stamp().unwrap_or_default();
+        // What becomes of a printer's receipt is known at the end.
+        let paper = self.settings.is_none().then_some(PaperEnd::None);
+        let lives = self.lives.as_ref().map(|lives| lives.with(Entry { date, paper, ..about }));
         let begin = |settings| Printer::begin(settings, &self.template, lives.clone(), status, interrupt);
         let printer = self.settings.as_ref().map(begin);
         // With a printer its thread counts the life, because the number is in
         // the header.
         if printer.is_none()
             && let Some(lives) = &lives
-            && let Err(error) = lives.count_life(|_| {})
         {
-            warn(format_args!("{error:#}"));
+            tell(lives.begin());
         }
         Receipt { printer, lives, status: status.clone() }
     }
 
     /// Notes a fault for the slip, unless the receipt of its life has noted it.
     pub(crate) fn note(&self, ending: &Ending) {
-        if let (Some(lives), Ending::Fault(fault)) = (&self.lives, ending)
-            && let Err(error) = lives.note_fault(&ending::one_line(fault))
-        {
-            warn(format_args!("{error:#}"));
+        if let (Some(lives), Ending::Fault(fault)) = (&self.lives, ending) {
+            tell(lives.note_fault(&ending::one_line(fault)));
         }
     }
 
     /// Prints the technician's slip, or writes it to stderr if there is no
     /// printer.
     pub(crate) fn slip(&self, model: &str, prompt: &str, interrupt: &Interrupt) {
-        let record = self.lives.as_ref().and_then(|lives| lives.present().ok());
+        let record = self.lives.as_ref().and_then(|lives| lives.read().ok());
         let slip = Slip { record: record.as_ref(), model, prompt };
         let health = Health::of_this_machine();
         match &self.settings {
@@ -150,25 +144,27 @@ impl Receipt {
     }
 
     /// Ends the receipt with the death, waits until it is printed, and writes
-    /// the life to the record and the history.
+    /// the life's end to the history.
     pub(crate) fn finish(self, summary: &Summary, course: Course) {
         let whole = self.printer.map(|printer| printer.finish(summary));
-        let end = End { course, paper: paper_end(whole, &self.status), outcome: Outcome::Death, fault: None };
-        write(self.lives.as_ref(), &end);
+        if let Some(lives) = &self.lives {
+            tell(lives.end(course, paper_end(whole, &self.status), Outcome::Death, ""));
+        }
     }
 
     /// Ends the receipt of a life that did not reach the death, and writes the
-    /// life to the record and the history.
+    /// life's end to the history.
     pub(crate) fn break_off(self, ending: &Ending, course: Course) {
         let whole = self.printer.map(|printer| printer.break_off(ending));
-        let paper = paper_end(whole, &self.status);
         let (outcome, fault) = match ending {
-            Ending::Interrupted(_) => (Outcome::Interrupted, None),
+            Ending::Interrupted(_) => (Outcome::Interrupted, String::new()),
             // Wrong usage is told before a life begins.
-            Ending::Unheard | Ending::Usage(_) => (Outcome::Unheard, None),
-            Ending::Fault(fault) => (Outcome::Fault, Some(ending::one_line(fault))),
+            Ending::Unheard | Ending::Usage(_) => (Outcome::Unheard, String::new()),
+            Ending::Fault(fault) => (Outcome::Fault, ending::one_line(fault)),
         };
-        write(self.lives.as_ref(), &End { course, paper, outcome, fault: fault.as_deref() });
+        if let Some(lives) = &self.lives {
+            tell(lives.end(course, paper_end(whole, &self.status), outcome, &fault));
+        }
     }
 }
 
@@ -182,8 +178,9 @@ fn paper_end(whole: Option<bool>, status: &PrinterStatus) -> PaperEnd {
     }
 }
 
-fn write(lives: Option<&Lives>, end: &End) {
-    if let Some(Err(error)) = lives.map(|lives| lives.end(end)) {
+/// Warns of what could not be written: the life goes on.
+fn tell<T>(written: Result<T>) {
+    if let Err(error) = written {
         warn(format_args!("{error:#}"));
     }
 }
@@ -197,7 +194,6 @@ impl Listener for Receipt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::history::History;
     use anyhow::anyhow;
 
     #[test]
@@ -218,7 +214,7 @@ mod tests {
             // As lib.rs does with every ending.
             paper.note(&ending);
         }
-        let lives = History::within(folder.path()).read().expect("a history");
+        let lives = Lives::within(folder.path()).all().expect("a history");
         let told: Vec<_> =
             lives.iter().map(|life| (life.number, life.outcome, life.fault.as_str())).collect();
         let expected = [
@@ -231,6 +227,6 @@ mod tests {
             lives.iter().all(|life| life.paper == Some(PaperEnd::None) && life.course.tokens == Some(40))
         );
         let fault = Lives::within(folder.path()).read().expect("a record").fault.expect("a fault");
-        assert_eq!(fault.to_string(), "life 3: it broke; mend it: at token 40");
+        assert_eq!(fault.words, "life 3: it broke; mend it: at token 40");
     }
 }

@@ -8,7 +8,7 @@ use crate::text::wrap::Wrapper;
 /// The content of the technician's slip, without the board's health.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slip<'a> {
-    /// The record of lives, if they are counted.
+    /// What is known of the lives so far, if they are counted.
     pub record: Option<&'a Record>,
     /// The model's name.
     pub model: &'a str,
@@ -32,17 +32,18 @@ impl Slip<'_> {
     pub(super) fn lines(&self, health: &Health, columns: usize) -> Vec<String> {
         let throttled = health.throttled.map(|throttled| throttled.slowed().to_owned());
         let Self { record, .. } = self;
-        let fault = record.map(|record| record.fault.as_ref().map_or("none".to_owned(), ToString::to_string));
+        let fault = record.map(|record| record.fault.as_ref().map_or("none", |fault| fault.words.as_str()));
         let in_lives = record.and_then(|record| record.throttled).map(|bits| Throttled(bits).names());
         let rate = record.and_then(|record| record.rate);
         let facts = [
             ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
             ("lives", record.map(|record| record.lives.to_string())),
-            ("starts", record.map(|record| format!("{} since boot", record.starts))),
+            // This start has come to no life yet.
+            ("starts", record.map(|record| format!("{} since boot", record.starts + 1))),
             ("model", Some(self.model.to_owned())),
             ("prompt", Some(self.prompt.split_whitespace().collect::<Vec<_>>().join(" "))),
             ("last life", rate.map(|rate| format!("{rate:.1} tokens/s"))),
-            (FAULT, fault),
+            (FAULT, fault.map(str::to_owned)),
             ("temperature", health.celsius.map(|celsius| format!("{celsius:.1} °C"))),
             ("throttled", throttled),
             ("low voltage", health.voltage().map(str::to_owned)),
@@ -80,7 +81,7 @@ mod tests {
     };
 
     fn record() -> Record {
-        Record { lives: 12, starts: 3, rate: Some(9.84), throttled: Some(0x5), ..Record::default() }
+        Record { lives: 12, starts: 2, rate: Some(9.84), throttled: Some(0x5), ..Record::default() }
     }
 
     #[test]
@@ -90,7 +91,8 @@ mod tests {
             throttled: Some(Throttled(0x5_0000)),
             free: Some(240_000 * 1024),
         };
-        let fault = Fault::new(9, false, "llama.cpp failed at token 31 of model ember; -vv shows its log");
+        let words = "life 9: llama.cpp failed at token 31 of model ember; -vv shows its log".to_owned();
+        let fault = Fault { life: 9, words };
         let record = Record { fault: Some(fault), ..record() };
         let lines = Slip { record: Some(&record), ..SLIP }.lines(&health, 32);
         assert_eq!(
@@ -130,8 +132,8 @@ mod tests {
 
     #[test]
     fn the_longest_fault_is_told_to_its_end_and_none_is_said_to_be_none() {
-        let message = "one two three four five ".repeat(8) + "the next step";
-        let record = Record { fault: Some(Fault::new(9, true, &message)), ..record() };
+        let words = "before life 9: ".to_owned() + &"one two three four five ".repeat(8) + "the next step";
+        let record = Record { fault: Some(Fault { life: 9, words }), ..record() };
         let lines = Slip { record: Some(&record), ..SLIP }.lines(&Health::default(), 32);
         assert!(lines.iter().any(|line| line.contains("last fault  before life 9:")), "{lines:?}");
         assert!(lines.iter().any(|line| line.contains("next step")), "{lines:?}");

@@ -1,98 +1,80 @@
-//! The record of lives: how many there were, and how the last one went. A file
-//! of a few lines in the state folder; and beside it the history of lives.
+//! The history of lives: one file of lines that are only ever appended. A life has a
+//! line when it begins and one when it ends; [`Record`] says what they come to.
 //!
-//! Each write wears the SD card, so a run of the program writes as seldom as it
-//! can. (A replacement of the record is two fsyncs, see [`super::replace`].)
+//! - A line is one write and one fsync. No number is shown before its line is on the
+//!   card, so none is given twice.
+//! - A power cut may tear the last line. The next one begins after it, and whoever
+//!   reads skips it; if its number is lost, that number is left out.
+//! - A file that has 2 MB gets no more lines: it is renamed to `lives.1.csv`, in place
+//!   of the older one, and a new one begun. The first line of a file, and the first since
+//!   the system was started, is a [`Outcome::Boot`], which has the last number.
+//! - A life without an end was killed, or still lasts.
 //!
-//! | when | the record is replaced | `lives.csv` gets a line |
-//! |---|---|---|
-//! | a life begins | once, which also counts the start | |
-//! | a life ends, in whichever way the program can still notice | once | one |
-//! | the program starts after a life that could not say how it ended | | one |
-//! | a fault before the life begins | once | |
-//! | a slip is printed | twice, since its receipt may be cut off too | |
-//!
-//! A start that is ended by a signal before any of these is not counted.
+//! A start that is ended by a signal before its life or its fault is not counted.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::entry::{COLUMNS, Course, Entry, Outcome, PaperEnd, short};
 use super::folder::StateFolder;
-use super::history::{Course, Entry, History, Outcome, PaperEnd};
-use super::record::{self, Fault, Record};
+use super::record::{Record, lines};
 use super::regular;
-use super::replace::replace;
-use crate::board::boot;
+use super::replace::put_in_place;
+use crate::board::{boot, clock};
 use crate::text::stderr::warn;
 
-/// The record, and the file that a process locks while it changes the record.
-const FILE: &str = "lives";
+/// The file, the older one, and the one that a process locks while it appends.
+const FILE: &str = "lives.csv";
+const OLDER: &str = "lives.1.csv";
 const LOCK: &str = "lives.lock";
 
-/// The file that a program locks until its process ends, in whichever way: if a
-/// life is unended and nobody holds this lock, that life was killed.
-const ALIVE: &str = "alive.lock";
+/// What an earlier version kept besides: the number with how the last life went, and a
+/// lock. They are removed once the first line is appended.
+const EARLIER: [&str; 2] = ["lives", "alive.lock"];
 
-/// At most so many bytes of the file are read: it has some short lines, and the
-/// line of an unended life, which [`super::history`] keeps far below this.
-const MAX_LENGTH: u64 = 65_536;
+/// The length of a file in bytes, after which a new one is begun: some 3,000 lives with
+/// the exhibition's options, and little beside the model on the SD card.
+const MAX_LENGTH: u64 = 2_000_000;
+
+/// The longest file that is read: no other was written here.
+const TOO_LONG: u64 = 2 * MAX_LENGTH;
+
+/// After so many starts since boot, a fault that only repeats the last one is not noted:
+/// one every five seconds would push all lives out of the file in a day.
+const MANY_STARTS: u64 = 100;
 
 /// How often, and after what pause, the lock is tried. A process holds it only
 /// for the time that an SD card takes to write a page.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// The record of lives in the state folder. All clones belong to one run of the
+/// The history of lives in the state folder. All clones belong to one run of the
 /// program, which lives at most one life.
 #[derive(Debug, Clone)]
 pub struct Lives {
     folder: PathBuf,
-    run: Arc<Run>,
-}
-
-/// What one run of the program has done.
-#[derive(Debug, Default)]
-struct Run {
-    /// Whether its start is counted in the record.
-    counted: AtomicBool,
-    /// The locked file [`ALIVE`]. Of two programs that use one folder at once,
-    /// only one has it, and only a kill of that one is noticed.
-    alive: OnceLock<File>,
-    /// What is known of its life before it begins.
-    about: OnceLock<Entry>,
-    /// The number of its life, once that has begun.
-    number: OnceLock<u64>,
-    /// Whether a damaged record was warned about.
-    damage: AtomicBool,
-}
-
-/// How a life ended.
-#[derive(Debug)]
-pub(crate) struct End<'a> {
-    pub(crate) course: Course,
-    pub(crate) paper: PaperEnd,
-    pub(crate) outcome: Outcome,
-    /// The message of a fault.
-    pub(crate) fault: Option<&'a str>,
+    /// What is known of this run's life before it begins.
+    about: Entry,
+    /// The line with which it began, once it has.
+    birth: Arc<OnceLock<Entry>>,
 }
 
 impl Lives {
-    /// The record in a state folder.
+    /// The history in a state folder.
     #[must_use]
     pub fn within(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), run: Arc::default() }
+        Self { folder: folder.to_owned(), about: Entry::default(), birth: Arc::default() }
     }
 
-    /// The record in `folder`; `None`, with a warning, if there is no folder or
-    /// the record cannot be kept there. A life that was killed gets its line in
-    /// the history.
+    /// The history in `folder`; `None`, with a warning, if there is no folder or
+    /// lives cannot be kept there.
     #[must_use]
     pub(crate) fn open(folder: Option<&StateFolder>) -> Option<Self> {
         let Some(folder) = folder else {
@@ -100,166 +82,112 @@ impl Lives {
             return None;
         };
         let lives = Self::within(folder.path());
-        if let Err(error) = lives.check() {
-            warn(format_args!("{error:#}"));
-            return None;
-        }
-        if let Err(error) = lives.note_killed() {
-            warn(format_args!("{error:#}"));
-        }
+        lives.check().inspect_err(|error| warn(format_args!("{error:#}"))).ok()?;
         Some(lives)
     }
 
-    /// Creates the directory if it is missing, and checks that the record can
-    /// be kept there.
+    /// Creates the directory if it is missing, and checks that lives can be kept there.
     ///
     /// # Errors
     ///
-    /// When it cannot be kept there; the message names the directory and the
-    /// next step.
+    /// When they cannot; the message names the directory and the next step.
     pub fn check(&self) -> Result<()> {
-        self.lock().map(drop)
+        self.lock().map(drop).with_context(|| self.failure())
     }
 
-    /// Reads the record. If the file is absent, the number goes on from the last one
-    /// in the history, if there is any; likewise, with a warning, if it is damaged.
+    /// What the lives so far come to.
     ///
     /// # Errors
     ///
-    /// When the file exists and cannot be read.
+    /// When the history is there and cannot be read.
     pub fn read(&self) -> Result<Record> {
-        let path = self.folder.join(FILE);
-        let bytes = match regular::read(&path, MAX_LENGTH) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(self.restored()),
-            Err(error) => return Err(error).with_context(|| self.failure()),
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        Ok(Record::from_text(&text).unwrap_or_else(|| {
-            if !self.run.damage.swap(true, Ordering::Relaxed) {
-                warn(format_args!("{path:?} is damaged; the lives are counted on from those of lives.csv"));
-            }
-            let restored = self.restored();
-            let lives = restored.lives.max(record::lives_of_damaged(&text).unwrap_or(0));
-            // The last receipt may be cut off: an unneeded gap costs 2 cm of
-            // paper.
-            Record { lives, receipt_open: true, ..restored }
-        }))
+        let history = self.history().and_then(|history| Ok(history + "\n" + &self.earlier()?));
+        let mut record = Record::of(&history.with_context(|| self.failure())?);
+        record.begin_boot(&boot::id());
+        Ok(record)
     }
 
-    /// The record that the history leads to, for one that is lost. Of the life that
-    /// was begun last there may be no line yet, so a number is left out: no number
-    /// is given twice.
-    fn restored(&self) -> Record {
-        let last = History::within(&self.folder).greatest().unwrap_or_default();
-        Record { lives: last.map_or(0, |last| last.saturating_add(1)), ..Record::default() }
-    }
-
-    /// Lives whose line in the history has this date, as 2026-11-24.
-    ///
-    /// # Errors
-    ///
-    /// When the history cannot be read.
-    pub(crate) fn on(&self, date: &str) -> Result<u32> {
-        let lives = History::within(&self.folder).on(date).with_context(|| self.failure())?;
-        Ok(lives.len() as u32)
-    }
-
-    /// Whether a life or a fault was noted since the system was started.
-    ///
-    /// # Errors
-    ///
-    /// When the record cannot be read.
-    pub(crate) fn any_since_boot(&self) -> Result<bool> {
-        let boot = boot::id();
-        Ok(!boot.is_empty() && self.read()?.boot == boot)
-    }
-
-    /// Reads the record, with this start counted.
+    /// All lives that are kept, each as its last line tells, in the order of their numbers.
     ///
     /// # Errors
     ///
     /// As [`Lives::read`].
-    pub(crate) fn present(&self) -> Result<Record> {
-        let mut record = self.read()?;
-        self.count_start(&mut record);
-        Ok(record)
+    pub fn all(&self) -> Result<Vec<Entry>> {
+        let history = self.history().with_context(|| self.failure())?;
+        let of_lives = |entry: &Entry| entry.number > 0 && entry.outcome != Some(Outcome::Boot);
+        let lives = lines(&history).flatten().filter(of_lives).map(|entry| (entry.number, entry));
+        Ok(lives.collect::<BTreeMap<_, _>>().into_values().collect())
     }
 
-    /// Says what is known of the life that this run will live.
-    pub(crate) fn expect(&self, about: Entry) {
-        // A run lives one life.
-        let _ = self.run.about.set(about);
-    }
-
-    /// Counts a life, and makes `change`s as [`Lives::update`] does. After the
-    /// greatest number there is, the number stays.
+    /// Lives that began on this date, as 2026-11-24.
     ///
     /// # Errors
     ///
-    /// As [`Lives::update`].
-    pub fn count_life(&self, change: impl FnOnce(&mut Record)) -> Result<Record> {
-        let record = self.update(|record| {
-            change(record);
-            record.lives = record.lives.saturating_add(1);
-            if self.is_alone() {
-                let about = self.run.about.get();
-                let line = about.map(|about| Entry { number: record.lives, ..about.clone() }.to_line());
-                record.unended = line.and_then(Result::ok);
-            }
-        })?;
-        let _ = self.run.number.set(record.lives);
-        Ok(record)
+    /// As [`Lives::read`].
+    pub(crate) fn on(&self, date: &str) -> Result<u32> {
+        Ok(self.all()?.iter().filter(|life| life.date.starts_with(date)).count() as u32)
     }
 
-    /// The number of this run's life, once it is counted.
+    /// The last life with this number in `folder`, for `--relive`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(crate) fn find(folder: Option<&StateFolder>, number: u64) -> Result<Entry> {
+        let folder = folder.context("no home to find earlier lives in; name a folder with --state-dir")?;
+        let mut lives = Self::within(folder.path()).all()?;
+        let Some(at) = lives.iter().position(|life| life.number == number) else {
+            let numbers = match lives.as_slice() {
+                [] => "no lives".to_owned(),
+                [one] => format!("life {} only", one.number),
+                [first, .., last] => format!("lives {} to {}", first.number, last.number),
+            };
+            bail!(
+                "life {number} is not in {:?}, which has {numbers}; name another one with --relive, or \
+                 another folder with --state-dir",
+                folder.path().join(FILE)
+            );
+        };
+        Ok(lives.swap_remove(at))
+    }
+
+    /// The history, for a run whose life `about` tells of.
     #[must_use]
-    pub(crate) fn number(&self) -> Option<u64> {
-        self.run.number.get().copied()
+    pub(crate) fn with(&self, about: Entry) -> Self {
+        Self { about, ..self.clone() }
     }
 
-    /// Writes how this run's life ended: its line in the history, and what the
-    /// next life and the slip need. A history that cannot be written costs a
-    /// warning. If no life has begun, nothing is written.
+    /// Begins this run's life, with the number after the greatest; after the greatest
+    /// number there is, the number stays. Returns the record before it.
     ///
     /// # Errors
     ///
-    /// As [`Lives::update`].
-    pub(crate) fn end(&self, end: &End) -> Result<()> {
-        let (Some(&number), Some(about)) = (self.run.number.get(), self.run.about.get()) else {
-            return Ok(());
-        };
-        let &End { course, paper, outcome, fault } = end;
-        let entry = Entry {
-            number,
-            course,
-            paper: Some(paper),
-            outcome: Some(outcome),
-            fault: fault.unwrap_or_default().to_owned(),
-            ..about.clone()
-        };
-        let lock = self.lock()?;
-        // The line comes first: after a power cut between the two, the next
-        // start finds it.
-        self.append(&entry);
-        self.update_locked(&lock, |record| {
-            if paper == PaperEnd::Whole {
-                record.receipt_open = false;
-            }
-            if outcome == Outcome::Death {
-                record.rate = course.rate;
-            }
-            if let Some(bits) = course.throttled {
-                record.throttled = Some(record.throttled.unwrap_or(0) | bits);
-            }
-            if let Some(message) = fault {
-                record.fault = Some(Fault::new(number, false, message));
-            }
-            if self.is_alone() {
-                record.unended = None;
-            }
-        })
-        .map(drop)
+    /// When the line cannot be written, or another process keeps the folder locked; the
+    /// history is then as it was.
+    pub fn begin(&self) -> Result<Record> {
+        let about = self.about.clone();
+        let (before, birth) =
+            self.append(|before| Entry { number: before.lives.saturating_add(1), ..about })?;
+        // A run lives one life.
+        let _ = self.birth.set(birth);
+        Ok(before)
+    }
+
+    /// The number of this run's life, once it has begun.
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
+        self.birth.get().map(|birth| birth.number)
+    }
+
+    /// Writes how this run's life ended, if it has begun. `fault`: the message of one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lives::begin`].
+    pub fn end(&self, course: Course, paper: PaperEnd, outcome: Outcome, fault: &str) -> Result<()> {
+        let Some(birth) = self.birth.get().cloned() else { return Ok(()) };
+        let (paper, outcome) = (Some(paper), Some(outcome));
+        self.append(|_| Entry { course, paper, outcome, fault: fault.to_owned(), ..birth }).map(drop)
     }
 
     /// Notes a fault, unless this run's life has begun: then [`Lives::end`] has
@@ -267,101 +195,115 @@ impl Lives {
     ///
     /// # Errors
     ///
-    /// As [`Lives::update`].
+    /// As [`Lives::begin`].
     pub(crate) fn note_fault(&self, message: &str) -> Result<()> {
-        if self.run.number.get().is_some() {
+        let record = self.read()?;
+        let is_old = record.fault == Some(record.fault_of(0, &short(message)));
+        if self.number().is_some() || is_old && record.starts >= MANY_STARTS {
             return Ok(());
         }
-        self.update(|record| record.fault = Some(Fault::new(record.lives.saturating_add(1), true, message)))
-            .map(drop)
+        self.append(|_| Entry { fault: message.to_owned(), ..event(Outcome::Fault) }).map(drop)
     }
 
-    /// Changes the record and returns the new one. The lock makes two processes
-    /// change it one after the other.
+    /// Notes that the receipt of a slip is begun, or printed to its end. Returns the
+    /// record before it.
     ///
     /// # Errors
     ///
-    /// When it cannot be read or written, or another process keeps it locked.
-    pub fn update(&self, change: impl FnOnce(&mut Record)) -> Result<Record> {
-        self.update_locked(&self.lock()?, change)
+    /// As [`Lives::begin`].
+    pub(crate) fn note_slip(&self, paper: Option<PaperEnd>) -> Result<Record> {
+        self.append(|_| Entry { paper, ..event(Outcome::Slip) }).map(|(before, _)| before)
     }
 
-    fn update_locked(&self, _lock: &File, change: impl FnOnce(&mut Record)) -> Result<Record> {
-        let mut record = self.read()?;
-        self.count_start(&mut record);
-        change(&mut record);
-        let written = replace(&self.folder.join(FILE), &[record.to_text().as_bytes()]);
-        written.with_context(|| self.failure())?;
-        self.run.counted.store(true, Ordering::Relaxed);
-        Ok(record)
+    /// Appends the line that `line` makes of the record before it, and returns both.
+    fn append(&self, line: impl FnOnce(&Record) -> Entry) -> Result<(Record, Entry)> {
+        self.try_append(line).with_context(|| self.failure())
     }
 
-    fn count_start(&self, record: &mut Record) {
-        if !self.run.counted.load(Ordering::Relaxed) {
-            record.count_start(&boot::id());
-        }
-    }
-
-    /// Appends the line of a life that was killed. Its entry in the record stays
-    /// until the next life begins, which spares a replacement of the record.
-    fn note_killed(&self) -> Result<()> {
+    fn try_append(&self, line: impl FnOnce(&Record) -> Entry) -> io::Result<(Record, Entry)> {
         let _lock = self.lock()?;
-        if !self.is_alone() {
-            return Ok(());
+        let path = self.folder.join(FILE);
+        let mut file = regular::append(&path)?;
+        if file.metadata()?.len() >= MAX_LENGTH {
+            put_in_place(&path, &self.folder.join(OLDER))?;
+            file = regular::append(&path)?;
         }
-        let record = self.read()?;
-        let Some(mut entry) = record.unended.as_deref().and_then(|line| Entry::from_line(line.as_bytes()))
-        else {
-            return Ok(());
+        let length = file.metadata()?.len();
+        let (history, earlier) = (self.history()?, self.earlier()?);
+        let mut text = match length {
+            0 => format!("{COLUMNS}\n"),
+            // After a torn line.
+            _ if !history.ends_with('\n') => "\n".to_owned(),
+            _ => String::new(),
         };
-        let history = History::within(&self.folder);
-        let alike = history.numbered(entry.number).with_context(|| self.failure())?;
-        if alike.iter().any(|other| other.is_of_the_life_of(&entry)) {
-            return Ok(());
+        text += &earlier;
+        let mut record = Record::of(&(history + "\n" + &earlier));
+        if record.begin_boot(&boot::id()) || length == 0 {
+            let boot = record.boot.clone();
+            text += &Entry { number: record.lives, fault: boot, ..event(Outcome::Boot) }.to_line();
         }
-        entry.outcome = Some(Outcome::Killed);
-        if entry.paper.is_none() && record.receipt_open {
-            entry.paper = Some(PaperEnd::CutOff);
+        let entry = line(&record);
+        text += &entry.to_line();
+        if let Err(error) = file.write_all(text.as_bytes()).and_then(|()| file.sync_data()) {
+            let _ = file.set_len(length);
+            return Err(error);
         }
-        self.append(&entry);
-        Ok(())
+        if length == 0 {
+            // The name of a new file survives a power cut too.
+            File::open(&self.folder)?.sync_all()?;
+        }
+        for name in EARLIER.into_iter().filter(|_| !earlier.is_empty()) {
+            let _ = fs::remove_file(self.folder.join(name));
+        }
+        Ok((record, entry))
     }
 
-    fn append(&self, entry: &Entry) {
-        if let Err(error) = History::within(&self.folder).append(entry) {
-            let Entry { number, .. } = entry;
-            warn(format_args!(
-                "cannot write life {number} to {:?}: {error}; make room there, or name another folder with --state-dir",
-                History::path(&self.folder)
-            ));
+    /// The lines of the older file and of the present one.
+    fn history(&self) -> io::Result<String> {
+        let mut history = String::new();
+        for name in [OLDER, FILE] {
+            // After a torn line of the older one.
+            history += "\n";
+            history += &self.text(name)?.unwrap_or_default();
         }
+        Ok(history)
     }
 
-    /// Whether no other program lives with this state folder; from then on, none
-    /// can until this process ends.
-    fn is_alone(&self) -> bool {
-        if self.run.alive.get().is_some() {
-            return true;
-        }
-        let file = regular::create(&self.folder.join(ALIVE)).ok().filter(|file| file.try_lock().is_ok());
-        file.is_some_and(|file| self.run.alive.set(file).is_ok())
+    /// What an earlier version kept in a file of its own, as lines of the history: a
+    /// life that had not ended, and the number.
+    fn earlier(&self) -> io::Result<String> {
+        let Some(text) = self.text(EARLIER[0])? else { return Ok(String::new()) };
+        let unended =
+            text.lines().find_map(|line| line.strip_prefix("unended ")).map(|line| format!("{line}\n"));
+        // A text that is cut short may end inside the number: the line is then a damaged one.
+        let number = text.strip_prefix("lives ").and_then(|rest| rest.split_once('\n')?.0.parse().ok());
+        let last = number.map(|number| Entry { number, ..event(Outcome::Boot) }.to_line());
+        Ok(unended.unwrap_or_default() + &last.unwrap_or_else(|| "?\n".to_owned()))
     }
 
-    fn lock(&self) -> Result<File> {
-        fs::create_dir_all(&self.folder).with_context(|| self.failure())?;
-        let path = self.folder.join(LOCK);
-        let file = regular::create(&path).with_context(|| self.failure())?;
+    /// The text of a file; `None` if it is absent.
+    fn text(&self, name: &str) -> io::Result<Option<String>> {
+        let bytes = match regular::read(&self.folder.join(name), TOO_LONG) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            read => read?,
+        };
+        if bytes.len() as u64 == TOO_LONG {
+            return Err(io::Error::other(format!("{name} is too long to be one of its files; move it away")));
+        }
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn lock(&self) -> io::Result<File> {
+        fs::create_dir_all(&self.folder)?;
+        let file = regular::append(&self.folder.join(LOCK))?;
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
-                Err(TryLockError::Error(error)) => return Err(error).with_context(|| self.failure()),
+                Err(TryLockError::Error(error)) => return Err(error),
             }
         }
-        bail!(
-            "another process keeps state directory {:?} locked; end it, or name another with --state-dir",
-            self.folder
-        )
+        Err(io::Error::other("another process keeps it locked"))
     }
 
     fn failure(&self) -> String {
@@ -372,249 +314,255 @@ impl Lives {
     }
 }
 
+/// What happens now, and is no life.
+fn event(outcome: Outcome) -> Entry {
+    let date = clock::stamp().unwrap_or_default();
+    Entry { date, outcome: Some(outcome), paper: Some(PaperEnd::None), ..Entry::default() }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::entry::tests::{birth, life};
     use super::*;
     use proptest::prelude::*;
     use std::collections::HashSet;
+    use std::time::Instant;
 
-    fn folder() -> (tempfile::TempDir, Lives) {
+    fn folder() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let dir = Lives::within(&folder.path().join("state"));
-        (folder, dir)
-    }
-
-    fn next(dir: &Lives) -> u64 {
-        dir.count_life(|_| {}).expect("a record").lives
-    }
-
-    #[test]
-    fn lives_are_counted_from_1_across_processes_and_nothing_is_left_aside() {
-        let (_folder, dir) = folder();
-        assert_eq!((next(&dir), next(&dir.clone()), next(&dir)), (1, 2, 3));
-        assert_eq!(dir.read().expect("a record").lives, 3);
-        assert!(!dir.folder.join("lives.new").exists());
-    }
-
-    #[test]
-    fn after_the_greatest_number_it_stays_and_never_begins_again() {
-        let (_folder, dir) = folder();
-        next(&dir);
-        fs::write(dir.folder.join(FILE), format!("lives {}\nreceipt whole\n", u64::MAX)).expect("a file");
-        assert_eq!((next(&dir), next(&dir)), (u64::MAX, u64::MAX));
-    }
-
-    #[test]
-    fn a_pipe_or_a_device_in_place_of_a_file_is_an_error_at_once() {
-        for name in [FILE, LOCK, "lives.new"] {
-            let (folder, dir) = folder();
-            next(&dir);
-            let path = dir.folder.join(name);
-            let _ = fs::remove_file(&path);
-            nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a named pipe");
-            let error = dir.count_life(|_| {}).expect_err("a pipe");
-            assert!(format!("{error:#}").contains("--state-dir"), "{name}: {error:#}");
-            drop(folder);
-        }
-    }
-
-    fn about() -> Entry {
-        Entry {
-            model: "ember".to_owned(),
-            options: "torment-nexus --model ember".to_owned(),
-            ..Entry::default()
-        }
-    }
-
-    fn death() -> End<'static> {
-        let course = Course { tokens: Some(95), rate: Some(9.25), throttled: Some(4), ..Course::default() };
-        End { course, paper: PaperEnd::Whole, outcome: Outcome::Death, fault: None }
+        let state = folder.path().join("state");
+        fs::create_dir(&state).expect("a folder");
+        (folder, state)
     }
 
     /// Begins the life of a new run of the program; it ends when the value is
     /// dropped, as by a kill.
-    fn begin(dir: &Lives) -> Lives {
-        let run = Lives::within(&dir.folder);
-        run.note_killed().expect("a record");
-        run.expect(about());
-        run.count_life(|record| record.receipt_open = true).expect("a record");
+    fn begin(folder: &Path) -> Lives {
+        let run = Lives::within(folder).with(birth(0));
+        run.begin().expect("a line");
         run
     }
 
-    fn history(dir: &Lives) -> Vec<(u64, Outcome, PaperEnd)> {
-        let entries = History::within(&dir.folder).read().expect("a history");
-        let known = |entry: Entry| Some((entry.number, entry.outcome?, entry.paper?));
-        entries.into_iter().map(|entry| known(entry).expect("it has an end")).collect()
+    fn next(folder: &Path) -> u64 {
+        begin(folder).number().expect("it has begun")
     }
 
+    fn die(run: &Lives) {
+        run.end(life(0).course, PaperEnd::Whole, Outcome::Death, "").expect("a line");
+    }
+
+    fn record(folder: &Path) -> Record {
+        Lives::within(folder).read().expect("a history")
+    }
+
+    fn all(folder: &Path) -> Vec<(u64, Option<Outcome>)> {
+        let lives = Lives::within(folder).all().expect("a history");
+        lives.iter().map(|life| (life.number, life.outcome)).collect()
+    }
+
+    fn text(folder: &Path, name: &str) -> String {
+        fs::read_to_string(folder.join(name)).expect("a file")
+    }
+
+    const DEATH: Option<Outcome> = Some(Outcome::Death);
+
     #[test]
-    fn each_life_has_one_line_and_a_killed_one_gets_it_at_the_next_start() {
-        let (_folder, dir) = folder();
-        begin(&dir).end(&death()).expect("a record");
-        drop(begin(&dir));
-        // Two starts that do not come as far as a life.
+    fn lives_are_counted_from_1_and_have_a_line_at_their_birth_and_one_at_their_end() {
+        let (_folder, folder) = folder();
         for _ in 0..2 {
-            Lives::within(&dir.folder).note_killed().expect("a record");
+            die(&begin(&folder));
         }
-        begin(&dir).end(&death()).expect("a record");
-        Lives::within(&dir.folder).note_killed().expect("a record");
-        let (death, whole) = (Outcome::Death, PaperEnd::Whole);
+        drop(begin(&folder));
+        assert_eq!((next(&folder), record(&folder).lives), (4, 4));
+        assert_eq!(all(&folder), [(1, DEATH), (2, DEATH), (3, None), (4, None)]);
+        let text = text(&folder, FILE);
+        let [columns, boot, lives @ ..] = &text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert!(*columns == COLUMNS && boot.contains(",boot,"), "{text}");
         assert_eq!(
-            history(&dir),
-            [(1, death, whole), (2, Outcome::Killed, PaperEnd::CutOff), (3, death, whole)]
+            lives,
+            [birth(1), life(1), birth(2), life(2), birth(3), birth(4)]
+                .map(|l| l.to_line().trim_end().to_owned())
         );
-        let killed = History::within(&dir.folder).find(2).expect("it has its line");
-        assert_eq!((killed.model, killed.options), (about().model, about().options), "what is known of it");
+        let mut files: Vec<_> =
+            fs::read_dir(&folder).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
+        files.sort();
+        assert_eq!(files, [FILE, LOCK]);
     }
 
     #[test]
-    fn a_power_cut_between_the_line_and_the_record_makes_no_second_line() {
-        let (_folder, dir) = folder();
-        let run = begin(&dir);
-        let before = fs::read(dir.folder.join(FILE)).expect("a record");
-        run.end(&death()).expect("a record");
-        drop(run);
-        fs::write(dir.folder.join(FILE), before).expect("the record as it was");
-        Lives::within(&dir.folder).note_killed().expect("a record");
-        assert_eq!(history(&dir), [(1, Outcome::Death, PaperEnd::Whole)]);
+    fn after_the_greatest_number_it_stays_and_never_begins_again() {
+        let (_folder, folder) = folder();
+        fs::write(folder.join(FILE), life(u64::MAX).to_line()).expect("a file");
+        assert_eq!((next(&folder), next(&folder)), (u64::MAX, u64::MAX));
     }
 
     #[test]
-    fn a_life_that_still_lasts_is_not_called_killed_by_another_program() {
-        let (_folder, dir) = folder();
-        let first = begin(&dir);
-        let second = begin(&dir);
-        assert_eq!(history(&dir), []);
-        second.end(&death()).expect("a record");
-        first.end(&death()).expect("a record");
-        Lives::within(&dir.folder).note_killed().expect("a record");
-        assert_eq!(history(&dir).iter().map(|life| life.0).collect::<Vec<_>>(), [2, 1]);
-    }
-
-    /// Whether the record was replaced, by another file, at least once.
-    fn replacements(dir: &Lives, act: impl FnOnce()) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        // An open file keeps its inode from being used again.
-        let before = File::open(dir.folder.join(FILE)).expect("a record");
-        act();
-        let inode = |file: &File| file.metadata().expect("a file").ino();
-        inode(&before) != inode(&File::open(dir.folder.join(FILE)).expect("a record"))
+    fn a_pipe_a_device_or_a_huge_file_in_place_of_a_file_is_an_error_at_once() {
+        for name in [FILE, OLDER, LOCK, EARLIER[0]] {
+            let (_folder, folder) = folder();
+            nix::unistd::mkfifo(&folder.join(name), nix::sys::stat::Mode::S_IRWXU).expect("a named pipe");
+            let error = Lives::within(&folder).begin().expect_err("a pipe");
+            assert!(format!("{error:#}").contains("--state-dir"), "{name}: {error:#}");
+        }
+        let (_folder, folder) = folder();
+        File::create(folder.join(FILE))
+            .and_then(|file| file.set_len(3 << 30))
+            .expect("a sparse file of 3 GiB");
+        for error in [
+            Lives::within(&folder).read().expect_err("huge"),
+            Lives::within(&folder).begin().expect_err("huge"),
+        ] {
+            assert!(format!("{error:#}").contains("too long"), "{error:#}");
+        }
     }
 
     #[test]
-    fn a_run_counts_its_start_with_what_it_writes_anyway_and_once() {
-        let (_folder, dir) = folder();
-        begin(&dir).end(&death()).expect("a record");
-        let run = Lives::within(&dir.folder);
-        assert!(!replacements(&dir, || run.note_killed().expect("a record")));
-        assert_eq!(run.read().expect("a record").starts, 1);
-        assert_eq!(run.present().expect("a record").starts, 2, "the slip counts its own start");
-        assert!(replacements(&dir, || run.update(|_| {}).map(drop).expect("a record")));
-        assert!(replacements(&dir, || run.count_life(|_| {}).map(drop).expect("a record")));
-        assert_eq!(run.read().expect("a record").starts, 2);
-        assert_eq!(run.present().expect("a record").starts, 2);
+    fn a_killed_life_can_be_lived_again_and_two_programs_at_once_write_their_own_ends() {
+        let (_folder, folder) = folder();
+        let (first, second) = (begin(&folder), begin(&folder));
+        die(&second);
+        die(&first);
+        drop(begin(&folder));
+        assert_eq!(all(&folder), [(1, DEATH), (2, DEATH), (3, None)]);
+        let state = StateFolder::locate(Some(&folder));
+        assert_eq!(Lives::find(state.as_ref(), 3).expect("it has its line"), birth(3));
     }
 
     #[test]
     fn the_end_of_a_life_is_kept_for_the_next_one_and_for_the_slip() {
-        let (_folder, dir) = folder();
-        let run = begin(&dir);
-        assert!(run.read().expect("a record").unended.is_some());
-        run.end(&death()).expect("a record");
-        let record = run.read().expect("a record");
-        assert_eq!((record.rate, record.throttled, record.receipt_open), (Some(9.25), Some(4), false));
-        assert_eq!((record.unended, record.fault), (None, None));
+        let (_folder, folder) = folder();
+        let run = begin(&folder);
+        assert!(record(&folder).receipt_open);
+        die(&run);
+        let before = record(&folder);
+        assert_eq!((before.rate, before.throttled, before.receipt_open), (Some(9.84), Some(4), false));
+        assert_eq!((before.starts, before.fault), (1, None));
+        let run = begin(&folder);
         let course = Course { throttled: Some(1), rate: Some(2.0), ..Course::default() };
-        let fault = Some("it broke; mend it");
-        let run = begin(&dir);
-        run.end(&End { course, paper: PaperEnd::Lost, outcome: Outcome::Fault, fault }).expect("a record");
-        run.note_fault("the same again").expect("a record");
-        let record = run.read().expect("a record");
-        assert_eq!((record.rate, record.throttled, record.receipt_open), (Some(9.25), Some(5), true));
-        assert_eq!(record.fault, Some(Fault::new(2, false, "it broke; mend it")));
-        Lives::within(&dir.folder).note_fault("no model").expect("a record");
-        assert_eq!(dir.read().expect("a record").fault, Some(Fault::new(3, true, "no model")));
-        assert_eq!(history(&dir).len(), 2, "it was no life");
+        run.end(course, PaperEnd::Lost, Outcome::Fault, "it broke; mend it").expect("a line");
+        run.note_fault("the same again").expect("a line");
+        let after = record(&folder);
+        assert_eq!((after.rate, after.throttled, after.receipt_open), (Some(9.84), Some(5), true));
+        assert_eq!(after.fault.expect("a fault").words, "life 2: it broke; mend it");
+        Lives::within(&folder).note_fault("no model\nat all").expect("a line");
+        assert_eq!(record(&folder).fault.expect("a fault").words, "before life 3: no model at all");
+        assert_eq!((record(&folder).starts, all(&folder).len()), (3, 2), "a start, and no life");
     }
 
     #[test]
-    fn a_life_whose_line_cannot_be_written_is_counted_all_the_same() {
-        let (_folder, dir) = folder();
-        fs::create_dir_all(dir.folder.join("lives.csv")).expect("a folder in its place");
-        let run = begin(&dir);
-        run.end(&death()).expect("a record");
-        assert_eq!(run.read().expect("a record").unended, None);
-        assert_eq!(begin(&dir).read().expect("a record").lives, 2);
+    fn a_fault_that_comes_again_and_again_fills_no_file() {
+        let (_folder, folder) = folder();
+        let note = |fault: &str| Lives::within(&folder).note_fault(fault).expect("a line");
+        (0..2 * MANY_STARTS).for_each(|_| note("no model"));
+        assert_eq!(record(&folder).starts, MANY_STARTS);
+        note("another");
+        assert_eq!(record(&folder).fault.expect("a fault").words, "before life 1: another");
     }
 
     #[test]
-    fn a_power_cut_while_writing_aside_leaves_the_old_number() {
-        let (_folder, dir) = folder();
-        next(&dir);
-        fs::write(dir.folder.join("lives.new"), "liv").expect("a file");
-        assert_eq!(next(&dir), 2);
-    }
-
-    #[test]
-    fn a_damaged_record_starts_anew_and_expects_a_cut_off_receipt() {
-        for damaged in ["", "\0\0\0\0", "lives many\n", "receipt whole\n", "lives -1\n"] {
-            let (_folder, dir) = folder();
-            next(&dir);
-            fs::write(dir.folder.join(FILE), damaged).expect("a file");
-            let record = dir.read().expect("a new record");
-            assert_eq!((record.lives, record.receipt_open), (0, true), "{damaged:?}");
-            assert_eq!(next(&dir), 1);
-        }
-    }
-
-    #[test]
-    fn a_record_that_is_lost_or_damaged_never_gives_a_number_twice() {
-        for damage in [None, Some(""), Some("lives x\n")] {
-            let (_folder, dir) = folder();
-            let dir = || Lives::within(&dir.folder);
-            for _ in 0..3 {
-                let lives = dir();
-                lives.expect(Entry::default());
-                lives.count_life(|_| {}).expect("a record");
-                let course = Course::default();
-                let end = End { course, paper: PaperEnd::None, outcome: Outcome::Death, fault: None };
-                lives.end(&end).expect("a history");
+    fn a_full_file_is_followed_by_another_and_the_number_goes_on_even_if_nothing_but_faults_came() {
+        let (_folder, folder) = folder();
+        let full = |entry: &dyn Fn(u64) -> Entry| {
+            let mut text = COLUMNS.to_owned() + "\n";
+            let mut number = 0;
+            while (text.len() as u64) < MAX_LENGTH {
+                number += 1;
+                text += &(birth(number).to_line() + &entry(number).to_line());
             }
-            // The fourth is begun, and its end is not known.
-            dir().count_life(|_| {}).expect("a record");
-            let path = dir().folder.join(FILE);
-            match damage {
-                None => fs::remove_file(&path).expect("a file"),
-                Some(content) => fs::write(&path, content).expect("a file"),
-            }
-            let number = dir().count_life(|_| {}).expect("a record").lives;
-            assert!(number > 4, "after {damage:?}: {number}");
+            (number, text)
+        };
+        let (number, lives) = full(&life);
+        println!("{number} lives fit in a file of {MAX_LENGTH} bytes");
+        fs::write(folder.join(FILE), lives).expect("a file");
+        die(&begin(&folder));
+        assert_eq!(all(&folder).last(), Some(&(number + 1, DEATH)));
+        assert_eq!(all(&folder).len() as u64, number + 1);
+        assert_eq!(text(&folder, FILE).lines().count(), 4, "columns, boot, birth, end");
+        for _ in 0..3 {
+            let fault = Entry { fault: "x".repeat(400), ..event(Outcome::Fault) }.to_line();
+            let faults = fault.repeat(MAX_LENGTH as usize / fault.len() + 1);
+            fs::write(folder.join(FILE), text(&folder, FILE) + &faults).expect("a file");
+            Lives::within(&folder).note_fault("another").expect("a line");
         }
+        assert_eq!(next(&folder), number + 2);
     }
 
     #[test]
-    fn a_record_cut_short_at_any_byte_gives_no_number_again() {
-        let (_folder, dir) = folder();
-        for _ in 0..11 {
-            begin(&dir).end(&death()).expect("a record");
+    fn a_history_that_cannot_be_written_is_as_it_was() {
+        let (_folder, folder) = folder();
+        // A folder at the place of the older file, so that it cannot be replaced.
+        fs::create_dir_all(folder.join(OLDER).join("x")).expect("a folder");
+        let full = "\n".repeat(MAX_LENGTH as usize);
+        fs::write(folder.join(FILE), &full).expect("a file");
+        assert!(Lives::within(&folder).begin().is_err());
+        assert!(text(&folder, FILE) == full);
+    }
+
+    #[test]
+    fn a_torn_line_costs_no_other_life_and_no_number_comes_twice() {
+        let (_folder, folder) = folder();
+        die(&begin(&folder));
+        let kept = text(&folder, FILE);
+        for last in [birth(2), life(1)] {
+            let whole = last.to_line();
+            for torn in (1..whole.len()).step_by(9) {
+                let torn = [kept.as_bytes(), &whole.as_bytes()[..torn]].concat();
+                fs::write(folder.join(FILE), &torn).expect("a file");
+                let number = next(&folder);
+                assert!(number > last.number, "life {number} again after {torn:?}");
+                assert!(
+                    [(1, DEATH), (number, None)].iter().all(|life| all(&folder).contains(life)),
+                    "{torn:?}"
+                );
+            }
         }
-        // Of the life that was begun last there is no line yet.
-        drop(begin(&dir));
-        let path = dir.folder.join(FILE);
-        let whole = fs::read(&path).expect("a record");
+    }
+
+    /// The folder of an earlier version, in which life 12 had not ended.
+    fn of_an_earlier_version() -> (tempfile::TempDir, PathBuf, String) {
+        let (temporary, folder) = folder();
+        let killed = "11,,ember,a,b,,torment-nexus --model ember,,,,,,cut off,killed,\n";
+        let lives = COLUMNS.to_owned() + "\n" + &life(10).to_line() + killed;
+        fs::write(folder.join(FILE), lives).expect("a file");
+        fs::write(folder.join(OLDER), COLUMNS.to_owned() + "\n" + &life(9).to_line()).expect("a file");
+        fs::write(folder.join(EARLIER[1]), "").expect("a file");
+        let record =
+            "lives 12\nreceipt open\nrate 9.84\nboot 8b1c\nstarts 3\nthrottled 0\nfault before 8 no; look\n";
+        let record = record.to_owned() + "unended " + &birth(12).to_line();
+        fs::write(folder.join(EARLIER[0]), &record).expect("a file");
+        (temporary, folder, record)
+    }
+
+    #[test]
+    fn a_folder_of_an_earlier_version_goes_on_with_its_number_and_its_lives() {
+        let (_folder, folder, _) = of_an_earlier_version();
+        assert_eq!((record(&folder).lives, record(&folder).receipt_open), (12, true));
+        die(&begin(&folder));
+        assert_eq!(all(&folder), [(9, DEATH), (10, DEATH), (11, None), (12, None), (13, DEATH)]);
+        let find =
+            |number| Lives::find(StateFolder::locate(Some(&folder)).as_ref(), number).expect("it is there");
+        assert_eq!([find(9), find(12)], [life(9), birth(12)]);
+        assert!(EARLIER.iter().all(|name| !folder.join(name).exists()), "they would give numbers again");
+        assert_eq!(next(&folder), 14);
+    }
+
+    #[test]
+    fn an_earlier_record_cut_short_at_any_byte_gives_no_number_again() {
+        let (_folder, folder, whole) = of_an_earlier_version();
         for cut in 0..whole.len() {
-            fs::write(&path, &whole[..cut]).expect("a record cut short");
-            let number = Lives::within(&dir.folder).count_life(|_| {}).expect("a record").lives;
-            assert!(number > 12, "life {number} again, after a cut at {cut} bytes");
+            fs::write(folder.join(EARLIER[0]), &whole.as_bytes()[..cut]).expect("a file");
+            assert!(record(&folder).lives >= 12, "life 12 again, after a cut at {cut} bytes");
         }
+        fs::write(folder.join(EARLIER[0]), "").expect("a file");
+        assert_eq!((next(&folder), next(&folder)), (13, 14));
     }
 
     #[test]
     fn two_at_once_never_get_the_same_number() {
-        let (_folder, dir) = folder();
+        let (_folder, folder) = folder();
         let lives = thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| (0..10).map(|_| next(&dir)).collect::<Vec<_>>())).collect();
+                (0..4).map(|_| scope.spawn(|| (0..10).map(|_| next(&folder)).collect::<Vec<_>>())).collect();
             threads.into_iter().flat_map(|thread| thread.join().expect("it counts")).collect::<HashSet<_>>()
         });
         assert_eq!(lives, (1..=40).collect());
@@ -622,24 +570,71 @@ mod tests {
 
     #[test]
     fn a_directory_that_cannot_be_made_says_what_to_do() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let file = folder.path().join("file");
-        fs::write(&file, "").expect("a file");
-        let error = Lives::within(&file.join("state")).check().expect_err("it lies in a file");
+        let (_folder, folder) = folder();
+        fs::write(folder.join("file"), "").expect("a file");
+        let error = Lives::within(&folder.join("file/state")).check().expect_err("it lies in a file");
         let words = format!("{error:#}");
         assert!(words.contains("file/state") && words.contains("--state-dir"), "{words}");
     }
 
+    #[test]
+    fn a_life_that_is_not_there_says_which_ones_are() {
+        let (_folder, folder) = folder();
+        let error = || {
+            Lives::find(StateFolder::locate(Some(&folder)).as_ref(), 4).expect_err("not there").to_string()
+        };
+        assert!(error().contains("has no lives"), "{}", error());
+        (0..3).for_each(|_| drop(begin(&folder)));
+        assert!(error().contains("has lives 1 to 3; name another one with --relive"), "{}", error());
+    }
+
+    #[test]
+    #[ignore = "measures: --ignored --nocapture"]
+    fn what_it_costs_to_read_a_full_history() {
+        let (_folder, folder) = folder();
+        for name in [OLDER, FILE] {
+            let lives = (1..3000).map(|number| birth(number).to_line() + &life(number).to_line());
+            fs::write(folder.join(name), lives.collect::<String>()).expect("a file");
+        }
+        for (what, act) in [
+            ("the record", &(|| record(&folder).lives) as &dyn Fn() -> u64),
+            ("all lives", &|| all(&folder).len() as u64),
+            ("a birth", &|| next(&folder)),
+        ] {
+            let start = Instant::now();
+            println!("{what}: {} in {:?}", act(), start.elapsed());
+        }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn any_bytes_are_a_record_or_a_damaged_one(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let (_folder, dir) = folder();
-            next(&dir);
-            fs::write(dir.folder.join(FILE), &bytes).expect("a file");
-            let counted = dir.count_life(|_| {}).expect("a new record");
-            prop_assert_eq!(dir.read().expect("a record"), counted);
+        fn among_any_bytes_the_next_number_is_higher_than_each_that_can_be_read(
+            pieces in prop::collection::vec((0..200_u64, 0..4, prop::collection::vec(any::<u8>(), 0..60)), 0..9),
+            name in prop::sample::select(vec![FILE, OLDER]),
+            earlier in prop::option::of(prop::collection::vec(any::<u8>(), 0..99)),
+        ) {
+            let (_folder, folder) = folder();
+            let boot = Entry { fault: boot::id(), ..event(Outcome::Boot) };
+            let (mut bytes, mut greatest) = (boot.to_line().into_bytes(), 0);
+            for (number, kind, noise) in pieces {
+                match kind {
+                    0 => bytes.extend(birth(number).to_line().into_bytes()),
+                    1 => bytes.extend(life(number).to_line().into_bytes()),
+                    2 => bytes.extend(&life(number).to_line().as_bytes()[..noise.len()]),
+                    _ => bytes.extend([b"\n", &noise[..], b"\n"].concat()),
+                }
+            }
+            for line in String::from_utf8_lossy(&bytes).lines() {
+                greatest = greatest.max(Entry::from_line(line).map_or(0, |entry| entry.number));
+            }
+            fs::write(folder.join(name), &bytes).expect("a file");
+            if let Some(earlier) = earlier {
+                fs::write(folder.join(EARLIER[0]), earlier).expect("a file");
+            }
+            let numbers = [next(&folder), next(&folder)];
+            prop_assert!(numbers[0] > greatest && numbers[1] > numbers[0], "{:?} after {}", numbers, greatest);
         }
     }
 }

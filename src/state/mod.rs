@@ -3,14 +3,14 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`folder`] | where the state folder is |
-//! | [`lives`] | the record of lives: how many there were, and how the last one went |
-//! | [`record`] | the content of that record |
-//! | [`history`] | `lives.csv`: one line a life |
+//! | [`lives`] | `lives.csv`, the history: a line when a life begins and one when it ends |
+//! | [`entry`] | one of these lines |
+//! | [`record`] | what all of them come to: the number, an open receipt, the last fault |
 //! | [`regular`] | opens regular files only, without waiting |
 //! | [`replace`] | replaces a file atomically: write, fsync, rename |
 
+pub mod entry;
 pub(crate) mod folder;
-pub mod history;
 pub mod lives;
 pub mod record;
 pub(crate) mod regular;

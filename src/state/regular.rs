@@ -16,23 +16,12 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     checked(OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?)
 }
 
-/// Opens a file for writing, and creates it if it is absent. Its content stays.
-///
-/// # Errors
-///
-/// As [`open`]; a symbolic link is no regular file here.
-pub(crate) fn create(path: &Path) -> io::Result<File> {
-    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    let mut options = OpenOptions::new();
-    checked(options.write(true).create(true).truncate(false).custom_flags(flags).open(path)?)
-}
-
 /// Opens a file for reading it and for writing at its end, and creates it if it
 /// is absent.
 ///
 /// # Errors
 ///
-/// As [`create`].
+/// As [`open`]; a symbolic link is no regular file here.
 pub(crate) fn append(path: &Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
     checked(OpenOptions::new().read(true).append(true).create(true).custom_flags(flags).open(path)?)
@@ -71,7 +60,6 @@ mod tests {
         symlink("/dev/zero", &device).expect("a symbolic link");
         for path in [pipe.as_path(), &device, folder.path()] {
             assert!(read(path, 10).is_err(), "{path:?} was read");
-            assert!(create(path).is_err(), "{path:?} was opened");
             assert!(append(path).is_err(), "{path:?} was opened");
         }
     }

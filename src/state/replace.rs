@@ -48,7 +48,7 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = regular::create(path)?;
+    let mut file = regular::append(path)?;
     file.set_len(0)?;
     for part in parts {
         file.write_all(part)?;

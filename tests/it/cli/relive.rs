@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use torment_nexus::state::history::History;
+use torment_nexus::state::lives::Lives;
 
 use crate::support::nexus::{Ended, Nexus, ember_gguf};
 
@@ -34,7 +34,7 @@ fn a_life_is_lived_again_with_its_seed_and_options_after_others_and_counts_anew(
     command.env("TORMENT_TEMP", "0").env("TORMENT_TOP_K", "1").env("TORMENT_MODEL", "none.gguf");
     let third = Ended::of(command.output());
     assert_eq!(third.died().stdout, first.stdout);
-    let lives = History::within(&nexus.path("torment-nexus")).read().expect("a history");
+    let lives = Lives::within(&nexus.path("torment-nexus")).all().expect("a history");
     assert_eq!(lives.iter().map(|life| life.number).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     assert!(lives[0].options.contains("--temp 0.8") && lives[0].seed.is_some(), "{:?}", lives[0]);
     for again in [&lives[3], &lives[4]] {
@@ -56,7 +56,7 @@ fn a_changed_prompt_or_model_is_told_with_both_values() {
     nexus.file("mine.gguf", ember_gguf());
     nexus.file("mine.txt", "You are here.");
     live(&nexus, &["-m", "mine.gguf", "-p", "mine.txt", "-c", "280"]).died();
-    let lives = History::within(&nexus.path("torment-nexus")).read().expect("a history");
+    let lives = Lives::within(&nexus.path("torment-nexus")).all().expect("a history");
     nexus.file("mine.txt", "You are there.");
     let changed = live(&nexus, &["--relive", "1"]);
     changed.failed(1, &["life 1", "another prompt", &lives[0].prompt, "--relive"]);

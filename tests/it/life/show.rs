@@ -43,7 +43,7 @@ fn after_a_life_the_piece_rests_and_a_signal_ends_that() {
     assert!(second.stderr.contains("interrupted while the piece rests"), "{}", second.stderr);
     drop(printer.stop());
     let history = fs::read_to_string(nexus.path("torment-nexus/lives.csv")).expect("a history");
-    assert_eq!(history.lines().count(), 2, "the head and one life: {history}");
+    assert_eq!(history.lines().count(), 4, "columns, boot, birth and end: {history}");
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn outside_its_hours_and_after_its_last_life_it_waits_where_the_clock_is_believe
     let first = nexus.ember(&[&["-c", "300", "--lives-per-day", "1"], &FAST[..]].concat());
     first.died();
     let history = fs::read_to_string(nexus.path("torment-nexus/lives.csv")).expect("a history");
-    let believed = history.contains("T") && !history.lines().nth(1).expect("a life").starts_with("1,,");
+    let believed = !history.contains("\n1,,");
     // An hour that begins half a day from now.
     let seconds =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();

@@ -44,6 +44,12 @@ impl Disk {
     /// Fills it but for some pages, for the process of `command`.
     pub fn fill(&self, pages: u64, command: &mut Command) {
         if self.is_mounted {
+            // Blank lines, so that the next line needs a page of its own.
+            if let Ok(mut history) = File::options().append(true).open(self.folder.join("lives.csv")) {
+                let length = history.metadata().expect("a file").len();
+                let blank = vec![b'\n'; (length.next_multiple_of(PAGE) - length) as usize];
+                history.write_all(&blank).expect("room in the page");
+            }
             let mut file = File::create(self.folder.join("filler")).expect("a file");
             let page = [b'x'; PAGE as usize];
             while file.write_all(&page).is_ok() {}

@@ -29,7 +29,7 @@ pub enum Fault {
     ClockJumps,
     StateFull,
     StateReadOnly,
-    RecordCut,
+    HistoryCut,
     Interrupted,
 }
 
@@ -54,7 +54,7 @@ pub const BAG: [(Fault, usize); 20] = [
     (Fault::ClockJumps, 5),
     (Fault::StateFull, 4),
     (Fault::StateReadOnly, 3),
-    (Fault::RecordCut, 3),
+    (Fault::HistoryCut, 3),
     (Fault::Interrupted, 4),
 ];
 
@@ -83,7 +83,7 @@ impl Fault {
             Self::ClockJumps => "clock jumps by days to years",
             Self::StateFull => "state folder full",
             Self::StateReadOnly => "state folder read-only",
-            Self::RecordCut => "record cut short before the start",
+            Self::HistoryCut => "last line of the history cut short before the start",
             Self::Interrupted => "SIGTERM",
         }
     }
@@ -222,7 +222,7 @@ pub fn blow(seed: u64, signal: Signal, number: u64, length: usize) -> Option<Blo
         Stage::Life => (0, dice.within(1..length * 3 / 5)),
         Stage::Paper => (0, dice.within(length * 3 / 5..length + 1)),
         Stage::Death => (dice.within(0..3_000), 0),
-        Stage::StateWrite => (dice.within(0..200), dice.within(1..14)),
+        Stage::StateWrite => (dice.within(0..200), dice.within(1..5)),
     };
     Some(Blow { signal, stage, after: Duration::from_micros(micros as u64), at })
 }

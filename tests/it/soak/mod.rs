@@ -29,7 +29,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use torment_nexus::state::history::{Entry, Outcome, PaperEnd};
+use torment_nexus::state::entry::{Entry, Outcome, PaperEnd};
 
 use self::dice::Dice;
 use self::disk::Disk;
@@ -231,7 +231,7 @@ fn life(soak: &mut Soak, disk: &Disk, seed: u64, number: u64, tally: &mut BTreeM
     match fault {
         Fault::StateFull => disk.fill((odd % 3) as u64, &mut command),
         Fault::StateReadOnly => disk.set_read_only(true),
-        Fault::RecordCut => cut_the_record(soak, odd),
+        Fault::HistoryCut => cut_the_history(soak, odd),
         Fault::ClockJumps => {
             let library = fs::read_dir("/usr/lib").expect("a folder").map_while(Result::ok);
             let library = library.map(|entry| entry.path().join(FAKETIME)).find(|path| path.exists());
@@ -271,7 +271,6 @@ fn life(soak: &mut Soak, disk: &Disk, seed: u64, number: u64, tally: &mut BTreeM
     soak.heard(who, &lived, text, stdout == Stdout::Read);
     let before = soak.witness.record;
     let line = soak.witness.files(who);
-    assert!(!soak.state.join("lives.new").exists(), "{who}: a file is left aside");
     let receipt = Receipt::of(&received, fault != Fault::SwitchedOnLate);
     let knows = (!fault.is_of_the_state(), fault != Fault::Hangs);
     soak.witness.receipt(who, &receipt, line.as_ref(), knows);
@@ -303,11 +302,13 @@ fn life(soak: &mut Soak, disk: &Disk, seed: u64, number: u64, tally: &mut BTreeM
     }
 }
 
-/// Cuts the record short, as a card may that loses what was not yet written.
-fn cut_the_record(soak: &Soak, odd: usize) {
-    let path = soak.state.join("lives");
-    if let Ok(record) = fs::read(&path) {
-        fs::write(path, &record[..odd % record.len()]).expect("the record");
+/// Cuts the last line of the history short, as a power cut may.
+fn cut_the_history(soak: &Soak, odd: usize) {
+    let path = soak.state.join("lives.csv");
+    if let Ok(history) = fs::read(&path) {
+        let history = history.trim_ascii_end();
+        let line = history.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        fs::write(path, &history[..line + 1 + odd % (history.len() - line)]).expect("the history");
     }
 }
 
@@ -342,7 +343,7 @@ fn of_a_thousand_lives_with_faults_from_outside_each_leaves_what_it_has_to() {
             ("lives", count.to_string()),
             ("deaths (status 101, three lines)", deaths.to_string()),
             ("ended by SIGTERM (status 130)", interrupted.to_string()),
-            ("the last number; lines in the history", format!("{}; {}", witness.record, entries.len())),
+            ("the last number; lives in the history", format!("{}; {}", witness.record, entries.len())),
             ("receipts whole", witness.whole.to_string()),
             ("receipts that say that the life was interrupted", witness.interrupted.to_string()),
             (
@@ -405,18 +406,17 @@ fn blows(name: &str, signal: Signal, count: usize, watchdog: Option<Duration>) {
         }
         number += 1;
     }
-    // Two whole lives find the line of the last one, and the gap.
+    // Two whole lives find the open receipt of the last one, and mark it.
     for _ in 0..2 {
         let lived = blow_life(&mut soak, &format!("seed {seed}, after {name}"), 0, None);
         assert_eq!(lived.ended, Ended::With(101), "{}", lived.stderr);
         deaths += 1;
     }
-    assert!(!soak.state.join("lives.new").exists(), "a file is left aside");
     let entries = soak.witness.all();
     let numbers: Vec<u64> = entries.iter().map(|entry| entry.number).collect();
-    assert_eq!(numbers, (1..=soak.witness.record).collect::<Vec<_>>(), "each counted life has one line");
-    let of = |outcome| entries.iter().filter(|entry| entry.outcome == Some(outcome)).count();
-    let (killed, died) = (of(Outcome::Killed), of(Outcome::Death));
+    assert_eq!(numbers, (1..=soak.witness.record).collect::<Vec<_>>(), "each counted life has a line");
+    let of = |outcome| entries.iter().filter(|entry| entry.outcome == outcome).count();
+    let (killed, died) = (of(None), of(Some(Outcome::Death)));
     assert_eq!(killed + died, entries.len());
     assert!(died >= deaths, "{died} deaths in the history, {deaths} seen");
 
@@ -425,17 +425,16 @@ fn blows(name: &str, signal: Signal, count: usize, watchdog: Option<Duration>) {
         (format!("ended by {signal}"), struck.to_string()),
         ("starts".to_owned(), (number + 2).to_string()),
         ("lives that came to their death".to_owned(), deaths.to_string()),
-        ("lives counted; lines: death, killed".to_owned(), format!("{}; {died}, {killed}", witness.record)),
+        (
+            "lives counted; of these: death, killed".to_owned(),
+            format!("{}; {died}, {killed}", witness.record),
+        ),
         ("receipts whole".to_owned(), witness.whole.to_string()),
         (
             "receipts cut off; of these marked by the gap after them".to_owned(),
             format!("{}; {}", witness.cut, witness.marked),
         ),
         ("numbers twice or back, torn files, stdout that differs".to_owned(), "0".to_owned()),
-        (
-            "ends with a file left aside, which the next life replaced".to_owned(),
-            witness.left_aside.to_string(),
-        ),
         ("ended by the watchdog before the signal".to_owned(), early.to_string()),
         ("failures as systemd counts them".to_owned(), soak.supervisor.failures().to_string()),
         ("minutes".to_owned(), format!("{:.1}", soak.start.elapsed().as_secs_f64() / 60.0)),

@@ -1,10 +1,11 @@
-//! Looks at what each life leaves: the record, the history and the receipt. What is
-//! wrong fails at once, with the life and its draw.
+//! Looks at what each life leaves: the history and the receipt. What is wrong fails at
+//! once, with the life and its draw.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use torment_nexus::state::history::{Entry, History, PaperEnd};
+use torment_nexus::state::entry::{Entry, PaperEnd};
+use torment_nexus::state::lives::Lives;
 
 use crate::support::receipt_reader::Paper;
 
@@ -62,7 +63,7 @@ impl Receipt {
 /// What was seen of all lives so far.
 pub struct Witness {
     folder: PathBuf,
-    /// The number in the record.
+    /// The number in the history.
     pub record: u64,
     /// The greatest number on paper.
     printed: u64,
@@ -73,12 +74,10 @@ pub struct Witness {
     pub cut: usize,
     /// Receipts that were cut off and marked by the gap that follows.
     pub marked: usize,
-    /// Those that were followed at a time when no record could be read or written.
+    /// Those that were followed at a time when no history could be read or written.
     pub unmarked: usize,
     /// Those of which the port had taken every byte, before the printer hung.
     pub unknowable: usize,
-    /// Lives that found a `.new` file of a process that was killed.
-    pub left_aside: usize,
 }
 
 impl Witness {
@@ -94,38 +93,40 @@ impl Witness {
             marked: 0,
             unmarked: 0,
             unknowable: 0,
-            left_aside: 0,
         }
     }
 
-    pub fn history(&self) -> History {
-        History::within(&self.folder)
+    /// The numbers of the whole lines of births, or of ends. No field of the soak has a
+    /// comma in it.
+    fn numbers(text: &str, of_births: bool) -> Vec<u64> {
+        let whole = text.lines().filter(|line| line.matches(',').count() == 14 && !line.contains(",boot,"));
+        let lines = whole.filter(|line| line.ends_with(",,,") == of_births);
+        lines.filter_map(|line| line.split_once(',')?.0.parse().ok()).collect()
     }
 
-    /// Checks that no file is torn and no number goes back. Returns the line of the
-    /// life that was counted last, if it has one.
+    /// Checks that the history is not torn and that no number comes twice or goes back.
+    /// Returns the life that was counted last.
     pub fn files(&mut self, who: &str) -> Option<Entry> {
-        let path = self.folder.join("lives");
-        if let Ok(bytes) = fs::read(&path) {
-            let text = String::from_utf8(bytes).unwrap_or_else(|_| panic!("{who}: the record is torn"));
-            let number = text.strip_prefix("lives ").and_then(|rest| rest.split_once('\n')?.0.parse().ok());
-            let number: u64 = number.unwrap_or_else(|| panic!("{who}: the record is torn: {text:?}"));
-            let has_all = ["\nreceipt ", "\nstarts "].iter().all(|line| text.contains(line));
-            assert!(has_all && text.ends_with('\n'), "{who}: the record is torn: {text:?}");
-            assert!(number >= self.record, "{who}: the record goes back from {} to {number}", self.record);
-            self.record = number;
+        if let Ok(text) = fs::read_to_string(self.folder.join("lives.csv")) {
+            assert!(text.ends_with('\n'), "{who}: the history is torn");
+            for of_births in [true, false] {
+                let numbers = Self::numbers(&text, of_births);
+                let last = &numbers[numbers.len().saturating_sub(9)..];
+                assert!(
+                    numbers.windows(2).all(|pair| pair[0] < pair[1]),
+                    "{who}: numbers go back or repeat: {last:?}"
+                );
+            }
         }
-        if let Ok(history) = fs::read(self.folder.join("lives.csv")) {
-            assert!(history.ends_with(b"\n"), "{who}: the history is torn");
-        }
-        self.left_aside += usize::from(self.folder.join("lives.new").exists());
-        let mut lines = self.history().numbered(self.record).expect("a history");
-        assert!(lines.len() < 2, "{who}: life {} has two lines: {lines:?}", self.record);
-        lines.pop()
+        let lives = Lives::within(&self.folder);
+        let number = lives.read().unwrap_or_else(|error| panic!("{who}: {error:#}")).lives;
+        assert!(number >= self.record, "{who}: the number goes back from {} to {number}", self.record);
+        self.record = number;
+        lives.all().expect("a history").pop().filter(|life| life.number == number)
     }
 
     /// Checks the receipt: its number is new, and a receipt before it that has no end
-    /// is marked by a gap. `has_state`: the record could be used; `knows`: the program
+    /// is marked by a gap. `has_state`: the history could be used; `knows`: the program
     /// can know what became of the receipt.
     pub fn receipt(
         &mut self,
@@ -136,7 +137,7 @@ impl Witness {
     ) {
         if let Some(number) = receipt.number {
             assert!(number > self.printed, "{who}: life {number} is printed after life {}", self.printed);
-            assert_eq!(number, self.record, "{who}: the number on paper and in the record");
+            assert_eq!(number, self.record, "{who}: the number on paper and in the history");
             self.printed = number;
         }
         if let (true, Some(gap)) = (self.is_cut, receipt.gap) {
@@ -160,12 +161,8 @@ impl Witness {
         }
     }
 
-    /// Checks the whole history: each number once, none torn, none out of order.
+    /// All lives of the history.
     pub fn all(&self) -> Vec<Entry> {
-        let text = fs::read_to_string(self.folder.join("lives.csv")).expect("a history");
-        let entries = self.history().read().expect("a history");
-        assert_eq!(text.lines().count(), entries.len() + 1, "a line is torn");
-        assert!(entries.windows(2).all(|pair| pair[0].number < pair[1].number), "numbers go back or repeat");
-        entries
+        Lives::within(&self.folder).all().expect("a history")
     }
 }

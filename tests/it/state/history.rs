@@ -1,4 +1,4 @@
-//! `lives.csv` and the record of lives, whatever ends the lives.
+//! `lives.csv`, whatever ends the lives.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use assert_cmd::Command;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use torment_nexus::state::history::{Entry, History, Outcome, PaperEnd};
+use torment_nexus::state::entry::{Entry, Outcome, PaperEnd};
 use torment_nexus::state::lives::Lives;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
@@ -24,18 +24,20 @@ const SHORT: [&str; 8] =
 const SLOW: [&str; 8] =
     ["--context-size", "256", "--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "50"];
 
-/// The lives of `lives.csv`. Fails if it has a line that is none.
-fn history(nexus: &Nexus) -> Vec<Entry> {
-    let folder = nexus.path("torment-nexus");
-    let text = fs::read_to_string(folder.join("lives.csv")).expect("a history");
-    let entries = History::within(&folder).read().expect("a history");
-    assert!(text.ends_with('\n'));
-    assert_eq!(text.lines().count(), entries.len() + 1, "a line is torn: {text}");
-    entries
-}
-
 fn lives(nexus: &Nexus) -> Lives {
     Lives::within(&nexus.path("torment-nexus"))
+}
+
+/// The lives of `lives.csv`. Fails if it has other lines than the columns, one of the
+/// boot, and two of each life, or one if it was killed.
+fn history(nexus: &Nexus) -> Vec<Entry> {
+    let text = fs::read_to_string(nexus.path("torment-nexus/lives.csv")).expect("a history");
+    let entries = lives(nexus).all().expect("a history");
+    let ends = entries.iter().filter(|life| life.outcome.is_some()).count();
+    let faults = text.matches(",none,fault,").count();
+    assert!(text.ends_with('\n'));
+    assert_eq!(text.lines().count(), 2 + entries.len() + ends + faults, "a line is torn: {text}");
+    entries
 }
 
 fn random(below: u64) -> u64 {
@@ -55,7 +57,7 @@ fn stop(nexus: &Nexus, signal: Signal, bytes: usize) {
 }
 
 #[test]
-fn of_20_lives_of_which_5_are_killed_each_has_its_number_and_one_whole_line() {
+fn of_20_lives_of_which_5_are_killed_each_has_its_number_and_its_whole_lines() {
     let nexus = Nexus::new();
     let mut killed = BTreeSet::new();
     while killed.len() < 5 {
@@ -72,15 +74,11 @@ fn of_20_lives_of_which_5_are_killed_each_has_its_number_and_one_whole_line() {
             printer.stop();
         }
     }
-    // A kill is noticed at the next start.
-    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-    nexus.ember(&SHORT).died();
-    printer.stop();
     let lives = history(&nexus);
-    assert_eq!(lives.iter().map(|life| life.number).collect::<Vec<_>>(), (1..=21).collect::<Vec<_>>());
+    assert_eq!(lives.iter().map(|life| life.number).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());
     for life in lives {
         let ends = match killed.contains(&life.number) {
-            true => (Some(Outcome::Killed), Some(PaperEnd::CutOff), None),
+            true => (None, None, None),
             // 95 % of 256.
             false => (Some(Outcome::Death), Some(PaperEnd::Whole), Some(243)),
         };
@@ -104,13 +102,13 @@ fn an_interrupted_life_has_its_tokens_and_a_fault_before_a_life_is_kept_for_the_
     assert!(life.course.tokens.is_some_and(|tokens| tokens > 10), "{life:?}");
     assert!(life.course.seconds.is_some() && life.course.rate.is_some(), "{life:?}");
     let record = lives(&nexus).read().expect("a record");
-    assert_eq!((record.lives, record.starts, record.unended), (1, 2, None));
-    let kept = record.fault.expect("a fault").to_string();
+    assert_eq!((record.lives, record.starts), (1, 2));
+    let kept = record.fault.expect("a fault").words;
     assert_eq!(format!("error: {kept}\n"), fault.stderr.replace("error: ", "error: before life 2: "));
 }
 
 #[test]
-fn a_whole_life_replaces_the_record_twice_and_no_other_file() {
+fn a_whole_life_is_two_writes_to_one_file_and_none_to_another() {
     let nexus = Nexus::new();
     let life = || {
         let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
@@ -121,13 +119,13 @@ fn a_whole_life_replaces_the_record_twice_and_no_other_file() {
     life();
     let watch = Inotify::init(InitFlags::IN_NONBLOCK).expect("inotify");
     // The kernel joins two events that are alike, unless another is between them.
-    let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE;
+    let flags = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_CLOSE_WRITE;
     watch.add_watch(&nexus.path("torment-nexus"), flags).expect("a folder");
     life();
-    let mut events = watch.read_events().expect("something was replaced");
-    events.retain(|event| event.mask.contains(AddWatchFlags::IN_MOVED_TO));
+    let mut events = watch.read_events().expect("something was written");
+    events.retain(|event| !event.mask.contains(AddWatchFlags::IN_CLOSE_WRITE));
     let names: Vec<_> = events.into_iter().filter_map(|event| event.name).collect();
-    assert_eq!(names, ["lives", "lives"]);
+    assert_eq!(names, ["lives.csv", "lives.csv"]);
 }
 
 #[test]
@@ -135,44 +133,51 @@ fn a_lost_printer_is_in_the_history_and_without_printer_and_button_there_is_none
     let nexus = Nexus::new();
     nexus.ember(&["--context-size", "256"]).died();
     assert!(!nexus.path("torment-nexus/lives.csv").exists());
-    assert!(!nexus.path("torment-nexus/lives").exists());
     nexus.ember(&SHORT).died();
     assert_eq!(history(&nexus)[0].paper, Some(PaperEnd::Lost));
 }
 
 #[test]
-fn a_full_disk_costs_a_warning_and_the_line_and_nothing_else() {
+fn a_full_disk_costs_a_warning_and_a_line_and_nothing_else() {
     let nexus = Nexus::new();
     nexus.file("model.gguf", ember_gguf());
     nexus.file("prompt.txt", "You are here.");
     let args: Vec<_> = ["--model", "model.gguf"].iter().chain(&SHORT).collect();
-    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-    nexus.run(&args).died();
-    // The disk is full 10 bytes after the end of the history: no file of the
+    let live = |command: std::process::Command| {
+        let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+        let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+        printer.stop();
+        ended
+    };
+    live(nexus.command(&args)).died();
+    // The disk is full so many bytes after the end of the history: no file of the
     // process may become longer than that.
     const FULL: u64 = 100_000;
     let path = nexus.path("torment-nexus/lives.csv");
-    let mut full = fs::read(&path).expect("a history");
-    full.resize(FULL as usize - 10, b'\n');
-    fs::write(&path, &full).expect("a long history");
-    let mut command = nexus.command(&args);
-    // SAFETY: both calls may be made between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-            let limit = libc::rlimit { rlim_cur: FULL, rlim_max: FULL };
-            match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
-        });
+    let before = fs::read(&path).expect("a history");
+    for (room, number, is_open) in [(10, 1, false), (200, 2, true)] {
+        let mut full = before.clone();
+        full.resize(FULL as usize - room, b'\n');
+        fs::write(&path, &full).expect("a long history");
+        let mut command = nexus.command(&args);
+        // SAFETY: both calls may be made between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+                let limit = libc::rlimit { rlim_cur: FULL, rlim_max: FULL };
+                match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+        let ended = live(command);
+        let warning = ended.died().stderr.strip_suffix(DEATH).expect("the death comes last");
+        assert!(warning.starts_with("warning: cannot keep the life number in "), "{warning}");
+        assert_eq!(warning.lines().count(), 1, "{warning}");
+        let after = fs::read(&path).expect("a history");
+        assert!(after.starts_with(&full) && after.ends_with(b"\n"), "a part of a line is left");
+        let record = lives(&nexus).read().expect("a record");
+        assert_eq!((record.lives, record.receipt_open), (number, is_open), "room for {room} bytes");
     }
-    let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
-    printer.stop();
-    let warning = ended.died().stderr.strip_suffix(DEATH).expect("the death comes last");
-    assert!(warning.starts_with("warning: cannot write life 2 to "), "{warning}");
-    assert_eq!(warning.lines().count(), 1, "{warning}");
-    assert!(fs::read(&path).expect("a history") == full, "a part of the line is left");
-    let record = lives(&nexus).read().expect("a record");
-    assert_eq!((record.lives, record.receipt_open, record.unended), (2, false, None));
 }
