@@ -1,7 +1,8 @@
 //! Has the linker redirect two of ggml's functions to `src/kernels/hooks.rs`
 //! (`--wrap`); llama.cpp itself is not changed. Checks that what the hooks copy
-//! of ggml's private ABI is what ggml's headers say. Chooses the kernels for
-//! the target, computes the part of the prompt state's key that depends on the
+//! of ggml's private ABI is what ggml's headers say. Compiles the count of a
+//! context's memory against llama.cpp's headers. Chooses the kernels for the
+//! target, computes the part of the prompt state's key that depends on the
 //! code, writes the table of the printer's transliterations, and compiles the check of
 //! the processor.
 
@@ -28,7 +29,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     for function in ["llamafile_sgemm", "ggml_compute_forward_flash_attn_ext"] {
         println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
     }
-    check_abi()?;
+    let llama = llama_source()?;
+    check_abi(&llama.join("ggml"))?;
+    // With llama.cpp's private headers. llama-cpp-sys-2 links libstdc++.
+    cc::Build::new()
+        .cpp(true)
+        .cpp_link_stdlib(None)
+        .file("src/mind/context_cost.cpp")
+        .include(llama.join("include"))
+        .include(llama.join("src"))
+        .include(llama.join("ggml/include"))
+        .std("c++17")
+        .warnings(false)
+        .try_compile("context_cost")?;
 
     fs::write(Path::new(&env::var("OUT_DIR")?).join("transliterations.rs"), transliterations::source())?;
 
@@ -63,8 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Compiles `src/kernels/abi.c` against the headers of the ggml that is linked.
 /// Nothing of it is linked.
-fn check_abi() -> Result<(), Box<dyn Error>> {
-    let ggml = ggml_source()?;
+fn check_abi(ggml: &Path) -> Result<(), Box<dyn Error>> {
     cc::Build::new()
         .file("src/kernels/abi.c")
         .include(ggml.join("include"))
@@ -85,12 +97,12 @@ fn check_abi() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The folder of ggml's source that llama-cpp-sys-2 has compiled.
-fn ggml_source() -> Result<PathBuf, Box<dyn Error>> {
+/// The folder of llama.cpp's source that llama-cpp-sys-2 has compiled.
+fn llama_source() -> Result<PathBuf, Box<dyn Error>> {
     // The variable names …/out/lib/cmake; CMake's cache is in …/out/build.
     let cmake = PathBuf::from(env::var("DEP_LLAMA_GGML_CMAKE_DIR")?);
     let cache = cmake.ancestors().nth(2).ok_or("no build folder of llama.cpp")?.join("build/CMakeCache.txt");
     let text = fs::read_to_string(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
     let source = text.lines().find_map(|line| line.strip_prefix("CMAKE_HOME_DIRECTORY:INTERNAL="));
-    Ok(Path::new(source.ok_or("CMakeCache.txt does not name llama.cpp's source")?).join("ggml"))
+    Ok(source.ok_or("CMakeCache.txt does not name llama.cpp's source")?.into())
 }

@@ -1,6 +1,8 @@
 //! A loaded model: its vocabulary, its chat template, and the numbers of its
 //! header.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::num::NonZeroU32;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -9,8 +11,6 @@ use llama_cpp_2::model::{LlamaChatMessage, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
 use super::bus_error;
-use super::computing::{Cache, Computing};
-use super::context_cost::ContextCost;
 use super::log::{backend, first_error, keep_first_error};
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
@@ -27,6 +27,9 @@ pub struct Model {
     pub(super) banned: Vec<usize>,
     /// A hash that tells the file from others, if it can be read.
     pub(super) identity: Option<[u8; 32]>,
+    /// For one thread at a time: `context_cost` changes a setting of llama.cpp's
+    /// model and changes it back.
+    not_sync: PhantomData<Cell<()>>,
 }
 
 impl Model {
@@ -71,7 +74,13 @@ impl Model {
             "model {file} has no token that can be spoken; name another one with --model"
         );
         bus_error::name_model(&file.to_string());
-        Ok(Self { llama, name: file.to_string(), banned, identity: file.identity().ok() })
+        Ok(Self {
+            llama,
+            name: file.to_string(),
+            banned,
+            identity: file.identity().ok(),
+            not_sync: PhantomData,
+        })
     }
 
     /// Tokenizes a system message, framed by the model's own chat template,
@@ -179,23 +188,6 @@ impl Model {
     /// The length of the attention window in tokens, where attention slides.
     pub(super) fn sliding_window(&self) -> Option<u64> {
         self.number("attention.sliding_window").filter(|&window| window > 0)
-    }
-
-    pub(super) fn context_cost(&self, computing: &Computing) -> ContextCost {
-        let heads = u64::from(self.llama.n_head());
-        let width = u64::try_from(self.llama.n_embd()).unwrap_or(0);
-        let head = width / heads.max(1);
-        ContextCost {
-            layers: u64::from(self.llama.n_layer()),
-            score_rows: if computing.flash_attention { 1 } else { heads.saturating_add(1) },
-            kv_heads: u64::from(self.llama.n_head_kv()),
-            key_and_value: (self.number("attention.key_length").unwrap_or(head))
-                .saturating_add(self.number("attention.value_length").unwrap_or(head)),
-            cache_block: if computing.values == Cache::Q8_0 { 34 } else { 64 },
-            vocabulary: u64::try_from(self.llama.n_vocab()).unwrap_or(0),
-            widest: self.number("feed_forward_length").unwrap_or(4 * width),
-            batch: computing.batch.into(),
-        }
     }
 
     /// Recurrent and hybrid models cannot drop cached tokens, so speculation is

@@ -11,6 +11,7 @@ use llama_cpp_2::token::LlamaToken;
 
 use super::choice::Choice;
 use super::computing::{Computing, MAX_LOOKAHEAD};
+use super::context_cost;
 use super::log::{backend, first_error};
 use super::model::{Model, Token};
 use super::prompt_state::{Key, PromptState, Unusable};
@@ -91,8 +92,8 @@ impl<'model> Session<'model> {
         );
         let check = |computing: &Computing| -> Result<()> {
             let Some(available) = memory::available() else { return Ok(()) };
-            let cost = model.context_cost(computing);
-            if let Some(warning) = cost.check(context_size, model.llama.size(), available)? {
+            let cost = |tokens| context_cost::cost(&model.llama, computing, tokens, available);
+            if let Some(warning) = context_cost::check(cost, context_size, model.llama.size(), available)? {
                 warn(warning);
             }
             Ok(())

@@ -1,4 +1,5 @@
 //! What the model computes.
 
 mod computing;
+mod context_cost;
 mod prompt_state;
