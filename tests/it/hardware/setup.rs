@@ -496,16 +496,19 @@ fn what_an_earlier_version_made_goes_unless_it_was_edited_since() {
          [all]\ndtoverlay=\ndtparam=audio=off\n# <<< torment-nexus-setup\n";
     const MASKS: [&str; 2] = ["etc/systemd/system/apt-daily.timer", "etc/systemd/system/hciuart.service"];
     const WATCHDOG: &str = "etc/systemd/system.conf.d/90-torment-nexus.conf";
+    const OPTIONS: &str = "etc/default/torment-nexus";
     // Each with the SHA-256 that sha256sum gives for it.
     let made = [
+        (OPTIONS, "9967da5d0de266d270c3272949ad1263ee28e8dd1ded3c8f72d357aa85c9e906"),
         (JOURNAL, "3f84eff92fc2b81de1074163ce91244333e02015254f6add13a890e5bead60b8"),
         (WATCHDOG, "97f48974feac6a2cecef33d81ee3bf703405cfd33e213b68ce1c6cbf6cdb29ac"),
         (MASKS[0], "fd5d32feb2d3562582258990ecfca9b88376957e512d5caac72ad89fc78d2df4"),
         (MASKS[1], "fd5d32feb2d3562582258990ecfca9b88376957e512d5caac72ad89fc78d2df4"),
     ];
-    let made = made
+    let entries = made
         .map(|(path, hash)| format!(r#""/{path}": {{"before": ["absent", ""], "after": ["", "{hash}"]}}"#));
-    let record = format!(r#"{{"files": {{{}, "/{CONFIG}": {{"before": ["file", ""]}}}}}}"#, made.join(", "));
+    let record =
+        format!(r#"{{"files": {{{}, "/{CONFIG}": {{"before": ["file", ""]}}}}}}"#, entries.join(", "));
     let earlier = |system: &System| {
         let (config, cmdline) = (system.read(CONFIG), system.read(CMDLINE));
         system.write(&format!("var/lib/torment-nexus-setup/before/{CMDLINE}"), &cmdline);
@@ -515,6 +518,7 @@ fn what_an_earlier_version_made_goes_unless_it_was_edited_since() {
         system.write(CONFIG, &(config.replace("\ndtparam=audio=on\n", audio) + BLOCK));
         system.write(JOURNAL, "[Journal]\nStorage=persistent\nSystemMaxUse=32M\n");
         system.write(WATCHDOG, "[Manager]\nRuntimeWatchdogSec=15\n");
+        system.write(OPTIONS, "TORMENT_LED=18\n");
         fs::create_dir_all(system.path("etc/systemd/system")).expect("a folder");
         for unit in MASKS {
             symlink("/dev/null", system.path(unit)).expect("a mask");
@@ -528,10 +532,15 @@ fn what_an_earlier_version_made_goes_unless_it_was_edited_since() {
     let system = System::new("bookworm");
     let before = files(&system);
     earlier(&system);
+    system.setup(&["--yes"]).last_line();
+    for (still, _) in made {
+        assert!(fs::symlink_metadata(system.path(still)).is_ok(), "no package has {still}");
+    }
     system.setup(&["--undo", "--yes"]).last_line();
     assert_eq!(files(&system), before);
 
     let system = System::new("bookworm").with_package();
+    system.write("usr/lib/systemd/system/torment-nexus.service", "");
     let (before, config) = (files(&system), system.read(CONFIG));
     earlier(&system);
     system.write(WATCHDOG, "[Manager]\nRuntimeWatchdogSec=10\n");
@@ -544,6 +553,7 @@ fn what_an_earlier_version_made_goes_unless_it_was_edited_since() {
     assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
     system.setup(&["--undo", "--yes"]).last_line();
     fs::remove_file(system.path(WATCHDOG)).expect("the edited file");
+    fs::remove_file(system.path(OPTIONS)).expect("the options of the package's service");
     assert_eq!(files(&system), before);
 }
 
