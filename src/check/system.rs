@@ -115,7 +115,7 @@ fn pwm(root: &Path) -> Finding {
 
 /// Whether the hardware watchdog is armed.
 fn watchdog(root: &Path) -> Finding {
-    let next = "run hardware/setup, which sets RuntimeWatchdogSec, and restart";
+    let next = "install the package for arm64, run torment-nexus-setup and restart";
     match text(root, "sys/class/watchdog/watchdog0/state") {
         Some(state) if state == "active" => {
             let seconds = text(root, "sys/class/watchdog/watchdog0/timeout").unwrap_or_default();
@@ -131,7 +131,7 @@ fn journal(root: &Path) -> Finding {
     if root.join("var/log/journal").is_dir() {
         return Finding::ok("journal", "kept on the card");
     }
-    Finding::warn("journal", "in memory: a power cut erases it", "run hardware/setup and restart")
+    Finding::warn("journal", "in memory: a power cut erases it", "install the package for arm64 and restart")
 }
 
 #[cfg(test)]

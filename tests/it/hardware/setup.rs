@@ -1,5 +1,6 @@
 //! `hardware/setup` on copies of two systems, bookworm and trixie, which are in
-//! `tests/fixtures`: what it changes, and that nothing is left of it after `--undo`.
+//! `tests/fixtures`: what it changes, and that nothing is left of it after `--undo`; and
+//! the settings that the package has for the box, in `hardware/system`.
 //!
 //! Only the standard library is used here, so that these tests can be run without
 //! building the program: `CARGO_MANIFEST_DIR=$PWD rustc --test --edition 2024 -o
@@ -19,20 +20,21 @@ const RELEASES: [&str; 2] = ["bookworm", "trixie"];
 const CONFIG: &str = "boot/firmware/config.txt";
 const CMDLINE: &str = "boot/firmware/cmdline.txt";
 const JOURNAL: &str = "etc/systemd/journald.conf.d/90-torment-nexus.conf";
-const WATCHDOG: &str = "etc/systemd/system.conf.d/90-torment-nexus.conf";
-const MEMORY: &str = "etc/tmpfiles.d/00-torment-nexus.conf";
+const OVERLAY_SCRIPT: &str = "usr/share/initramfs-tools/scripts/init-bottom/overlayroot";
 
-const BLOCK: &str = "\
-# >>> torment-nexus-setup: it rewrites the lines between these marks
-[all]
-dtoverlay=
-dtparam=audio=off
-dtparam=watchdog=on
-enable_uart=1
-dtoverlay=disable-bt
-dtoverlay=pwm,pin=18,func=2
-# <<< torment-nexus-setup
-";
+/// The lines of the box in config.txt, `was` being what cmdline.txt had before.
+fn block(was: &str, overlays: &str) -> String {
+    let pieces = was.as_bytes().chunks(70).map(|piece| String::from_utf8_lossy(piece).into_owned());
+    let was: String = pieces.map(|piece| format!("# cmdline.txt was: {piece}\n")).collect();
+    format!(
+        "\n# >>> torment-nexus-setup: --undo removes the lines between these marks\n{was}\
+         [all]\ndtoverlay=\ndtparam=audio=off\ndtparam=watchdog=on\nenable_uart=1\nuart_2ndstage=0\n\
+         {overlays}# <<< torment-nexus-setup\n"
+    )
+}
+
+const OVERLAYS: &str = "dtoverlay=disable-bt\ndtoverlay=pwm,pin=18,func=2\n";
+const BOX: &str = "panic=10 torment_nexus.box=1";
 
 /// A folder that is removed at the end.
 struct Folder(PathBuf);
@@ -91,9 +93,8 @@ impl System {
     fn new(release: &str) -> System {
         let system = System(Folder::new());
         copy(&Path::new(ROOT).join("tests/fixtures").join(release), &system.0.0);
-        fs::create_dir_all(system.path("var/lib")).expect("a folder");
         symlink("usr/lib", system.path("lib")).expect("the merged /usr");
-        fs::set_permissions(system.path("etc/gshadow"), fs::Permissions::from_mode(0o640)).expect("a mode");
+        fs::set_permissions(system.path(CMDLINE), fs::Permissions::from_mode(0o600)).expect("a mode");
         system
     }
 
@@ -137,16 +138,28 @@ impl System {
         all
     }
 
-    fn is_masked(&self, unit: &str) -> bool {
-        fs::read_link(self.path("etc/systemd/system").join(unit)).is_ok_and(|to| to == Path::new("/dev/null"))
+    /// The block of this system, whose cmdline.txt nobody has changed.
+    fn block(&self) -> String {
+        let release = if self.read(CMDLINE).contains(" resize") { "trixie" } else { "bookworm" };
+        block(fs::read_to_string(fixture(release, CMDLINE)).expect("a file").trim(), OVERLAYS)
     }
+
+    /// Adds what the package has for the box.
+    fn with_package(self) -> System {
+        copy(&Path::new(ROOT).join("hardware/system"), &self.0.0);
+        self
+    }
+}
+
+fn fixture(release: &str, path: &str) -> PathBuf {
+    Path::new(ROOT).join("tests/fixtures").join(release).join(path)
 }
 
 fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
-            fs::create_dir(&target).expect("a folder");
+            fs::create_dir_all(&target).expect("a folder");
             copy(&entry.path(), &target);
         } else {
             fs::copy(entry.path(), target).expect("a copy");
@@ -182,105 +195,49 @@ fn a_dry_run_shows_the_changes_and_makes_none() {
         let before = system.snapshot();
         let ended = system.setup(&["--dry-run"]);
         assert_eq!(system.snapshot(), before, "{release}");
-        for line in ["-dtparam=audio=on", "+enable_uart=1", "+Storage=persistent", "mask apt-daily.timer"] {
-            assert!(ended.stdout.lines().any(|shown| shown == line), "{line}: {}", ended.stdout);
+        for shown in ["+enable_uart=1", "+dtoverlay=disable-bt", "-console=serial0,115200 "] {
+            assert!(ended.stdout.lines().any(|line| line.starts_with(shown)), "{shown}: {}", ended.stdout);
         }
-        assert!(ended.last_line().ends_with("nothing was changed"), "{}", ended.stdout);
+        assert_eq!(ended.last_line(), "setup: to be done: 2 changes; nothing was changed");
     }
 }
 
 #[test]
-fn the_boot_files_get_exactly_the_lines_of_the_box() {
+fn the_boot_files_get_exactly_the_lines_of_the_box_and_a_second_run_changes_nothing() {
     for (release, resize) in [("bookworm", ""), ("trixie", " resize")] {
         let system = System::new(release);
         let config = system.read(CONFIG);
-        system.setup(&["--yes"]).last_line();
-        let replaced =
-            config.replace("\ndtparam=audio=on\n", "\n# torment-nexus-setup replaced: dtparam=audio=on\n");
-        assert_eq!(system.read(CONFIG), replaced + BLOCK, "{release}");
+        assert_eq!(system.setup(&["--yes"]).last_line(), "setup: 2 changes made");
+        assert_eq!(system.read(CONFIG), config + &system.block(), "{release}");
         let root = "console=tty1 root=PARTUUID=7a1c9e02-02 rootfstype=ext4 fsck.repair=yes rootwait";
-        assert_eq!(system.read(CMDLINE), format!("{root}{resize} panic=10\n"), "{release}");
+        assert_eq!(system.read(CMDLINE), format!("{root}{resize} {BOX}\n"), "{release}");
+        // The firmware reads 98 characters of a line.
+        assert!(system.read(CONFIG).lines().all(|line| line.len() <= 98), "{}", system.read(CONFIG));
         // What only says that the file has moved is left alone.
         assert!(system.read("boot/config.txt").starts_with("This file has moved"));
-    }
-}
-
-#[test]
-fn the_system_gets_its_drop_ins_masks_options_and_the_service() {
-    for (release, last) in [
-        ("bookworm", "setup: 8 files changed, 6 units masked"),
-        ("trixie", "setup: 8 files changed, 5 units masked"),
-    ] {
-        let system = System::new(release);
-        assert_eq!(system.setup(&["--yes"]).last_line(), last);
-        assert_eq!(system.read(JOURNAL), "[Journal]\nStorage=persistent\nSystemMaxUse=32M\n");
-        assert_eq!(system.read(WATCHDOG), "[Manager]\nRuntimeWatchdogSec=15\n");
-        for unit in ["serial-getty@ttyAMA0.service", "serial-getty@ttyS0.service", "man-db.timer"] {
-            assert!(system.is_masked(unit), "{unit}");
-        }
-        for unit in ["apt-daily.timer", "apt-daily-upgrade.timer"] {
-            assert!(system.is_masked(unit), "{unit}");
-        }
-        // Trixie attaches Bluetooth in the kernel, without this service.
-        assert_eq!(system.is_masked("hciuart.service"), release == "bookworm");
-        let hardware = Path::new(ROOT).join("hardware");
-        for (path, source) in [
-            ("etc/default/torment-nexus", "default"),
-            ("etc/systemd/system/torment-nexus.service", "torment-nexus.service"),
-        ] {
-            assert_eq!(system.read(path), fs::read_to_string(hardware.join(source)).expect("a file"));
-        }
-        let started = system.path("etc/systemd/system/multi-user.target.wants/torment-nexus.service");
-        let unit = fs::read_link(started).expect("a link");
-        assert_eq!(unit, Path::new("/etc/systemd/system/torment-nexus.service"));
-    }
-}
-
-#[test]
-fn a_second_run_changes_nothing() {
-    for release in RELEASES {
-        let system = System::new(release);
-        system.setup(&["--yes", "--user", "gallery"]).last_line();
         let after = system.snapshot();
-        let again = system.setup(&["--yes", "--user", "gallery"]);
-        assert_eq!(again.last_line(), "setup: nothing to change");
+        assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
         assert_eq!(system.snapshot(), after, "{release}");
     }
 }
 
 #[test]
-fn undo_restores_every_byte_mode_and_owner() {
-    let stick = Folder::new();
-    let model = stick.0.join("mind.gguf");
-    fs::write(&model, b"GGUF and more").expect("a model");
+fn undo_restores_every_byte_and_mode_also_after_several_runs() {
     for release in RELEASES {
         let system = System::new(release);
-        if is_root() {
-            chown(system.path("etc/gshadow"), Some(0), Some(42)).expect("an owner");
-        }
         let before = system.snapshot();
-        let options = ["--yes", "--user", "gallery", "--model-from", model.to_str().expect("UTF-8")];
-        system.setup(&options).last_line();
-        assert_ne!(system.snapshot(), before);
+        system.setup(&["--yes"]).last_line();
+        system.setup(&["--yes", "--keep-bluetooth"]).last_line();
+        assert!(system.read(CONFIG).contains("\ndtoverlay=miniuart-bt\n"));
+        assert!(!system.read(CONFIG).contains("disable-bt"), "the lines between the marks are rewritten");
+        let done = system.snapshot();
         let looked = system.setup(&["--undo", "--dry-run"]);
-        assert_eq!(looked.last_line(), "setup: nothing was changed");
-        let undone = system.setup(&["--undo", "--yes"]);
-        assert!(undone.last_line().starts_with("setup: "), "{}", undone.stdout);
+        assert_eq!(looked.last_line(), "setup: to be done: 2 changes; nothing was changed");
+        assert_eq!(system.snapshot(), done);
+        assert_eq!(system.setup(&["--undo", "--yes"]).last_line(), "setup: 2 changes made");
         assert_eq!(system.snapshot(), before, "{release}");
-        assert_eq!(system.setup(&["--undo", "--yes"]).last_line(), "setup: nothing to undo");
+        assert_eq!(system.setup(&["--undo", "--yes"]).last_line(), "setup: nothing to change");
     }
-}
-
-#[test]
-fn an_undo_after_several_runs_leads_to_the_state_before_the_first() {
-    let system = System::new("bookworm");
-    let before = system.snapshot();
-    system.setup(&["--yes"]).last_line();
-    system.setup(&["--yes", "--keep-bluetooth"]).last_line();
-    assert!(system.read(CONFIG).contains("\ndtoverlay=miniuart-bt\n"));
-    assert!(!system.read(CONFIG).contains("disable-bt"), "the lines between the marks are rewritten");
-    system.setup(&["--undo", "--yes"]).last_line();
-    assert_eq!(system.snapshot(), before);
 }
 
 #[test]
@@ -288,143 +245,119 @@ fn what_was_edited_since_stays_at_an_undo() {
     let system = System::new("bookworm");
     let config = system.read(CONFIG);
     system.setup(&["--yes"]).last_line();
-    let edited = system.read(CONFIG) + "gpu_mem=16\n";
-    system.write(CONFIG, &edited);
-    let undone = system.setup(&["--undo", "--yes"]);
-    assert!(undone.error().ends_with("1 path changed since and left as they are"), "{}", undone.stderr);
-    assert_eq!(system.read(CONFIG), edited);
-    assert!(!system.path(JOURNAL).exists(), "the rest is undone");
-    assert_eq!(system.read("var/lib/torment-nexus-setup/before/boot/firmware/config.txt"), config);
-}
-
-#[test]
-fn a_config_keeps_its_line_ends() {
-    let system = System::with_config("camera_auto_detect=1\r\ndtparam=audio=on\r\n");
-    let before = system.snapshot();
-    system.setup(&["--yes"]).last_line();
-    let head = "camera_auto_detect=1\r\n# torment-nexus-setup replaced: dtparam=audio=on\r\n";
-    assert_eq!(system.read(CONFIG), format!("{head}{}", BLOCK.replace('\n', "\r\n")));
-    assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
+    system.write(CONFIG, &format!("# first\n{}gpu_mem=16\n", system.read(CONFIG)));
     system.setup(&["--undo", "--yes"]).last_line();
-    assert_eq!(system.snapshot(), before);
+    assert_eq!(system.read(CONFIG), format!("# first\n{config}\n[all]\ngpu_mem=16\n"));
+
+    let system = System::new("bookworm");
+    system.setup(&["--yes"]).last_line();
+    system.write(CMDLINE, &system.read(CMDLINE).replace("rootwait", "rootwait quiet"));
+    let undone = system.setup(&["--undo", "--yes"]);
+    assert!(undone.error().starts_with("cmdline.txt was changed since"), "{}", undone.stderr);
+    assert!(
+        undone.error().ends_with(
+            "it was: console=serial0,115200 console=tty1 root=PARTUUID=7a1c9e02-02 \
+         rootfstype=ext4 fsck.repair=yes rootwait"
+        ),
+        "{}",
+        undone.stderr
+    );
+    assert_eq!(system.read(CONFIG), config, "the rest is undone");
+    assert!(system.read(CMDLINE).ends_with("rootwait quiet panic=10\n"), "and the system is no box any more");
 }
 
 #[test]
-fn a_last_line_without_an_end_gets_one_before_the_box_s_lines() {
-    for (config, end) in [("arm_boost=1", "\n"), ("gpu_mem=16\r\narm_boost=1", "\r\n"), ("", "\n")] {
+fn a_config_keeps_its_line_ends_and_gets_every_byte_back() {
+    for (config, end) in [
+        ("camera_auto_detect=1\r\ndtparam=audio=on\r\n", "\r\n"),
+        ("gpu_mem=16\r\narm_boost=1", "\r\n"),
+        ("arm_boost=1", "\n"),
+        ("arm_boost=1\n\n", "\n"),
+        ("# caf\u{e9}\n", "\n"),
+        ("", "\n"),
+    ] {
+        let system = System::with_config(config);
+        let before = system.snapshot();
+        system.setup(&["--yes"]).last_line();
+        assert_eq!(system.read(CONFIG), format!("{config}{}", system.block().replace('\n', end)));
+        assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change", "{config}");
+        system.setup(&["--undo", "--yes"]).last_line();
+        assert_eq!(system.snapshot(), before, "{config}");
+    }
+}
+
+/// A later line of config.txt overrules an earlier one.
+#[test]
+fn the_box_s_lines_are_the_last_and_hold_on_every_board() {
+    for config in
+        ["dtparam=audio=on\nenable_uart=0\n", "uart_2ndstage=1\n[pi4]\ndtparam=i2c_arm=on,audio=on\n"]
+    {
         let system = System::with_config(config);
         system.setup(&["--yes"]).last_line();
-        let between = if config.is_empty() { "" } else { end };
-        assert_eq!(system.read(CONFIG), format!("{config}{between}{}", BLOCK.replace('\n', end)));
-    }
-}
-
-#[test]
-fn what_contradicts_the_box_is_replaced_wherever_it_holds_on_this_board() {
-    let replaced = "# torment-nexus-setup replaced: ";
-    for (before, after) in [
-        ("dtparam=audio=on\n", format!("{replaced}dtparam=audio=on\n")),
-        ("dtparam=audio\n", format!("{replaced}dtparam=audio\n")),
-        (
-            "dtparam=i2c_arm=on,audio=on\n",
-            format!("{replaced}dtparam=i2c_arm=on,audio=on\ndtparam=i2c_arm=on\n"),
-        ),
-        ("[pi02]\ndtparam=audio=on\n[all]\n", format!("[pi02]\n{replaced}dtparam=audio=on\n[all]\n")),
-        ("[EDID=ABC]\ndtparam=audio=on\n", format!("[EDID=ABC]\n{replaced}dtparam=audio=on\n")),
-        ("enable_uart=0\n", format!("{replaced}enable_uart=0\n")),
-        ("[all]\nuart_2ndstage=1\n", format!("[all]\n{replaced}uart_2ndstage=1\n")),
-        // Other boards, comments and other parameters are not the box's business.
-        ("[pi4]\ndtparam=audio=on\n[cm4]\nenable_uart=0\n", String::new()),
-        ("[pi4]\n[EDID=ABC]\ndtparam=audio=on\n", String::new()),
-        ("[none]\ndtparam=audio=on\n", String::new()),
-        ("#dtparam=audio=on\n", String::new()),
-        ("dtparam=i2c_arm=on\n", String::new()),
-    ] {
-        let system = System::with_config(before);
+        assert_eq!(system.read(CONFIG), format!("{config}{}", system.block()));
+        // Somebody, or raspi-config, adds a line.
+        system.write(CONFIG, &format!("{}dtparam=audio=on\n", system.read(CONFIG)));
         system.setup(&["--yes"]).last_line();
-        let after = if after.is_empty() { before } else { &after };
-        assert_eq!(system.read(CONFIG), format!("{after}{BLOCK}"), "{before}");
-        assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change", "{before}");
+        let later = format!("{config}\n[all]\ndtparam=audio=on\n");
+        assert_eq!(system.read(CONFIG), format!("{later}{}", system.block()));
+        assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
+        // Somebody removes the second mark: nothing of theirs is lost.
+        let whole = system.read(CONFIG).replace("# <<< torment-nexus-setup\n", "gpu_mem=16\n");
+        system.write(CONFIG, &whole);
+        system.setup(&["--yes"]).last_line();
+        system.setup(&["--yes", "--keep-bluetooth"]).last_line();
+        assert!(system.read(CONFIG).starts_with(&whole), "{}", system.read(CONFIG));
     }
 }
 
 #[test]
-fn lines_that_hold_already_are_not_repeated() {
-    let by_hand = "[pi4]\nenable_uart=1\n[all]\nenable_uart=1\ndtoverlay=disable-bt\n\
-                   dtoverlay=pwm,pin=18,func=2\ndtparam=audio=off,watchdog=on\n";
-    let system = System::with_config(by_hand);
-    system.setup(&["--yes"]).last_line();
-    assert_eq!(system.read(CONFIG), by_hand);
-
-    // Below this overlay `audio` is the sound of HDMI; and another board's line is not ours.
-    let not_ours = "dtoverlay=vc4-kms-v3d\ndtparam=audio=off\n[cm4]\nenable_uart=1\n";
-    let system = System::with_config(not_ours);
-    system.setup(&["--yes"]).last_line();
-    assert_eq!(system.read(CONFIG), format!("{not_ours}{BLOCK}"));
-}
-
-#[test]
-fn the_lines_stay_where_they_are_when_something_follows_them() {
-    let system = System::with_config("arm_boost=1\n");
-    system.setup(&["--yes"]).last_line();
-    let config = format!("{}gpu_mem=16\n", system.read(CONFIG));
-    system.write(CONFIG, &config.replace("enable_uart=1\n", ""));
-    system.setup(&["--yes"]).last_line();
-    assert_eq!(system.read(CONFIG), config);
-}
-
-#[test]
-fn lines_that_take_the_box_s_pins_are_reported_and_kept() {
-    for line in [
-        "dtparam=i2s=on",
-        "dtoverlay=hifiberry-dac",
-        "dtoverlay=gpio-ir",
-        "dtoverlay=gpio-fan,gpiopin=14,temp=80000",
-        "dtoverlay=pwm-2chan",
-        "gpio=20-23=op,dh",
+fn an_overlay_that_every_board_loads_already_is_not_loaded_twice() {
+    let config = "[pi4]\ndtoverlay=disable-bt\n[all]\ndtoverlay=pwm,pin=18,func=2\n#dtoverlay=disable-bt\n";
+    for (config, missing) in [
+        (config, "dtoverlay=disable-bt\n"),
+        ("dtoverlay=disable-bt\n[cm5]\n", "dtoverlay=pwm,pin=18,func=2\n"),
     ] {
-        let system = System::with_config(&format!("{line}\n"));
-        let ended = system.setup(&["--yes"]);
-        let note = format!("note: config.txt: look at '{line}': ");
-        assert!(ended.stdout.lines().any(|shown| shown.starts_with(&note)), "{line}: {}", ended.stdout);
-        assert_eq!(system.read(CONFIG), format!("{line}\n{BLOCK}"));
-    }
-    for line in ["dtoverlay=gpio-fan,gpiopin=12", "dtoverlay=vc4-kms-v3d", "[pi4]\ndtoverlay=gpio-ir"] {
-        let system = System::with_config(&format!("{line}\n"));
-        assert!(!system.setup(&["--yes"]).stdout.contains("look at"), "{line}");
+        let system = System::with_config(config);
+        let cmdline = system.read(CMDLINE);
+        system.setup(&["--yes"]).last_line();
+        assert_eq!(system.read(CONFIG), format!("{config}{}", block(cmdline.trim(), missing)));
     }
 }
 
 #[test]
 fn the_kernel_s_messages_leave_the_printer_s_port_in_every_form() {
     for (before, after) in [
-        ("console=serial0,115200 console=tty1 rootwait\n", "console=tty1 rootwait panic=10\n"),
-        ("console=tty1 console=ttyAMA0,115200 rootwait\n", "console=tty1 rootwait panic=10\n"),
-        ("rootwait console=ttyS0\n", "console=tty1 rootwait panic=10\n"),
-        ("console=tty0 kgdboc=serial0,115200 rootwait", "console=tty0 rootwait panic=10"),
+        ("console=serial0,115200 console=tty1 rootwait\n", "console=tty1 rootwait BOX\n"),
+        ("console=tty1 console=ttyAMA0,115200 rootwait\n", "console=tty1 rootwait BOX\n"),
+        ("rootwait console=ttyS0\n", "console=tty1 rootwait BOX\n"),
+        ("console=tty0 kgdboc=serial0,115200 rootwait", "console=tty0 rootwait BOX"),
         // Without a console the kernel would take the serial port by itself.
-        ("rootwait\r\n", "console=tty1 rootwait panic=10\r\n"),
-        ("console=tty1 panic=0 rootwait\n", "console=tty1 rootwait panic=10\n"),
-        ("console=tty1 rootwait panic=5\n", "console=tty1 rootwait panic=5\n"),
-        ("console=tty1 a=\"two words\" panic=10\n", "console=tty1 a=\"two words\" panic=10\n"),
-        ("console=tty1 console=ttyUSB0,9600 panic=10\n", "console=tty1 console=ttyUSB0,9600 panic=10\n"),
+        ("rootwait\r\n", "console=tty1 rootwait BOX\r\n"),
+        ("console=tty1 panic=0 rootwait\n", "console=tty1 rootwait BOX\n"),
+        ("console=tty1 panic=5 rootwait\n", "console=tty1 panic=5 rootwait torment_nexus.box=1\n"),
+        ("console=tty1  a=\"two  words\"\n", "console=tty1 a=\"two  words\" BOX\n"),
+        ("console=tty1 console=ttyUSB0,9600\n", "console=tty1 console=ttyUSB0,9600 BOX\n"),
     ] {
         let system = System::new("trixie");
         system.write(CMDLINE, before);
         system.setup(&["--yes"]).last_line();
-        assert_eq!(system.read(CMDLINE), after, "{before}");
+        assert_eq!(system.read(CMDLINE), after.replace("BOX", BOX), "{before}");
         assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change", "{before}");
+        system.setup(&["--undo", "--yes"]).last_line();
+        assert_eq!(system.read(CMDLINE), before);
     }
 }
 
 #[test]
 fn a_cmdline_of_two_lines_is_refused_before_anything_is_changed() {
-    let system = System::new("trixie");
-    system.write(CMDLINE, "console=tty1\nrootwait\n");
-    let before = system.snapshot();
-    let ended = system.setup(&["--yes"]);
-    assert!(ended.error().starts_with("cmdline.txt has 2 lines"), "{}", ended.stderr);
-    assert_eq!(system.snapshot(), before);
+    for cmdline in ["console=tty1\nrootwait\n", "\n"] {
+        let system = System::new("trixie");
+        system.write(CMDLINE, cmdline);
+        let before = system.snapshot();
+        let ended = system.setup(&["--yes"]);
+        assert!(ended.error().starts_with("cmdline.txt must have one line"), "{}", ended.stderr);
+        assert_eq!(system.snapshot(), before);
+    }
 }
 
 #[test]
@@ -446,73 +379,75 @@ fn the_boot_files_may_be_in_boot_itself() {
         fs::rename(system.path("boot/firmware").join(name), system.path("boot").join(name)).expect("moved");
     }
     system.setup(&["--yes"]).last_line();
-    assert!(system.read("boot/config.txt").ends_with(BLOCK));
-    assert!(system.read("boot/cmdline.txt").ends_with(" panic=10\n"));
+    assert!(system.read("boot/config.txt").ends_with("# <<< torment-nexus-setup\n"));
+    assert!(system.read("boot/cmdline.txt").ends_with(&format!(" {BOX}\n")));
 }
 
 #[test]
 fn a_failure_in_the_middle_leaves_whole_files_and_a_second_run_completes() {
     let system = System::new("bookworm");
+    system.write(OVERLAY_SCRIPT, "");
     // A file where a folder is needed: also root cannot write there.
-    system.write("etc/systemd/system.conf.d", "");
+    system.write("etc/systemd/journald.conf.d", "");
     let before = system.snapshot();
-    let failed = system.setup(&["--yes"]);
-    assert!(failed.error().contains("/etc/systemd/system.conf.d"), "{}", failed.stderr);
-    assert!(failed.error().contains("run it again, or run --undo"), "{}", failed.stderr);
+    let options = ["--yes", "--read-only", "LABEL=torment-state"];
+    let failed = system.setup(&options);
+    assert!(
+        failed.error().starts_with("/etc/systemd/journald.conf.d/90-torment-nexus.conf: "),
+        "{}",
+        failed.stderr
+    );
+    assert!(failed.error().ends_with("; 2 of 4 changes made: put it right and run it again, or run --undo"));
     let halfway = system.snapshot();
-    assert_ne!(halfway, before, "some changes were made");
-    let whole = system.read(JOURNAL);
-    assert_eq!(whole, "[Journal]\nStorage=persistent\nSystemMaxUse=32M\n");
-    assert_eq!(system.read(CONFIG), fs::read_to_string(fixture("bookworm", CONFIG)).expect("a file"));
+    assert!(system.read(CONFIG).ends_with("# <<< torment-nexus-setup\n"), "some changes were made");
+    assert!(system.read(CMDLINE).starts_with("console=serial0"), "and some were not");
     assert!(halfway.keys().all(|path| !path.to_string_lossy().contains("-new")), "{:?}", halfway.keys());
 
-    let undone = system.setup(&["--undo", "--yes"]);
-    undone.last_line();
+    fs::remove_dir_all(system.path("var")).expect("the state's folder, made before");
+    system.setup(&["--undo", "--yes"]).last_line();
     assert_eq!(system.snapshot(), before, "the half is undone");
 
-    system.setup(&["--yes"]);
-    fs::remove_file(system.path("etc/systemd/system.conf.d")).expect("removed");
-    system.setup(&["--yes"]).last_line();
-    assert!(system.read(CONFIG).ends_with(BLOCK), "the second run completes it");
-    system.setup(&["--undo", "--yes"]).last_line();
-    fs::write(system.path("etc/systemd/system.conf.d"), "").expect("a file");
-    assert_eq!(system.snapshot(), before);
-}
+    system.setup(&options).error();
+    fs::remove_file(system.path("etc/systemd/journald.conf.d")).expect("removed");
+    system.setup(&options).last_line();
+    assert!(system.read(CMDLINE).starts_with("overlayroot="), "the second run completes it");
 
-fn fixture(release: &str, path: &str) -> PathBuf {
-    Path::new(ROOT).join("tests/fixtures").join(release).join(path)
+    // An undo that breaks off still knows the former cmdline.txt.
+    let hindrance = system.path(&format!("{CMDLINE}.torment-nexus-new"));
+    fs::create_dir(&hindrance).expect("a folder");
+    system.setup(&["--undo", "--yes"]).error();
+    fs::remove_dir(&hindrance).expect("removed");
+    system.setup(&["--undo", "--yes"]).last_line();
+    assert!(system.read(CMDLINE).starts_with("console=serial0,115200 "));
 }
 
 #[test]
 fn a_card_that_is_full_leaves_no_half_of_a_file() {
-    let system = System::new("trixie");
+    let system = System::with_config(&"# A long file.\n".repeat(300));
     let before = system.snapshot();
-    // Files of at most 7 × 512 bytes can be written: the unit is larger.
+    // Files of at most 7 × 512 bytes can be written.
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -f 7; exec \"$0\" \"$@\""]);
     let setup = system.command(&["--yes"]);
     command.arg(setup.get_program()).args(setup.get_args()).stdin(Stdio::null());
     let ended = Ended::of(command.output().expect("it starts"));
     assert!(
-        ended.error().starts_with("/etc/systemd/system/torment-nexus.service: File too large; 8 of 13 "),
+        ended.error().starts_with("/boot/firmware/config.txt: File too large; 0 of 2 "),
         "{}",
         ended.stderr
     );
-    let unit = system.path("etc/systemd/system/torment-nexus.service");
-    let written = fs::read_dir(unit.parent().expect("a folder")).expect("a folder");
-    let names: Vec<_> = written.map(|entry| entry.expect("an entry").file_name()).collect();
-    assert!(names.iter().all(|name| !name.to_string_lossy().starts_with("torment-nexus")), "{names:?}");
-    system.setup(&["--undo", "--yes"]).last_line();
     assert_eq!(system.snapshot(), before);
 }
 
 #[test]
 fn a_half_written_file_of_a_power_cut_is_no_hindrance() {
     let system = System::new("trixie");
+    let before = system.snapshot();
     system.write(&format!("{CONFIG}.torment-nexus-new"), "dtparam=au");
     system.setup(&["--yes"]).last_line();
-    assert!(system.read(CONFIG).ends_with(BLOCK));
-    assert!(!system.path(&format!("{CONFIG}.torment-nexus-new")).exists());
+    assert!(system.read(CONFIG).ends_with(&system.block()));
+    system.setup(&["--undo", "--yes"]).last_line();
+    assert_eq!(system.snapshot(), before);
 }
 
 #[test]
@@ -545,74 +480,81 @@ fn the_running_system_is_refused_to_anyone_but_root() {
 
 #[test]
 fn a_link_that_leads_out_of_the_root_is_not_followed() {
-    let (system, outside) = (System::new("trixie"), Folder::new());
-    symlink(&outside.0, system.path("etc/tmpfiles.d")).expect("a link");
+    let (system, outside) = (System::new("trixie"), System::new("trixie"));
+    fs::remove_dir_all(system.path("boot/firmware")).expect("removed");
+    symlink(outside.path("boot/firmware"), system.path("boot/firmware")).expect("a link");
+    let before = outside.snapshot();
     let ended = system.setup(&["--yes"]);
     assert!(ended.error().contains("leads out of"), "{}", ended.stderr);
-    assert_eq!(fs::read_dir(&outside.0).expect("a folder").count(), 0);
+    assert_eq!(outside.snapshot(), before);
 }
 
+/// An earlier version wrote to /etc what the package has now, and masked units.
 #[test]
-fn a_unit_of_somebody_s_own_is_neither_masked_nor_replaced() {
-    let system = System::new("trixie");
-    system.write("etc/systemd/system/apt-daily.timer", "[Timer]\nOnCalendar=monthly\n");
-    system.write("usr/lib/systemd/system/torment-nexus.service", "[Service]\nExecStart=/usr/bin/true\n");
-    system.write("etc/default/torment-nexus", "TORMENT_MODEL=ember\n");
-    let ended = system.setup(&["--yes"]);
-    assert!(ended.stdout.contains("note: apt-daily.timer is not masked"), "{}", ended.stdout);
-    assert_eq!(system.read("etc/systemd/system/apt-daily.timer"), "[Timer]\nOnCalendar=monthly\n");
-    assert_eq!(system.read("etc/default/torment-nexus"), "TORMENT_MODEL=ember\n");
-    assert!(!system.path("etc/systemd/system/torment-nexus.service").exists(), "the package has a unit");
-    let started = system.path("etc/systemd/system/multi-user.target.wants/torment-nexus.service");
-    let unit = fs::read_link(started).expect("a link");
-    assert_eq!(unit, Path::new("/usr/lib/systemd/system/torment-nexus.service"));
-}
-
-#[test]
-fn a_unit_of_an_earlier_run_makes_way_for_the_package_s() {
-    let system = System::new("trixie");
-    let before = system.snapshot();
-    system.setup(&["--yes"]).last_line();
-    let package = "usr/lib/systemd/system/torment-nexus.service";
-    system.write(package, "[Service]\nExecStart=/usr/bin/torment-nexus\n");
-    system.setup(&["--yes"]).last_line();
-    assert!(!system.path("etc/systemd/system/torment-nexus.service").exists());
-    let started = system.path("etc/systemd/system/multi-user.target.wants/torment-nexus.service");
-    assert_eq!(fs::read_link(started).expect("a link"), Path::new("/").join(package));
-    assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
-    system.setup(&["--undo", "--yes"]).last_line();
-    fs::remove_file(system.path(package)).expect("removed");
-    fs::remove_dir(system.path("usr/lib/systemd/system")).expect("empty");
-    assert_eq!(system.snapshot(), before);
-
-    // One that somebody has edited is theirs.
-    system.setup(&["--yes"]).last_line();
-    system.write("etc/systemd/system/torment-nexus.service", "[Service]\nExecStart=/bin/true\n");
-    assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
-}
-
-#[test]
-fn the_user_gains_the_groups_and_loses_only_those_again() {
-    let system = System::new("bookworm");
-    system.setup(&["--yes", "--user", "gallery"]).last_line();
-    for path in ["etc/group", "etc/gshadow"] {
-        let groups = system.read(path);
-        for group in ["dialout", "video", "gpio"] {
-            let line = groups.lines().find(|line| line.starts_with(group)).expect("the group");
-            assert!(line.ends_with(":gallery"), "{path}: {line}");
+fn what_an_earlier_version_made_goes_unless_it_was_edited_since() {
+    const BLOCK: &str = "# >>> torment-nexus-setup: it rewrites the lines between these marks\n\
+         [all]\ndtoverlay=\ndtparam=audio=off\n# <<< torment-nexus-setup\n";
+    const MASKS: [&str; 2] = ["etc/systemd/system/apt-daily.timer", "etc/systemd/system/hciuart.service"];
+    const WATCHDOG: &str = "etc/systemd/system.conf.d/90-torment-nexus.conf";
+    const OPTIONS: &str = "etc/default/torment-nexus";
+    // Each with the SHA-256 that sha256sum gives for it.
+    let made = [
+        (OPTIONS, "9967da5d0de266d270c3272949ad1263ee28e8dd1ded3c8f72d357aa85c9e906"),
+        (JOURNAL, "3f84eff92fc2b81de1074163ce91244333e02015254f6add13a890e5bead60b8"),
+        (WATCHDOG, "97f48974feac6a2cecef33d81ee3bf703405cfd33e213b68ce1c6cbf6cdb29ac"),
+        (MASKS[0], "fd5d32feb2d3562582258990ecfca9b88376957e512d5caac72ad89fc78d2df4"),
+        (MASKS[1], "fd5d32feb2d3562582258990ecfca9b88376957e512d5caac72ad89fc78d2df4"),
+    ];
+    let entries = made
+        .map(|(path, hash)| format!(r#""/{path}": {{"before": ["absent", ""], "after": ["", "{hash}"]}}"#));
+    let record =
+        format!(r#"{{"files": {{{}, "/{CONFIG}": {{"before": ["file", ""]}}}}}}"#, entries.join(", "));
+    let earlier = |system: &System| {
+        let (config, cmdline) = (system.read(CONFIG), system.read(CMDLINE));
+        system.write(&format!("var/lib/torment-nexus-setup/before/{CMDLINE}"), &cmdline);
+        system.write("var/lib/torment-nexus-setup/record.json", &record);
+        system.write(CMDLINE, &cmdline.replace("console=serial0,115200 ", "").replace('\n', " panic=10\n"));
+        let audio = "\n# torment-nexus-setup replaced: dtparam=audio=on\n";
+        system.write(CONFIG, &(config.replace("\ndtparam=audio=on\n", audio) + BLOCK));
+        system.write(JOURNAL, "[Journal]\nStorage=persistent\nSystemMaxUse=32M\n");
+        system.write(WATCHDOG, "[Manager]\nRuntimeWatchdogSec=15\n");
+        system.write(OPTIONS, "TORMENT_LED=18\n");
+        fs::create_dir_all(system.path("etc/systemd/system")).expect("a folder");
+        for unit in MASKS {
+            symlink("/dev/null", system.path(unit)).expect("a mask");
         }
-    }
-    assert_eq!(system.snapshot()[Path::new("etc/gshadow")].1 & 0o777, 0o640);
-    // Somebody adds a group and a member in the meantime.
-    let groups = system.read("etc/group").replace("dialout:x:20:gallery", "dialout:x:20:gallery,guest");
-    system.write("etc/group", &format!("{groups}guest:x:1001:\n"));
-    system.setup(&["--undo", "--yes"]).last_line();
-    let groups = system.read("etc/group");
-    assert!(groups.contains("dialout:x:20:guest\n") && groups.contains("guest:x:1001:\n"), "{groups}");
-    assert!(groups.contains("video:x:44:gallery\n"), "it was a member before: {groups}");
+    };
+    let files = |system: &System| {
+        let all = system.snapshot().into_iter();
+        all.filter(|(_, (kind, ..))| *kind != 'd').collect::<Snapshot>()
+    };
 
-    let ended = system.setup(&["--yes", "--user", "nobody-here"]);
-    assert_eq!(ended.error(), "there is no user nobody-here");
+    let system = System::new("bookworm");
+    let before = files(&system);
+    earlier(&system);
+    system.setup(&["--yes"]).last_line();
+    for (still, _) in made {
+        assert!(fs::symlink_metadata(system.path(still)).is_ok(), "no package has {still}");
+    }
+    system.setup(&["--undo", "--yes"]).last_line();
+    assert_eq!(files(&system), before);
+
+    let system = System::new("bookworm").with_package();
+    system.write("usr/lib/systemd/system/torment-nexus.service", "");
+    let (before, config) = (files(&system), system.read(CONFIG));
+    earlier(&system);
+    system.write(WATCHDOG, "[Manager]\nRuntimeWatchdogSec=10\n");
+    system.setup(&["--yes"]).last_line();
+    assert_eq!(system.read(CONFIG), config + &system.block());
+    for gone in [JOURNAL, MASKS[0]] {
+        assert!(fs::symlink_metadata(system.path(gone)).is_err(), "the package has {gone}");
+    }
+    assert_eq!(system.read(WATCHDOG), "[Manager]\nRuntimeWatchdogSec=10\n", "it was edited");
+    assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
+    system.setup(&["--undo", "--yes"]).last_line();
+    fs::remove_file(system.path(WATCHDOG)).expect("the edited file");
+    fs::remove_file(system.path(OPTIONS)).expect("the options of the package's service");
+    assert_eq!(files(&system), before);
 }
 
 #[test]
@@ -623,10 +565,10 @@ fn the_model_comes_from_the_stick_to_where_the_service_finds_it() {
     let from = stick.0.to_str().expect("UTF-8");
     let system = System::new("bookworm");
     let ended = system.setup(&["--yes", "--model-from", from]);
-    assert!(ended.last_line().ends_with(", 1 model copied"), "{}", ended.stdout);
+    assert_eq!(ended.last_line(), "setup: 3 changes made");
     let model = "var/lib/private/torment-nexus/models/Mind-Q4.gguf";
     assert_eq!(system.read(model), "GGUF the mind");
-    assert!(ended.stdout.contains("note: this is not the default model: set TORMENT_MODEL="));
+    assert!(ended.stdout.contains("note: for this model set TORMENT_MODEL="), "{}", ended.stdout);
     // systemd refuses to use a /var/lib/private that others may enter.
     assert_eq!(system.snapshot()[Path::new("var/lib/private")].1 & 0o777, 0o700);
     assert_eq!(system.setup(&["--yes", "--model-from", from]).last_line(), "setup: nothing to change");
@@ -646,17 +588,15 @@ fn the_model_comes_from_the_stick_to_where_the_service_finds_it() {
     let found = system.snapshot();
     assert_eq!((found[Path::new(model)].2, found[Path::new(model)].1 & 0o777), (owner, 0o644));
     assert_eq!(found[Path::new("var/lib/private/torment-nexus/models")].2, owner);
-}
 
-#[test]
-fn the_default_model_needs_no_option() {
-    let name = "SmolLM2-135M-Instruct-Q4_K_M.gguf";
+    // The program's default model needs no option.
     let options = fs::read_to_string(Path::new(ROOT).join("src/cli/options.rs")).expect("the options");
-    assert!(options.contains(name), "setup names another default model than the program");
-    let stick = Folder::new();
-    fs::write(stick.0.join(name), "GGUF").expect("a model");
-    let ended = System::new("trixie").setup(&["--yes", "--model-from", stick.0.to_str().expect("UTF-8")]);
-    assert!(!ended.stdout.contains("default model"), "{}", ended.stdout);
+    let default = "SmolLM2-135M-Instruct-Q4_K_M.gguf";
+    assert!(options.contains(default), "setup names another default model than the program");
+    fs::rename(stick.0.join("Mind-Q4.gguf"), stick.0.join(default)).expect("renamed");
+    let ended = System::new("trixie").setup(&["--yes", "--model-from", from]);
+    assert_eq!(ended.last_line(), "setup: 3 changes made");
+    assert!(!ended.stdout.contains("TORMENT_MODEL"), "{}", ended.stdout);
 }
 
 #[test]
@@ -669,73 +609,132 @@ fn what_is_no_model_is_refused_before_anything_is_changed() {
         assert!(ended.error().contains(says), "{}", ended.stderr);
         assert_eq!(system.snapshot(), before);
     };
-    refused(&stick.0, "has 0 files that end in .gguf; name the file");
+    refused(&stick.0, "must have one file that ends in .gguf, and has none: name the file");
     fs::write(stick.0.join("a.gguf"), "<html>").expect("a file");
     refused(&stick.0, "a.gguf is no GGUF file");
     fs::write(stick.0.join("b.gguf"), "GGUF").expect("a file");
-    refused(&stick.0, "has 2 files that end in .gguf: a.gguf, b.gguf; name the file");
-    refused(&stick.0.join("c.gguf"), "cannot read");
+    refused(&stick.0, "and has a.gguf, b.gguf: name the file");
+    refused(&stick.0.join("c.gguf"), "c.gguf: No such file");
+}
+
+/// The output of a tool of systemd, started with that kernel command line; `None` on a
+/// machine without systemd.
+fn systemd(tool: &str, arguments: &[&str], cmdline: &str) -> Option<String> {
+    match Command::new(tool).args(arguments).env("SYSTEMD_PROC_CMDLINE", cmdline.trim()).output() {
+        Ok(output) => Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "the gate needs systemd: {error}");
+            None
+        }
+    }
 }
 
 #[test]
-fn the_memory_setting_wins_over_the_system_s_own() {
-    let system = System::new("trixie");
-    system.setup(&["--yes"]).last_line();
-    assert_eq!(system.read(MEMORY), "w- /sys/kernel/mm/lru_gen/min_ttl_ms - - - - 0\n");
-    system.write("sys/kernel/mm/lru_gen/min_ttl_ms", "");
-    let mut command = Command::new("systemd-tmpfiles");
-    command.arg("--create").arg("--prefix=/sys/kernel").arg(format!("--root={}", system.0.0.display()));
-    match command.output() {
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(system.read("sys/kernel/mm/lru_gen/min_ttl_ms"), "0", "{said}");
+fn the_package_s_settings_win_over_the_system_s_own() {
+    for release in RELEASES {
+        let system = System::new(release).with_package();
+        let root = format!("--root={}", system.0.0.display());
+        // The last one holds.
+        for (file, setting) in [
+            ("systemd/journald.conf", "Storage=persistent"),
+            ("systemd/system.conf", "RuntimeWatchdogSec=15"),
+        ] {
+            let Some(all) = systemd("systemd-analyze", &[&root, "cat-config", file], "") else { return };
+            let (name, _) = setting.split_once('=').expect("a setting");
+            assert_eq!(all.lines().rfind(|line| line.starts_with(name)), Some(setting), "{release}: {all}");
         }
-        Err(error) => assert!(std::env::var_os("CI").is_none(), "the gate needs systemd: {error}"),
+        system.write("sys/kernel/mm/lru_gen/min_ttl_ms", "");
+        let said = systemd("systemd-tmpfiles", &[&root, "--create", "--prefix=/sys/kernel"], "");
+        assert_eq!(system.read("sys/kernel/mm/lru_gen/min_ttl_ms"), "0", "{release}: {said:?}");
+        // Also where a system enables nothing by itself.
+        system.write("usr/lib/systemd/system-preset/99-default.preset", "disable *\n");
+        let unit = Path::new(ROOT).join("hardware/torment-nexus.service");
+        system.write(
+            "usr/lib/systemd/system/torment-nexus.service",
+            &fs::read_to_string(unit).expect("the unit"),
+        );
+        let said = systemd("systemctl", &[&root, "preset", "torment-nexus.service"], "");
+        let started = system.path("etc/systemd/system/multi-user.target.wants/torment-nexus.service");
+        assert!(fs::read_link(started).is_ok(), "{release}: {said:?}");
+    }
+}
+
+#[test]
+fn units_in_the_way_start_on_other_systems_and_not_on_a_box() {
+    let system = System::new("bookworm").with_package();
+    system.write(OVERLAY_SCRIPT, "");
+    let before = system.read(CMDLINE);
+    system.setup(&["--yes"]).last_line();
+    let set_up = system.read(CMDLINE);
+    system.setup(&["--yes", "--read-only", "LABEL=torment-state"]).last_line();
+    for (unit, starts, starts_not) in [
+        ("serial-getty@ttyAMA0.service", &before, &set_up),
+        ("serial-getty@ttyS0.service", &before, &set_up),
+        ("apt-daily.timer", &before, &set_up),
+        ("apt-daily-upgrade.timer", &before, &set_up),
+        ("man-db.timer", &before, &set_up),
+        // A swap file cannot be in memory.
+        ("dphys-swapfile.service", &set_up, &system.read(CMDLINE)),
+    ] {
+        let drop_in = system.read(&format!("usr/lib/systemd/system/{unit}.d/90-torment-nexus.conf"));
+        let (_, condition) = drop_in.split_once("\n[Unit]\n").expect("a condition");
+        for (cmdline, verdict) in [(starts, "succeeded"), (starts_not, "failed")] {
+            let analyze = ["condition", condition.trim()];
+            let Some(said) = systemd("systemd-analyze", &analyze, cmdline) else { return };
+            assert!(said.contains(&format!("Conditions {verdict}")), "{unit}, {cmdline}: {said}");
+        }
     }
 }
 
 #[test]
 fn a_read_only_root_keeps_the_state_on_its_partition_and_the_journal_in_memory() {
-    let system = System::new("bookworm");
+    let system = System::new("bookworm").with_package();
     let options = ["--yes", "--read-only", "LABEL=torment-state"];
     let before = system.snapshot();
     assert!(system.setup(&options).error().contains("apt-get install overlayroot"));
     assert_eq!(system.snapshot(), before);
 
-    system.write("usr/share/initramfs-tools/scripts/init-bottom/overlayroot", "");
-    let before = system.snapshot();
+    system.write(OVERLAY_SCRIPT, "");
     let fstab = system.read("etc/fstab");
+    let state = fs::DirBuilder::new().recursive(true).create(system.path("var/lib/private/torment-nexus"));
+    state.expect("as systemd makes it");
+    fs::create_dir_all(system.path("etc/systemd/journald.conf.d")).expect("a folder");
+    let before = system.snapshot();
     system.setup(&options).last_line();
     let added = system.read("etc/fstab");
     let added = added.strip_prefix(&fstab).expect("the old lines");
     assert!(added.starts_with("LABEL=torment-state /var/lib/private/torment-nexus ext4 defaults,noatime,"));
     assert!(added.ends_with(",x-systemd.before=torment-nexus.service 0 2\n"), "{added}");
     assert!(system.read(CMDLINE).starts_with("overlayroot=tmpfs:recurse=0 console=tty1 "));
-    assert_eq!(system.read(JOURNAL), "[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n");
-    assert!(system.is_masked("dphys-swapfile.service"), "a swap file cannot be in memory");
+    let root = format!("--root={}", system.0.0.display());
+    if let Some(all) = systemd("systemd-analyze", &[&root, "cat-config", "systemd/journald.conf"], "") {
+        assert_eq!(all.lines().rfind(|line| line.starts_with("Storage=")), Some("Storage=volatile"), "{all}");
+    }
     let stick = Folder::new();
     fs::write(stick.0.join("mind.gguf"), b"GGUF").expect("a model");
     let ended = system.setup(&["--yes", "--model-from", stick.0.to_str().expect("UTF-8")]);
     assert!(ended.error().starts_with("the state is on a partition of its own"), "{}", ended.stderr);
     assert_eq!(system.setup(&options).last_line(), "setup: nothing to change");
     assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change", "it stays as it is");
-
-    system.setup(&["--yes", "--no-read-only"]).last_line();
-    assert_eq!(system.read("etc/fstab"), fstab);
-    assert!(system.read(CMDLINE).starts_with("console=tty1 "));
-    assert!(system.read(JOURNAL).contains("Storage=persistent"));
-    assert!(!system.is_masked("dphys-swapfile.service"));
+    let done = system.snapshot();
     system.setup(&["--undo", "--yes"]).last_line();
     assert_eq!(system.snapshot(), before);
 
-    let ended = system.setup(&["--yes", "--read-only", "/dev/mmcblk0p3"]);
-    assert_eq!(ended.error(), "with --root name the partition by LABEL=, UUID= or PARTUUID=");
-}
+    system.setup(&options).last_line();
+    assert_eq!(system.snapshot(), done);
+    system.setup(&["--yes", "--no-read-only"]).last_line();
+    assert_eq!(system.read("etc/fstab"), fstab);
+    assert!(system.read(CMDLINE).starts_with("console=tty1 "));
+    assert!(!system.path(JOURNAL).exists(), "the package's file holds again");
+    system.setup(&["--undo", "--yes"]).last_line();
+    assert_eq!(system.snapshot(), before);
 
-#[test]
-fn a_read_only_root_without_an_initramfs_is_refused() {
-    let system = System::with_config("arm_boost=1\n");
-    system.write("usr/share/initramfs-tools/scripts/init-bottom/overlayroot", "");
-    let ended = system.setup(&["--yes", "--read-only", "LABEL=torment-state"]);
-    assert!(ended.error().contains("auto_initramfs=1"), "{}", ended.stderr);
+    system.write(CONFIG, "arm_boost=1\n");
+    assert!(system.setup(&options).error().contains("needs an initramfs: add auto_initramfs=1"));
+    let ended = system.setup(&["--yes", "--read-only", "/dev/mmcblk0p3"]);
+    assert!(
+        ended.error().starts_with("name the partition by LABEL=, UUID= or PARTUUID="),
+        "{}",
+        ended.stderr
+    );
 }
