@@ -16,6 +16,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Error;
 
@@ -152,16 +153,23 @@ pub fn exit_at_once() -> ! {
     unsafe { libc::_exit(INTERRUPTED.into()) }
 }
 
-/// Says `fault` and ends the process with 1 at once, without the light's
-/// blinks, without closing the receipt and without resetting the pins: for
-/// llama.cpp's abort callback, which cannot return.
-pub fn fail_at_once(fault: &str) -> ! {
-    stderr::clear();
-    terminal::set_back();
-    say(format_args!("error: {}\n", one_line(&Error::msg(fault.to_owned()))));
+/// Says these parts of a line and ends the process at once, as a bug or else a
+/// fault: without the light's blinks, without closing the receipt and without
+/// resetting the pins. Safe in a signal handler.
+pub(crate) fn end_at_once(is_bug: bool, line: &[&str]) -> ! {
+    static ENDS: AtomicBool = AtomicBool::new(false);
+    let (told, code) = if is_bug { (NOT_THE_WORK, BUG) } else { ("", FAULT) };
+    if ENDS.swap(true, Ordering::Relaxed) {
+        // Another thread says what it has to say, and ends the process.
+        // SAFETY: this takes a number.
+        unsafe { libc::sleep(1) };
+    } else {
+        terminal::set_back();
+        stderr::say_at_once(line.iter().copied().chain([told]));
+    }
     // SAFETY: `_exit` has no preconditions and may be called on any thread. It
     // runs no destructors: other threads may still compute.
-    unsafe { libc::_exit(FAULT.into()) }
+    unsafe { libc::_exit(code.into()) }
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// When there is no such file, it cannot be downloaded, or [`gguf::check`]
+    /// When there is no such file, it cannot be downloaded, or [`gguf::check_path`]
     /// refuses it. Ember is not checked here: it is part of the program, and
     /// the tests check it.
     pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self, Ending> {
@@ -216,6 +216,12 @@ impl ModelFile {
         digest.update(length.to_le_bytes());
         hash_samples(&mut digest, file, length)?;
         Ok(digest.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Whether it is ember, which is part of the program.
+    #[must_use]
+    pub(crate) fn is_built_in(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// The path of the file; valid until this value is dropped.
