@@ -6,11 +6,9 @@ use std::process::ExitCode;
 use torment_nexus::cli::Cli;
 use torment_nexus::life::ending;
 use torment_nexus::life::interrupt::Interrupt;
-use torment_nexus::mind::net;
 
 fn main() -> ExitCode {
     ending::install_last_words();
-    net::spread();
     ending::conclude(|| {
         let cli = Cli::from_command_line().map_err(|usage| torment_nexus::refuse(&usage))?;
         let interrupt = Interrupt::on_signals(cli.reports())?;

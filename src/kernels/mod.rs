@@ -1,5 +1,5 @@
 //! Matrix products and attention, in place of ggml's. Imports nothing of the
-//! program, which only asks whether a thread is in here: the linker redirects two
+//! program, which only asks whether a crash was in here: the linker redirects two
 //! of ggml's calls to it.
 //!
 //! ```text

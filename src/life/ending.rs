@@ -23,9 +23,10 @@ use anyhow::Error;
 use crate::text::stderr::{self, say};
 use crate::text::terminal;
 
-const FAULT: u8 = 1;
+/// Something failed.
+pub(crate) const FAULT: u8 = 1;
 /// `EX_SOFTWARE` of sysexits.h: an internal error.
-const BUG: u8 = 70;
+pub(crate) const BUG: u8 = 70;
 /// 128 + SIGINT, the exit status by which shells report that signal.
 const INTERRUPTED: u8 = 130;
 
@@ -153,19 +154,19 @@ pub fn exit_at_once() -> ! {
     unsafe { libc::_exit(INTERRUPTED.into()) }
 }
 
-/// Says these parts of a line and ends the process at once, as a bug or else a
-/// fault: without the light's blinks, without closing the receipt and without
+/// Says these parts of a line and ends the process at once, with [`FAULT`] or
+/// [`BUG`]: without the light's blinks, without closing the receipt and without
 /// resetting the pins. Safe in a signal handler.
-pub(crate) fn end_at_once(is_bug: bool, line: &[&str]) -> ! {
+pub(crate) fn end_at_once(code: u8, line: &[&str]) -> ! {
     static ENDS: AtomicBool = AtomicBool::new(false);
-    let (told, code) = if is_bug { (NOT_THE_WORK, BUG) } else { ("", FAULT) };
     if ENDS.swap(true, Ordering::Relaxed) {
         // Another thread says what it has to say, and ends the process.
         // SAFETY: this takes a number.
         unsafe { libc::sleep(1) };
     } else {
         terminal::set_back();
-        stderr::say_at_once(line.iter().copied().chain([told]));
+        let bug = if code == BUG { NOT_THE_WORK } else { "" };
+        stderr::say_at_once(line.iter().copied().chain([bug]));
     }
     // SAFETY: `_exit` has no preconditions and may be called on any thread. It
     // runs no destructors: other threads may still compute.

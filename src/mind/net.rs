@@ -4,7 +4,7 @@
 //! | what happens | what catches it |
 //! |---|---|
 //! | an assertion of ggml fails | its abort callback |
-//! | nobody catches a C++ exception, such as one for want of memory | `std::set_terminate` |
+//! | nobody catches a C++ exception, such as one for want of memory | `std::set_terminate`; [`above`], where it passes through Rust, whose runtime would abort |
 //! | memory that is not the program's, a division by zero, an illegal instruction, an abort | a signal handler, on the stack that Rust's runtime has for stack overflows |
 //! | the file of the mapped model is cut short, or the SD card fails | the same, SIGBUS |
 //!
@@ -19,11 +19,10 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::{mem, ptr, thread};
 
-use libc::siginfo_t;
 use llama_cpp_sys_2::ggml_set_abort_callback;
 
 use crate::kernels::hooks;
-use crate::life::ending::end_at_once;
+use crate::life::ending::{BUG, FAULT, end_at_once};
 
 /// The signals that a fault in the program's own code raises, in words.
 const SIGNALS: [(c_int, &str); 5] = [
@@ -53,8 +52,25 @@ unsafe extern "C" {
     fn __cxa_current_exception_type() -> *const TypeInfo;
 }
 
-/// Spreads the net, for the whole process.
-pub fn spread() {
+/// Spreads the net, for the whole process, and does `work` above it.
+pub fn above<T>(work: impl FnOnce() -> T) -> T {
+    struct Unwound;
+    impl Drop for Unwound {
+        fn drop(&mut self) {
+            // Nor is it a panic.
+            if !thread::panicking() {
+                end("an exception of C++");
+            }
+        }
+    }
+    spread();
+    let unwound = Unwound;
+    let done = work();
+    mem::forget(unwound);
+    done
+}
+
+fn spread() {
     // SAFETY: plain functions are passed, which may be called on any thread. A
     // `sigaction` of zeros is valid; the handler calls only functions that are
     // safe in one.
@@ -63,8 +79,8 @@ pub fn spread() {
         set_terminate(exception_uncaught);
         for (signal, _) in SIGNALS {
             let mut action: libc::sigaction = mem::zeroed();
-            action.sa_sigaction = signalled as extern "C" fn(c_int, *mut siginfo_t, *mut c_void) as usize;
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            action.sa_sigaction = signalled as extern "C" fn(c_int) as usize;
+            action.sa_flags = libc::SA_ONSTACK;
             libc::sigaction(signal, &raw const action, ptr::null_mut());
         }
     }
@@ -99,44 +115,24 @@ extern "C" fn exception_uncaught() {
     end(name.trim_start_matches("St").trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
-extern "C" fn signalled(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
-    // SAFETY: the kernel passes a valid `siginfo_t`.
-    if unsafe { (*info).si_code } == libc::SI_USER {
-        // Another program has sent it: it does what it does without a handler.
-        // SAFETY: both are safe in a signal handler.
-        unsafe {
-            libc::signal(signal, libc::SIG_DFL);
-            libc::raise(signal);
+extern "C" fn signalled(signal: c_int) {
+    match MODEL.get() {
+        Some(model) if signal == libc::SIGBUS => {
+            let what = " can no longer be read: its file was cut short, or the SD card fails; \
+                        copy or download it again, and replace the card if this comes back\n";
+            end_at_once(FAULT, &["error: model ", model, what])
         }
-        return;
+        _ => end(SIGNALS.iter().find(|(one, _)| *one == signal).map_or("signal", |(_, what)| what)),
     }
-    if let (libc::SIGBUS, Some(model)) = (signal, MODEL.get()) {
-        end_at_once(
-            false,
-            &[
-                "error: model ",
-                model,
-                " can no longer be read: its file was cut short, or the SD card fails; \
-             copy or download it again, and replace the card if this comes back\n",
-            ],
-        )
-    }
-    end(SIGNALS.iter().find(|(one, _)| *one == signal).map_or("signal", |(_, what)| what))
 }
 
 /// Ends the process; safe in a signal handler.
 fn end(what: &str) -> ! {
     match MODEL.get() {
-        Some(model) if !thread::panicking() && !hooks::is_computing() => end_at_once(
-            false,
-            &[
-                "error: llama.cpp cannot go on with model ",
-                model,
-                " (",
-                what,
-                "); name another one with --model, or give --model ember\n",
-            ],
-        ),
-        _ => end_at_once(true, &["error: the program cannot go on (", what, ")\n"]),
+        Some(model) if !thread::panicking() && !hooks::is_computing() => {
+            let next = "); name another one with --model, or give --model ember\n";
+            end_at_once(FAULT, &["error: llama.cpp cannot go on with model ", model, " (", what, next])
+        }
+        _ => end_at_once(BUG, &["error: the program cannot go on (", what, ")\n"]),
     }
 }

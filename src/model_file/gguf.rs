@@ -170,7 +170,7 @@ pub fn check_path(path: &Path) -> Result<()> {
     let mut reader = Reader { file: BufReader::with_capacity(1 << 16, file), position: 0, length };
     let beginning = reader.file.fill_buf().map_err(unreadable)?;
     if beginning.starts_with(LFS_POINTER) {
-        let next = "run `git lfs pull` where it was cloned, or download the file itself";
+        let next = "run `git lfs pull` where it was cloned, download the file itself, or give --model ember";
         return Err(Fault { next, ..unfit("it is a Git LFS pointer, a text in place of the file") });
     }
     if !beginning.starts_with(MAGIC) {

@@ -85,7 +85,7 @@ fn every_ending_of_a_paced_life_sets_the_terminal_back() {
         // The second one ends the program at once.
         (&[Signal::SIGINT, Signal::SIGTERM], 130),
         (&[Signal::SIGQUIT], 128 + 3),
-        (&[Signal::SIGABRT], 128 + 6),
+        (&[Signal::SIGABRT], 70),
     ] {
         let nexus = Nexus::new();
         let terminal = run(&nexus, 80, &SLOW);

@@ -1,4 +1,5 @@
 //! What the model computes.
 
 mod computing;
+mod net;
 mod prompt_state;
