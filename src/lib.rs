@@ -47,9 +47,8 @@
 //! 4  mind                          (above model_file, whose files it loads)
 //! 3  panel  paper  model_file
 //! 2  life  state
-//! 1  board  text  kernels          (kernels imports nothing, and only benches and an
-//!                                   example import it: the linker redirects calls of
-//!                                   ggml to it)
+//! 1  board  text  kernels          (kernels imports nothing; the linker redirects calls
+//!                                   of ggml to it)
 //! ```
 //!
 //! `tests/it/house.rs` reads the source and checks this rule.
@@ -98,6 +97,7 @@ use crate::life::status::{self, Status};
 use crate::life::vitals::Vitals;
 use crate::mind::computing::Computing;
 use crate::mind::model::Model;
+use crate::mind::net;
 use crate::mind::prompt_state::PromptState;
 use crate::mind::session::{Prefill, Session};
 use crate::model_file::name::ModelFile;
@@ -122,6 +122,10 @@ use crate::text::stdout::Output;
 /// With [`ending::Death`] when 95 % of the context is used: the intended
 /// ending. It unwinds from here, so that the context and the model are freed.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+    net::above(|| run_above_the_net(cli, interrupt))
+}
+
+fn run_above_the_net(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     if let Some(Instead::Check { json, quick }) = cli.instead {
         return check::check(cli, json, quick, interrupt);
     }

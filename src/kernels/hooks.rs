@@ -10,6 +10,7 @@
 //! tokens must give bit-identical results to the same tokens computed one by
 //! one.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -26,6 +27,17 @@ static LEFT_TO_GGML: AtomicBool = AtomicBool::new(false);
 /// the same tokens computed one by one.
 pub fn leave_to_ggml() {
     LEFT_TO_GGML.store(true, Relaxed);
+}
+
+thread_local! {
+    /// Whether this thread is in one of our kernels.
+    static COMPUTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in one of our kernels, and not in ggml's: whose fault
+/// it is if it crashes. Safe in a signal handler.
+pub(crate) fn is_computing() -> bool {
+    COMPUTING.get()
 }
 
 /// What the hooks compute: products, by the format of the weights, and
@@ -122,8 +134,10 @@ pub(super) unsafe extern "C" fn __wrap_llamafile_sgemm(
             tokens: usize,
         ) -> bool {
             hook.is_entered();
+            COMPUTING.set(true);
             // SAFETY: this function's contract is the callee's.
             unsafe { product.compute(rows, tokens) };
+            COMPUTING.set(false);
             true
         }
         macro_rules! product {
@@ -186,7 +200,9 @@ unsafe extern "C" fn __wrap_ggml_compute_forward_flash_attn_ext(
         match FlashAttention::of(&*result).filter(|_| !(*share).use_reference) {
             Some(attention) if !LEFT_TO_GGML.load(Relaxed) => {
                 Hook::Attention.is_entered();
+                COMPUTING.set(true);
                 attention.compute::<Own>(&*share);
+                COMPUTING.set(false);
             }
             _ => __real_ggml_compute_forward_flash_attn_ext(share, result),
         }

@@ -1,6 +1,6 @@
 //! Matrix products and attention, in place of ggml's. Imports nothing of the
-//! program, and nothing of the program imports it: the linker redirects two of
-//! ggml's calls to it.
+//! program, which only asks whether a crash was in here: the linker redirects two
+//! of ggml's calls to it.
 //!
 //! ```text
 //! ggml ─► hooks ─► matmul ─► neon, avx2: tiles of products

@@ -16,15 +16,17 @@ use std::convert::Infallible;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Error;
 
 use crate::text::stderr::{self, say};
 use crate::text::terminal;
 
-const FAULT: u8 = 1;
+/// Something failed.
+pub(crate) const FAULT: u8 = 1;
 /// `EX_SOFTWARE` of sysexits.h: an internal error.
-const BUG: u8 = 70;
+pub(crate) const BUG: u8 = 70;
 /// 128 + SIGINT, the exit status by which shells report that signal.
 const INTERRUPTED: u8 = 130;
 
@@ -154,15 +156,22 @@ pub fn exit_at_once() -> ! {
     unsafe { libc::_exit(INTERRUPTED.into()) }
 }
 
-/// Says `fault` and ends the process with 1 at once, without the light's
-/// blinks, without closing the receipt and without resetting the pins: for
-/// llama.cpp's abort callback, which cannot return.
-pub fn fail_at_once(fault: &str) -> ! {
-    stderr::clear();
-    say(format_args!("error: {}\n", one_line(&Error::msg(fault.to_owned()))));
+/// Says these parts of a line and ends the process at once, with [`FAULT`] or
+/// [`BUG`]: without the light's blinks, without closing the receipt and without
+/// resetting the pins. Safe in a signal handler.
+pub(crate) fn end_at_once(code: u8, line: &[&str]) -> ! {
+    static ENDS: AtomicBool = AtomicBool::new(false);
+    if ENDS.swap(true, Ordering::Relaxed) {
+        // Another thread says what it has to say, and ends the process.
+        // SAFETY: this takes a number.
+        unsafe { libc::sleep(1) };
+    } else {
+        let bug = if code == BUG { NOT_THE_WORK } else { "" };
+        stderr::say_at_once(line.iter().copied().chain([bug]));
+    }
     // SAFETY: `_exit` has no preconditions and may be called on any thread. It
     // runs no destructors: other threads may still compute.
-    unsafe { libc::_exit(FAULT.into()) }
+    unsafe { libc::_exit(code.into()) }
 }
 
 #[cfg(test)]

@@ -1,43 +1,17 @@
-//! llama.cpp's process-wide state: its backend, its log, and its abort, which
-//! is turned into a fault.
+//! llama.cpp's process-wide state: its backend and its log.
 
 use std::ffi::{CStr, c_char, c_void};
-use std::path::Path;
 use std::ptr;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use llama_cpp_2::llama_backend::LlamaBackend;
-use llama_cpp_sys_2::{GGML_LOG_LEVEL_ERROR, ggml_log_level, ggml_set_abort_callback, llama_log_set};
-
-use crate::life::ending;
+use llama_cpp_sys_2::{GGML_LOG_LEVEL_ERROR, ggml_log_level, llama_log_set};
 
 /// llama.cpp's process-wide state. A static is never dropped, so that it
 /// outlives every model and context.
 static BACKEND: LazyLock<Mutex<LlamaBackend>> = LazyLock::new(|| {
-    // SAFETY: the callback is a plain function that may be called on any thread.
-    unsafe { ggml_set_abort_callback(Some(give_up)) };
     Mutex::new(LlamaBackend::init().expect("this is the only place that initialises llama.cpp"))
 });
-
-/// Called by ggml in place of abort: ends the process with an `error:` line and
-/// exit status 1.
-///
-/// # Safety
-///
-/// `message` is a C string.
-unsafe extern "C" fn give_up(message: *const c_char) {
-    // SAFETY: ggml_abort passes a C string in its own stack frame, which lives
-    // during the call.
-    let message = unsafe { CStr::from_ptr(message) }.to_string_lossy();
-    // The message is `path:line: what`, with the path on the machine that
-    // compiled llama.cpp.
-    let (path, what) = message.split_once(':').unwrap_or(("llama.cpp", &message));
-    let file = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
-    ending::fail_at_once(&format!(
-        "llama.cpp cannot go on with this model ({file}:{what}); name another one with --model, or give \
-         --model ember"
-    ))
-}
 
 /// The first error of llama.cpp's log; later ones are usually its consequences.
 static FIRST_ERROR: Mutex<String> = Mutex::new(String::new());

@@ -1,30 +1,29 @@
 //! The language model: the only user of llama-cpp-2.
 //!
 //! Model files arrive here after [`crate::model_file::gguf`] has accepted their
-//! header. If llama.cpp refuses one all the same, its own error is quoted, and
-//! an assertion that fails inside it is a fault with exit status 1, not an
-//! abort.
+//! header. If llama.cpp refuses one all the same, its own error is quoted; if it
+//! ends the process, [`net`] turns that into a fault.
 //!
 //! | file | what it knows |
 //! |---|---|
 //! | [`model`] | a loaded model: vocabulary, chat template, trained context |
 //! | [`session`] | one life's context: decodes tokens, gives their logits, chooses the next token |
 //! | [`computing`] | threads, cache and batches: what decides speed, memory and the exact results |
-//! | [`bus_error`] | ends the program with a line where the mapped model cannot be read |
 //! | [`choice`] | chooses the next token with llama.cpp's samplers |
 //! | [`sampler`] | the sampling options, and the search for the greatest logits |
 //! | [`subject`] | makes the words of the subject likelier, the longer none has been said |
 //! | [`speculation`] | drafts the next tokens where the text repeats itself |
 //! | [`prompt_state`] | the KV cache of the prompt, kept in a file for the next life |
 //! | [`context_cost`] | the memory that a context takes |
-//! | [`log`] | llama.cpp's backend, log and abort |
+//! | [`log`] | llama.cpp's backend and log |
+//! | [`net`] | whatever in llama.cpp ends the process: one line and an exit code |
 
-mod bus_error;
 mod choice;
 pub mod computing;
 mod context_cost;
 mod log;
 pub mod model;
+pub mod net;
 pub(crate) mod prompt_state;
 pub mod sampler;
 pub mod session;

@@ -10,8 +10,8 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaChatMessage, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
-use super::bus_error;
 use super::log::{backend, first_error, keep_first_error};
+use super::net;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::progress::Step;
@@ -42,6 +42,9 @@ impl Model {
     /// When llama.cpp cannot use the file, or [`Ending::Interrupted`] when a
     /// signal comes first.
     pub fn load(file: &ModelFile, logs: bool, interrupt: &Interrupt) -> Result<Self, Ending> {
+        if !file.is_built_in() {
+            net::blame(&file.to_string());
+        }
         let backend = backend();
         if !logs {
             keep_first_error();
@@ -73,7 +76,6 @@ impl Model {
             banned.len() < usize::try_from(llama.n_vocab()).unwrap_or(0),
             "model {file} has no token that can be spoken; name another one with --model"
         );
-        bus_error::name_model(&file.to_string());
         Ok(Self {
             llama,
             name: file.to_string(),

@@ -94,7 +94,7 @@ impl ModelFile {
     ///
     /// # Errors
     ///
-    /// When there is no such file, it cannot be downloaded, or [`gguf::check`]
+    /// When there is no such file, it cannot be downloaded, or [`gguf::check_path`]
     /// refuses it. Ember is not checked here: it is part of the program, and
     /// the tests check it.
     pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self, Ending> {
@@ -189,6 +189,12 @@ impl ModelFile {
     /// When it cannot be read.
     pub(crate) fn fingerprint(&self) -> io::Result<String> {
         Ok(hash::hex(&hash::samples(File::open(&self.path)?, &[])?[..8]))
+    }
+
+    /// Whether it is ember, which is part of the program.
+    #[must_use]
+    pub(crate) fn is_built_in(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// The path of the file; valid until this value is dropped.

@@ -8,6 +8,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -108,6 +109,17 @@ pub(crate) fn clear() {
     let ends = line().ends();
     if ends && becomes_ready() {
         write(ERASE);
+    }
+}
+
+/// Writes these parts of a line as they are, in place of the line that passes.
+/// Waits for no lock: safe in a signal handler.
+pub(crate) fn say_at_once<'a>(parts: impl IntoIterator<Item = &'a str>) {
+    let passes = LINE.try_lock().is_ok_and(|line| line.passes);
+    let erase = if passes { ERASE } else { "" };
+    for part in iter::once(erase).chain(parts) {
+        // SAFETY: the pointer and the length are those of a text.
+        unsafe { libc::write(libc::STDERR_FILENO, part.as_ptr().cast(), part.len()) };
     }
 }
 

@@ -2,4 +2,5 @@
 
 mod computing;
 mod context_cost;
+mod net;
 mod prompt_state;

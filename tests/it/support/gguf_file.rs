@@ -11,7 +11,6 @@ pub const F32: u32 = 6;
 pub const BOOL: u32 = 7;
 pub const STRING: u32 = 8;
 pub const ARRAY: u32 = 9;
-pub const U64: u32 = 10;
 
 /// A value: its type and its bytes as in a file, with whatever lengths and
 /// counts they declare.
@@ -153,11 +152,18 @@ impl Gguf {
         self
     }
 
+    /// The architecture, which begins the names of the keys.
+    pub fn architecture(&self) -> String {
+        let name = |key: &[u8]| Some(str::from_utf8(key).ok()?.strip_suffix(".block_count")?.to_owned());
+        self.keys.iter().find_map(|(key, _)| name(key)).unwrap_or_default()
+    }
+
     /// Gives the file another architecture, and renames the keys to match.
     pub fn rename_architecture(&mut self, name: &str) -> &mut Self {
+        let old = self.architecture();
         for (key, _) in &mut self.keys {
-            if let Some(rest) = key.strip_prefix(b"llama.") {
-                *key = [name.as_bytes(), b".", rest].concat();
+            if let Some(rest) = key.strip_prefix(old.as_bytes()) {
+                *key = [name.as_bytes(), rest].concat();
             }
         }
         self.set("general.architecture", Value::text(name))
@@ -186,7 +192,7 @@ impl Gguf {
 
     /// Where the last tensor's data ends, from the first one's start.
     pub fn data_end(&self) -> u64 {
-        self.tensors.last().map_or(0, |tensor| tensor.offset + tensor_bytes(tensor))
+        self.tensors.last().map_or(0, |tensor| tensor.offset.saturating_add(tensor_bytes(tensor)))
     }
 
     pub fn header(&self) -> Vec<u8> {

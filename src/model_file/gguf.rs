@@ -1,0 +1,301 @@
+//! Checks a file's GGUF header before llama.cpp opens the file: that its weights
+//! are all there, and that it is none of the files that people take for a model.
+//!
+//! | the file is | the header has | the answer |
+//! |---|---|---|
+//! | a Git LFS pointer | no `GGUF`, but `version https://git-lfs` | fetch the file itself |
+//! | something else | no `GGUF`, or a version that llama.cpp does not read | it is not a GGUF file |
+//! | cut short | more than the file holds, or a tensor that ends after it | download it again |
+//! | an adapter, a vision part, an importance matrix | that `general.type` or architecture | it is that |
+//! | one part of several | a `split.count` above 1 | join them |
+//! | an embedding or diffusion model | that architecture, pooling, attention that is not causal | it is that |
+//! | a vocabulary only | no tensors | it holds no weights |
+//!
+//! All else is llama.cpp's to refuse: its own error is quoted, and where it ends
+//! the process, [`crate::mind::net`] says so.
+
+use std::fmt::{self, Display};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+/// The first four bytes of every GGUF file.
+pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
+
+/// How a Git LFS pointer begins, the text that Git has in place of a large file.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
+/// GGUF versions that llama.cpp reads. Version 1 had counts of 32 bits; there
+/// is no version 4 yet.
+const VERSIONS: std::ops::RangeInclusive<u64> = 2..=3;
+
+/// The alignment of the tensors' data in bytes, unless `general.alignment` gives
+/// another: `GGUF_DEFAULT_ALIGNMENT` of gguf.h.
+const ALIGNMENT: u64 = 32;
+
+/// The longest text that is read, in bytes; a longer one is skipped. GGUF's keys
+/// have at most this many.
+const MAX_TEXT: u64 = 65_535;
+
+/// Bytes of a value, by its type (`enum gguf_type` of gguf.h); a string and an
+/// array have none.
+const VALUE_BYTES: [u64; 13] = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
+const STRING: u64 = 8;
+const ARRAY: u64 = 9;
+
+/// Elements and bytes of a block of weights, by its type (`enum ggml_type` of
+/// ggml.h); 0 for types that ggml has withdrawn.
+const BLOCK_ELEMENTS: [u64; 43] = [
+    1, 1, 32, 32, 0, 0, 32, 32, 32, 32, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 32, 256, 256, 256,
+    1, 1, 1, 1, 1, 256, 1, 0, 0, 0, 256, 256, 0, 0, 0, 32, 64, 128, 64,
+];
+const BLOCK_BYTES: [u64; 43] = [
+    4, 2, 18, 20, 0, 0, 22, 24, 34, 36, 84, 110, 144, 176, 210, 292, 66, 74, 98, 50, 18, 110, 82, 136, 1, 2,
+    4, 8, 8, 56, 2, 0, 0, 0, 54, 66, 0, 0, 0, 17, 36, 18, 18,
+];
+
+/// llama.cpp's architectures of embedding models.
+const EMBEDDING: &str = "bert modern-bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 \
+                         eurobert gemma-embedding llama-embed";
+
+/// Why a file is refused. The text is a clause about the file, as in "it is not
+/// a GGUF file".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    what: String,
+    next: &'static str,
+    is_damage: bool,
+}
+
+impl Fault {
+    /// Whether another copy of the file may be sound.
+    #[must_use]
+    pub(crate) fn is_damage(&self) -> bool {
+        self.is_damage
+    }
+
+    /// The next step for the user.
+    #[must_use]
+    pub(crate) fn next(&self) -> &'static str {
+        self.next
+    }
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+type Result<T, E = Fault> = std::result::Result<T, E>;
+
+fn damaged(what: impl Display) -> Fault {
+    let next = "download or copy it again, or give --model ember";
+    Fault { what: what.to_string(), next, is_damage: true }
+}
+
+fn unfit(what: impl Display) -> Fault {
+    let next = "name a model that writes text with --model, or give --model ember";
+    Fault { what: what.to_string(), next, is_damage: false }
+}
+
+fn unreadable(error: io::Error) -> Fault {
+    damaged(format_args!("it cannot be read ({error})"))
+}
+
+/// The file, the position in it, and its length.
+struct Reader {
+    file: BufReader<File>,
+    position: u64,
+    length: u64,
+}
+
+impl Reader {
+    /// Moves the position past the next `count` elements of `size` bytes. It
+    /// fails if the file has fewer left, so that nothing is read or allocated for
+    /// a count that the file does not hold.
+    fn claim(&mut self, count: u64, size: u64) -> Result<u64> {
+        let end = count.checked_mul(size).and_then(|bytes| bytes.checked_add(self.position));
+        match end.filter(|&end| end <= self.length) {
+            Some(end) => Ok(end - std::mem::replace(&mut self.position, end)),
+            None => Err(damaged("its header says more than the file holds: it is cut short or damaged")),
+        }
+    }
+
+    fn skip(&mut self, count: u64, size: u64) -> Result<()> {
+        let bytes = self.claim(count, size)?;
+        self.file.seek_relative(bytes as i64).map_err(unreadable)
+    }
+
+    fn bytes(&mut self, count: u64) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.claim(count, 1)? as usize];
+        self.file.read_exact(&mut bytes).map_err(unreadable)?;
+        Ok(bytes)
+    }
+
+    /// A number of at most 8 bytes.
+    fn number(&mut self, size: u64) -> Result<u64> {
+        let mut bytes = self.bytes(size)?;
+        bytes.resize(8, 0);
+        Ok(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    }
+
+    fn text(&mut self) -> Result<String> {
+        match self.number(8)? {
+            length @ ..=MAX_TEXT => Ok(String::from_utf8_lossy(&self.bytes(length)?).into_owned()),
+            length => self.skip(length, 1).map(|()| String::new()),
+        }
+    }
+}
+
+/// What a key has.
+enum Value {
+    /// The bits of a number or a flag.
+    Number(u64),
+    Text(String),
+    /// An array, which is skipped.
+    Array,
+}
+
+/// Checks the header of the model file at `path`, and that its weights are all
+/// there.
+///
+/// # Errors
+///
+/// When it cannot be read, is damaged, or is for another purpose than to
+/// continue a text.
+pub fn check_path(path: &Path) -> Result<()> {
+    let file = File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    let mut reader = Reader { file: BufReader::with_capacity(1 << 16, file), position: 0, length };
+    let beginning = reader.file.fill_buf().map_err(unreadable)?;
+    if beginning.starts_with(LFS_POINTER) {
+        let next = "run `git lfs pull` where it was cloned, download the file itself, or give --model ember";
+        return Err(Fault { next, ..unfit("it is a Git LFS pointer, a text in place of the file") });
+    }
+    if !beginning.starts_with(MAGIC) {
+        return Err(unfit("it is not a GGUF file"));
+    }
+    reader.skip(MAGIC.len() as u64, 1)?;
+    let version = reader.number(4)?;
+    if !VERSIONS.contains(&version) {
+        return Err(damaged(format_args!("it is of GGUF version {version}, and 2 and 3 can be read")));
+    }
+    let (tensors, keys) = (reader.number(8)?, reader.number(8)?);
+    let mut alignment = ALIGNMENT;
+    let mut mistaken = None;
+    for _ in 0..keys {
+        let key = reader.text()?;
+        let value = read_value(&mut reader, &key)?;
+        mistaken = mistaken.or_else(|| mistaken_for_a_model(&key, &value));
+        if let ("general.alignment", Value::Number(number)) = (&*key, value) {
+            alignment = number;
+        }
+    }
+    if let Some(what) = mistaken {
+        return Err(unfit(what));
+    }
+    if tensors == 0 {
+        return Err(unfit("it holds no weights, only a vocabulary"));
+    }
+    let mut end = 0;
+    for _ in 0..tensors {
+        end = read_tensor(&mut reader)?.max(end);
+    }
+    let start = reader.position.checked_next_multiple_of(alignment.max(1));
+    match start.and_then(|start| start.checked_add(end)) {
+        Some(needed) if needed <= length => Ok(()),
+        needed => Err(damaged(format_args!(
+            "it is cut short: its header tells of {} bytes and it has {length}",
+            needed.unwrap_or(u64::MAX)
+        ))),
+    }
+}
+
+fn read_value(reader: &mut Reader, key: &str) -> Result<Value> {
+    let bytes_of = |kind: u64| {
+        let bytes = VALUE_BYTES.get(kind as usize).copied().filter(|&bytes| bytes > 0);
+        bytes.ok_or_else(|| damaged(format_args!("its key {key:?} has no type")))
+    };
+    match reader.number(4)? {
+        STRING => Ok(Value::Text(reader.text()?)),
+        ARRAY => {
+            let (kind, count) = (reader.number(4)?, reader.number(8)?);
+            if kind != STRING {
+                reader.skip(count, bytes_of(kind)?)?;
+                return Ok(Value::Array);
+            }
+            for _ in 0..count {
+                let length = reader.number(8)?;
+                reader.skip(length, 1)?;
+            }
+            Ok(Value::Array)
+        }
+        kind => Ok(Value::Number(reader.number(bytes_of(kind)?)?)),
+    }
+}
+
+/// What the file is instead of a model that writes text, if this key says so.
+fn mistaken_for_a_model(key: &str, value: &Value) -> Option<String> {
+    let what = match (key, value) {
+        ("split.count", Value::Number(parts @ 2..)) => {
+            return Some(format!(
+                "it is one of the {parts} parts of a model, which llama-gguf-split --merge joins"
+            ));
+        }
+        ("general.type", Value::Text(kind)) => match &**kind {
+            "adapter" => "it is an adapter (LoRA), which changes a model and is none",
+            "mmproj" => "it is the vision part of a model",
+            "imatrix" => "it is an importance matrix",
+            _ => return None,
+        },
+        ("general.architecture", Value::Text(name)) if name == "clip" => "it is the vision part of a model",
+        ("general.architecture", Value::Text(name)) if EMBEDDING.split(' ').any(|one| one == name) => {
+            "it is an embedding model"
+        }
+        (key, Value::Number(1..)) if key.ends_with(".pooling_type") => {
+            "it is an embedding model: its header asks for pooling"
+        }
+        (key, Value::Number(0)) if key.ends_with(".attention.causal") => {
+            "it reads its whole text at once: its attention is not causal"
+        }
+        _ => return None,
+    };
+    Some(what.to_owned())
+}
+
+/// Reads the description of a tensor; returns where its data ends, counted from
+/// where the data of all tensors begins.
+fn read_tensor(reader: &mut Reader) -> Result<u64> {
+    let name: String = reader.text()?.chars().take(64).collect();
+    let mut elements = Some(1u64);
+    for _ in 0..reader.number(4)? {
+        let size = reader.number(8)?;
+        elements = elements.and_then(|elements| elements.checked_mul(size));
+    }
+    let kind = reader.number(4)?;
+    let offset = reader.number(8)?;
+    let block = BLOCK_ELEMENTS.get(kind as usize).zip(BLOCK_BYTES.get(kind as usize));
+    let Some((&block @ 1.., &bytes)) = block else {
+        return Err(damaged(format_args!("its tensor {name:?} is of type {kind}, which no weights have")));
+    };
+    let end = elements.and_then(|elements| (elements / block).checked_mul(bytes)?.checked_add(offset));
+    end.ok_or_else(|| damaged(format_args!("its tensor {name:?} is too large")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_weights_are_as_long_as_ggmls() {
+        assert_eq!(BLOCK_BYTES.len(), llama_cpp_sys_2::GGML_TYPE_COUNT as usize);
+        for (kind, own) in BLOCK_ELEMENTS.into_iter().zip(BLOCK_BYTES).enumerate() {
+            let kind = kind as llama_cpp_sys_2::ggml_type;
+            // SAFETY: both look up a type that is below the count.
+            let ggmls =
+                unsafe { (llama_cpp_sys_2::ggml_blck_size(kind), llama_cpp_sys_2::ggml_type_size(kind)) };
+            assert_eq!((own.0 as i64, own.1 as usize), ggmls, "type {kind}");
+        }
+    }
+}

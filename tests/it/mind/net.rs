@@ -1,0 +1,130 @@
+//! Whatever ends the process from inside is a line and an exit code. Without a
+//! user's model, and in our own kernels, it is a bug; `model_file::gguf` has what
+//! a user's model does.
+
+use std::env;
+use std::ffi::{c_int, c_void};
+use std::process::Command;
+use std::{mem, ptr};
+
+use nix::sys::signal::Signal;
+use torment_nexus::life::interrupt::Interrupt;
+use torment_nexus::mind::model::Model;
+use torment_nexus::mind::net;
+use torment_nexus::model_file::name::{ModelFile, ModelName};
+
+use crate::support::nexus::{Ended, Nexus, ember_gguf};
+
+/// Says to a child of the test, which is the test's own program, how to end.
+const CHILD: &str = "TEST_OF_THE_NET";
+
+unsafe extern "C-unwind" {
+    /// `std::terminate`.
+    #[link_name = "_ZSt9terminatev"]
+    fn terminate();
+
+    /// Throws `std::bad_alloc`.
+    #[link_name = "_ZSt17__throw_bad_allocv"]
+    fn throw_bad_alloc();
+}
+
+unsafe extern "C" {
+    /// Where the linker redirects ggml's products to: a share of the threads,
+    /// three sizes, three operands each with a stride, and their types.
+    fn __wrap_llamafile_sgemm(
+        share: &[u64; 5],
+        rows: i64,
+        tokens: i64,
+        depth: i64,
+        weights: *const c_void,
+        weights_stride: i64,
+        activations: *const c_void,
+        activations_stride: i64,
+        results: *mut c_void,
+        results_stride: i64,
+        weights_type: c_int,
+        activations_type: c_int,
+        results_type: c_int,
+    ) -> bool;
+}
+
+/// The same on a thread that Rust knows nothing of, as those of OpenMP.
+unsafe fn throw_in_a_thread() {
+    let mut thread = 0;
+    // SAFETY: a thread's function gets an argument, which this one does not read.
+    unsafe {
+        let throw = mem::transmute::<unsafe extern "C-unwind" fn(), extern "C" fn(*mut c_void) -> *mut c_void>(
+            throw_bad_alloc,
+        );
+        libc::pthread_create(&mut thread, ptr::null(), throw, ptr::null_mut());
+        libc::pthread_join(thread, ptr::null_mut());
+    }
+}
+
+fn recurse(depth: u64) -> u64 {
+    let numbers = std::hint::black_box([depth; 512]);
+    if depth == u64::MAX { 0 } else { recurse(depth + 1) + numbers[7] }
+}
+
+/// With a user's model loaded, our product reads memory that is not there.
+unsafe fn crash_in_a_kernel() {
+    let nexus = Nexus::new();
+    let path = ModelName::Path(nexus.file("mind.gguf", ember_gguf()));
+    let (_raise, interrupt) = Interrupt::new();
+    let file = ModelFile::find(&path, "models".as_ref(), &interrupt).expect("a model");
+    let _model = Model::load(&file, false, &interrupt).expect("it loads");
+    // The first of one thread; the rest is not read.
+    let share = [1_u64 << 32, 0, 0, 0, 0];
+    let nowhere = ptr::without_provenance_mut(8);
+    // SAFETY: none of it is; that is what is tested.
+    unsafe { __wrap_llamafile_sgemm(&share, 4, 1, 1, nowhere, 1, nowhere, 1, nowhere, 4, 8, 8, 0) };
+}
+
+/// Ends the process as `how` says.
+fn end(how: &str) {
+    net::above(|| {
+        // SAFETY: none of it is; that is what is tested.
+        unsafe {
+            match how {
+                "terminate" => terminate(),
+                "exception" => throw_bad_alloc(),
+                "thread" => throw_in_a_thread(),
+                "kernel" => crash_in_a_kernel(),
+                "abort" => libc::abort(),
+                "overflow" => _ = recurse(0),
+                "segv" => ptr::without_provenance_mut::<u8>(8).write_volatile(1),
+                signal => _ = libc::raise(signal.parse::<Signal>().expect("a signal") as i32),
+            }
+        }
+    });
+}
+
+#[test]
+fn whatever_ends_the_process_is_a_line_and_never_a_bare_signal() {
+    let own = "mind::net::whatever_ends_the_process_is_a_line_and_never_a_bare_signal";
+    if let Ok(how) = env::var(CHILD) {
+        return end(&how);
+    }
+    for (how, reason) in [
+        ("terminate", "terminate"),
+        ("exception", "an exception of C++"),
+        ("thread", "bad_alloc"),
+        ("kernel", "SIGSEGV"),
+        ("abort", "SIGABRT"),
+        ("overflow", "SIGSEGV"),
+        ("segv", "SIGSEGV"),
+        ("SIGFPE", "SIGFPE"),
+        ("SIGILL", "SIGILL"),
+        ("SIGBUS", "SIGBUS"),
+    ] {
+        let mut child = Command::new(env::current_exe().expect("this program"));
+        let ended = Ended::of(child.args(["--exact", own, "--nocapture"]).env(CHILD, how).output());
+        assert_eq!(ended.code, Some(70), "{how}: {}", ended.stderr);
+        let lines: Vec<_> = ended.stderr.lines().collect();
+        assert!(
+            matches!(lines[..], [what, bug] if what.starts_with("error: ") && what.contains(reason)
+                && bug.contains("not the artwork")),
+            "{how}: {lines:?}"
+        );
+    }
+}
