@@ -15,7 +15,7 @@ use crate::paper::format::{Font, Format, Heat, Kind};
 use crate::paper::pace;
 use crate::paper::serial;
 use crate::paper::settings::{Settings, Wire};
-use crate::paper::template::Design;
+use crate::paper::template::{self, Design};
 
 /// Columns of the narrowest paper on which text is still readable, and of the
 /// widest: 80 mm in the small font.
@@ -97,7 +97,7 @@ pub struct PrinterArgs {
     paper_wait: u64,
 
     /// Title of the receipt [default: TORMENT NEXUS]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = template::printable)]
     title: Option<String>,
 
     /// Text file that is printed after the death

@@ -11,13 +11,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use rppal::gpio::{Gpio, Mode, OutputPin};
 
 use super::pulse::Means;
-use super::pwm::{self, Search};
+use super::pwm;
 use super::settings::{Pin, Settings};
 use super::thread::{Coming, Contact, Lamp, Pins};
 use crate::board::gpio::{Bias, Input};
@@ -110,16 +109,18 @@ fn coming(pin: Pin, verbose: bool) -> Result<Coming> {
         )
     })?;
     let mut plain = Some(plain);
-    let search = Search::new(Path::new(pwm::ROOT), Path::new(pwm::DEVICE_TREE), pin);
     Ok(Box::new(move |waited| {
-        let pin = plain.as_ref()?;
+        let output = plain.as_ref()?;
         // Of the pins of a channel, hardware PWM reaches only the one that the
         // overlay has switched to it, which may be another pin than this.
-        let switched = || matches!((number, pin.mode()), (12 | 13, Mode::Alt0) | (18 | 19, Mode::Alt5));
-        let (light, how): (Box<dyn Lamp>, _) = match search.look(waited, switched) {
-            Ok(found) => (Box::new(found?), "dimmed by hardware PWM".to_owned()),
-            Err(why) => (Box::new(Switch(plain.take()?.into_output_low())), format!("only on or off: {why}")),
-        };
+        let switched = || matches!((number, output.mode()), (12 | 13, Mode::Alt0) | (18 | 19, Mode::Alt5));
+        let (light, how): (Box<dyn Lamp>, _) =
+            match pwm::look(pwm::ROOT.as_ref(), pwm::DEVICE_TREE.as_ref(), pin, waited, switched) {
+                Ok(found) => (Box::new(found?), "dimmed by hardware PWM".to_owned()),
+                Err(why) => {
+                    (Box::new(Switch(plain.take()?.into_output_low())), format!("only on or off: {why}"))
+                }
+            };
         if verbose {
             say(format_args!("the light on GPIO {number} is {how}\n"));
         }

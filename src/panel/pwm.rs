@@ -24,7 +24,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::pulse::Means;
 use super::settings::Pin;
@@ -51,16 +51,6 @@ const PERIOD_NS: u32 = 50_000;
 /// a few seconds on a board that has just been switched on.
 pub(super) const LONGEST_SEARCH: Duration = Duration::from_secs(10);
 
-/// The channel of the PWM block that a pin can be switched to.
-#[must_use]
-pub(super) fn channel_of(pin: Pin) -> Option<u32> {
-    match pin.number() {
-        12 | 18 => Some(0),
-        13 | 19 => Some(1),
-        _ => None,
-    }
-}
-
 /// A PWM channel, enabled as long as this lives, and dark afterwards. It stays
 /// exported, so that the next life finds the files that udev has given to the group.
 #[derive(Debug)]
@@ -69,48 +59,40 @@ pub(super) struct Pwm {
     duty: File,
 }
 
-/// The search for the channel of a pin.
-#[derive(Debug)]
-pub(super) struct Search {
-    root: PathBuf,
+/// Looks for the channel of `pin` under `root`, the folder of the PWM chips, `waited`
+/// after the first look: `None` is to look again. `switched` tells whether the pin has
+/// been switched to the block: the kernel does that before the chip appears.
+///
+/// # Errors
+///
+/// When it will not come: the reason, without a next step.
+pub(super) fn look(
+    root: &Path,
+    device_tree: &Path,
     pin: Pin,
-    /// Whether the device tree says that the channel will come.
-    expected: bool,
-}
-
-impl Search {
-    /// A search for the channel of `pin` under `root`, the folder of the PWM
-    /// chips, and in `device_tree`.
-    pub(super) fn new(root: &Path, device_tree: &Path, pin: Pin) -> Self {
+    waited: Duration,
+    switched: impl FnOnce() -> bool,
+) -> Result<Option<Pwm>> {
+    let channel = match pin.number() {
+        12 | 18 => 0,
+        13 | 19 => 1,
+        _ => bail!("the pin has no hardware PWM"),
+    };
+    let Some(chip) = chip(root) else {
         let status = fs::read(device_tree.join(NODE).join("status")).unwrap_or_default();
         // The device tree's two spellings, with the zero that ends a string.
-        let expected = matches!(status.strip_suffix(b"\0"), Some(b"okay" | b"ok"));
-        Self { root: root.to_owned(), pin, expected }
-    }
-
-    /// Looks for it, `waited` after the first look: `None` is to look again.
-    /// `switched` tells whether the pin has been switched to the block: the kernel
-    /// does that before the chip appears.
-    ///
-    /// # Errors
-    ///
-    /// When it will not come: the reason, without a next step.
-    pub(super) fn look(&self, waited: Duration, switched: impl FnOnce() -> bool) -> Result<Option<Pwm>> {
-        let channel = channel_of(self.pin).context("the pin has no hardware PWM")?;
-        let Some(chip) = chip(&self.root) else {
-            return match self.expected {
-                true if waited < LONGEST_SEARCH => Ok(None),
-                true => bail!("the pwm overlay's driver does not come"),
-                false => bail!("the pwm overlay is not loaded"),
-            };
+        return match status.strip_suffix(b"\0") {
+            Some(b"okay" | b"ok") if waited < LONGEST_SEARCH => Ok(None),
+            Some(b"okay" | b"ok") => bail!("the pwm overlay's driver does not come"),
+            _ => bail!("the pwm overlay is not loaded"),
         };
-        if !switched() {
-            bail!("the pwm overlay is not loaded for this pin");
-        }
-        match Pwm::open(&chip, channel) {
-            Err(_) if waited < LONGEST_SEARCH => Ok(None),
-            opened => Ok(Some(opened?)),
-        }
+    };
+    if !switched() {
+        bail!("the pwm overlay is not loaded for this pin");
+    }
+    match Pwm::open(&chip, channel) {
+        Err(_) if waited < LONGEST_SEARCH => Ok(None),
+        opened => Ok(Some(opened?)),
     }
 }
 
@@ -246,18 +228,18 @@ pub(crate) mod tests {
             }
         }
 
-        pub(crate) fn search(&self, pin: u8) -> Search {
-            Search::new(&self.path("pwm"), &self.path("tree"), Pin::new(pin).expect("a pin"))
+        fn look(&self, pin: u8, waited: Duration, switched: bool) -> Result<Option<Pwm>> {
+            let pin = Pin::new(pin).expect("a pin");
+            look(&self.path("pwm"), &self.path("tree"), pin, waited, || switched)
         }
 
         /// Looks every quarter of a second of a virtual clock, and calls
         /// `happens` with the time before each look. Returns the time as well.
         fn found(&self, pin: u8, mut happens: impl FnMut(Duration)) -> (Result<Pwm, String>, Duration) {
-            let search = self.search(pin);
             let mut waited = Duration::ZERO;
             loop {
                 happens(waited);
-                match search.look(waited, || true).transpose() {
+                match self.look(pin, waited, true).transpose() {
                     Some(found) => return (found.map_err(|why| why.to_string()), waited),
                     None => waited += Duration::from_millis(250),
                 }
@@ -359,7 +341,7 @@ pub(crate) mod tests {
     #[test]
     fn nothing_is_waited_for_that_will_not_come() {
         let at_once = |sysfs: &Sysfs, pin: u8, switched: bool| {
-            sysfs.search(pin).look(Duration::ZERO, || switched).expect_err("it never comes").to_string()
+            sysfs.look(pin, Duration::ZERO, switched).expect_err("it never comes").to_string()
         };
         let sysfs = Sysfs::without_overlay();
         assert_eq!(at_once(&sysfs, 18, true), "the pwm overlay is not loaded");

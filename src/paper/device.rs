@@ -1,6 +1,6 @@
 //! The printer's device: what kind it is, and whether it may be used.
 
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, IsTerminal};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -27,15 +27,16 @@ enum Kind {
 }
 
 impl Kind {
-    /// The kind of a device; a character device counts as serial. `None` if it
-    /// cannot be a printer.
-    fn of(metadata: &Metadata) -> Option<Self> {
+    /// The kind of the device at `path`; a character device counts as serial. What
+    /// cannot be a printer is [`ErrorKind::InvalidInput`].
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
         let is_line_printer = LINE_PRINTERS.contains(&libc::major(metadata.rdev()));
         match metadata.file_type() {
-            kind if kind.is_fifo() => Some(Self::Pipe),
-            kind if kind.is_char_device() && is_line_printer => Some(Self::LinePrinter),
-            kind if kind.is_char_device() => Some(Self::Serial),
-            _ => None,
+            kind if kind.is_fifo() => Ok(Self::Pipe),
+            kind if kind.is_char_device() && is_line_printer => Ok(Self::LinePrinter),
+            kind if kind.is_char_device() => Ok(Self::Serial),
+            _ => Err(ErrorKind::InvalidInput.into()),
         }
     }
 }
@@ -47,7 +48,7 @@ impl Kind {
 ///
 /// When the device is absent, cannot be a printer, or another program uses it.
 pub(super) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Box<dyn Port>> {
-    let kind = Kind::of(&fs::metadata(path)?).ok_or(ErrorKind::InvalidInput)?;
+    let kind = Kind::of(path)?;
     let device = open_as(path, kind)?;
     Ok(match kind {
         Kind::Serial => Box::new(Serial::open(device, path, baud, flow)?),
@@ -63,20 +64,14 @@ pub(super) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Box<dyn Por
 /// When `path` is something else, when it may not be opened, and when the
 /// system's console is on it. The message says what to do.
 pub(crate) fn check(path: &Path) -> Result<bool> {
-    let look = || -> io::Result<Option<Kind>> {
-        let kind = Kind::of(&fs::metadata(path)?);
-        Ok(match kind {
-            Some(Kind::Serial) => open_as(path, Kind::Serial)?.is_terminal().then_some(Kind::Serial),
-            Some(Kind::LinePrinter) => open_as(path, Kind::LinePrinter).map(|_| kind)?,
-            // The reader of a pipe would take an open and a close for the end of the
-            // receipt.
-            other => other,
-        })
-    };
-    match look() {
-        Ok(Some(Kind::Pipe)) => return Ok(true),
-        Ok(Some(_)) => {}
-        Ok(None) => bail!(
+    let kind = Kind::of(path);
+    // The reader of a pipe would take an open and a close for the end of the receipt.
+    if let Ok(Kind::Pipe) = kind {
+        return Ok(true);
+    }
+    match kind.and_then(|kind| open_as(path, kind)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::InvalidInput => bail!(
             "printer {path:?} is no serial device and no USB printer; name one with --printer, as in \
              --printer /dev/serial0 or --printer /dev/usb/lp0"
         ),
@@ -99,6 +94,9 @@ fn open_as(path: &Path, kind: Kind) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(kind != Kind::Pipe).write(true);
     let device = options.custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)?;
+    if kind == Kind::Serial && !device.is_terminal() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
     match device.try_lock() {
         Ok(()) => Ok(device),
         Err(TryLockError::Error(error)) => Err(error),

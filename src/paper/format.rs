@@ -16,19 +16,6 @@ pub enum Kind {
     Epson,
 }
 
-impl Kind {
-    /// Characters in a line: 32 and 42 on 58 mm paper, of which 48 mm can be printed
-    /// at 203 dpi; 48 and 64 on 80 mm, of which 72 mm can be.
-    #[must_use]
-    pub(crate) fn columns(self, font: Font) -> usize {
-        let dots = match self {
-            Self::Mini => 384,
-            Self::Epson => 576,
-        };
-        dots / font.size().0
-    }
-}
-
 /// The size of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Font {
@@ -112,7 +99,13 @@ impl Format {
     /// The defaults of a kind of printer with a font.
     #[must_use]
     pub fn of(kind: Kind, font: Font) -> Self {
-        let columns = kind.columns(font);
+        // Dots across the paper that can be printed: 48 mm of 58 mm paper, and 72 mm of
+        // 80 mm paper, at 203 dpi.
+        let dots = match kind {
+            Kind::Mini => 384,
+            Kind::Epson => 576,
+        };
+        let columns = dots / font.size().0;
         Self { kind, font, columns, cut: kind == Kind::Epson, heat: None, busy_wire: false }
     }
 }

@@ -61,13 +61,12 @@ pub(super) enum Held {
     NoPaper(&'static str),
 }
 
-/// What is sent to the printer thread.
+/// Lines to print, for the printer thread.
 #[derive(Debug)]
-pub(super) enum Message {
-    /// Lines to print.
-    Lines(Vec<Chunk>),
-    /// The last lines.
-    End(Vec<Chunk>),
+pub(super) struct Message {
+    pub(super) lines: Vec<Chunk>,
+    /// Whether the receipt ends with them.
+    pub(super) is_last: bool,
 }
 
 /// Asks the thread to end the receipt early.
@@ -106,7 +105,7 @@ pub(super) struct Press<C> {
 }
 
 impl<C: Clock> Press<C> {
-    /// Prints `header` and then the queued lines, until [`Message::End`]. Returns
+    /// Prints `header` and then the queued lines, until the last. Returns
     /// whether it is printed to its end, so that it can be torn off: not if the
     /// sender of its lines was dropped before. An error says why the printer is
     /// lost; unsent bytes are discarded, so that nothing stale is printed when it
@@ -142,16 +141,15 @@ impl<C: Clock> Press<C> {
             }
             select! {
                 recv(queued) -> message => match message {
-                    Ok(Message::Lines(lines)) => waiting.extend(lines),
-                    Ok(Message::End(lines)) => {
-                        waiting.extend(lines);
-                        ended = true;
+                    Ok(message) => {
+                        waiting.extend(message.lines);
+                        ended = message.is_last;
                     }
                     Err(_) => return Ok(false),
                 },
-                recv(broken_off) -> request => match request {
-                    Ok(request) => return self.break_off(waiting, queued, request),
-                    Err(_) => return Ok(false),
+                recv(broken_off) -> request => return match request {
+                    Ok(request) => self.break_off(waiting, queued, request),
+                    Err(_) => Ok(false),
                 },
             }
         }
@@ -166,10 +164,7 @@ impl<C: Clock> Press<C> {
         request: BreakOff,
     ) -> Result<bool, String> {
         let deadline = self.clock.now() + LAST_BYTES.saturating_sub(request.asked.elapsed());
-        for message in queued.try_iter() {
-            let (Message::Lines(lines) | Message::End(lines)) = message;
-            waiting.extend(lines);
-        }
+        waiting.extend(queued.try_iter().flat_map(|message| message.lines));
         waiting.extend(request.rest);
         for chunk in waiting {
             let with_closing = std::iter::once(&chunk).chain(&request.closing);

@@ -179,7 +179,9 @@ impl Printer {
         if let Some(queue) = self.queue.take() {
             // The queue is emptied, or is closed when the printer is lost.
             // After a signal there is less time.
-            if let Err(message) = interrupt.or_send_within(&queue, Message::End(lines), self.limit()) {
+            if let Err(message) =
+                interrupt.or_send_within(&queue, Message { lines, is_last: true }, self.limit())
+            {
                 let _ = queue.send_timeout(message, BREAKING_OFF);
             }
         }
@@ -242,9 +244,9 @@ impl Listener for Printer {
             return Ok(());
         }
         let start = Instant::now();
-        match self.interrupt.or_send_within(queue, Message::Lines(lines), self.limit()) {
+        match self.interrupt.or_send_within(queue, Message { lines, is_last: false }, self.limit()) {
             Ok(()) => {}
-            Err(Message::Lines(lines)) if self.interrupt.is_raised() => self.rest = lines,
+            Err(Message { lines, .. }) if self.interrupt.is_raised() => self.rest = lines,
             Err(_) => {
                 // Its thread has said why; or it hangs.
                 if !self.job.status.is_lost() {

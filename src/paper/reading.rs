@@ -148,37 +148,15 @@ impl Reader {
     pub fn read(&mut self, byte: u8) -> Result<Option<Step>, String> {
         self.command.push(byte);
         let command = std::mem::take(&mut self.command);
-        match self.obey(&command) {
-            Some(step) => Ok(step),
-            None if is_begun(&command) => {
-                self.command = command;
-                Ok(None)
-            }
-            None => Err(format!("unknown: {command:02x?}")),
-        }
-    }
-
-    /// Whether nothing is begun: neither a line nor a command.
-    #[must_use]
-    pub fn is_at_rest(&self) -> bool {
-        self.cells.is_empty() && self.command.is_empty()
-    }
-
-    /// Whether paper moves once it has read this byte.
-    #[cfg(feature = "cabinet")]
-    #[must_use]
-    pub(crate) fn prints_with(&self, byte: u8) -> bool {
-        matches!((&self.command[..], byte), ([], b'\n') | ([0x1B, b'J'] | [0x1D, b'V', 66], _))
-    }
-
-    /// Obeys a complete command: `None` if it is none.
-    fn obey(&mut self, command: &[u8]) -> Option<Option<Step>> {
         let step = match *command {
             [b'\n'] => Step::Line(self.line()),
-            [character @ 0x20..=0x7E] => return self.cell(char::from(character)),
+            [character @ 0x20..=0x7E] => return Ok(self.cell(char::from(character))),
             // 0xFF wakes a sleeping printer; one that is awake prints a blank.
             [high @ 0x80..=0xFF] if high == 0xFF || self.mode.cp437 && !self.mode.chinese => {
-                return self.cell(HIGH.chars().nth(usize::from(high) - 0x80)?);
+                return Ok(HIGH
+                    .chars()
+                    .nth(usize::from(high) - 0x80)
+                    .and_then(|character| self.cell(character)));
             }
             [0x1B, b'@'] => {
                 *self = Self::default();
@@ -201,16 +179,39 @@ impl Reader {
                 let line = (!self.cells.is_empty()).then(|| self.line());
                 Step::Feed(line, rows.into())
             }
-            [0x1B, setting, n] => {
-                self.set(setting, n)?;
-                Step::Nothing
+            [0x1B, setting, n] if self.set(setting, n) => Step::Nothing,
+            // More bytes may make a command of these.
+            [0x1B | 0x1C | 0x1D | 0x10]
+            | [0x10, 4]
+            | [0x1B, b't' | b'3' | b'a' | b'E' | b'M' | b'J' | b'v' | b'7' | b'8']
+            | [0x1B, b'8', 0]
+            | [0x1B, b'7', _]
+            | [0x1B, b'7', _, _]
+            | [0x1D, b'V' | b'r' | b'a' | b'!']
+            | [0x1D, b'V', 66] => {
+                self.command = command;
+                return Ok(None);
             }
-            _ => return None,
+            _ => return Err(format!("unknown: {command:02x?}")),
         };
-        Some(Some(step))
+        Ok(Some(step))
     }
 
-    fn set(&mut self, setting: u8, n: u8) -> Option<()> {
+    /// Whether nothing is begun: neither a line nor a command.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.cells.is_empty() && self.command.is_empty()
+    }
+
+    /// Whether paper moves once it has read this byte.
+    #[cfg(feature = "cabinet")]
+    #[must_use]
+    pub(crate) fn prints_with(&self, byte: u8) -> bool {
+        matches!((&self.command[..], byte), ([], b'\n') | ([0x1B, b'J'] | [0x1D, b'V', 66], _))
+    }
+
+    /// Whether there is such a setting.
+    fn set(&mut self, setting: u8, n: u8) -> bool {
         match (setting, n) {
             (b't', 0) => self.mode.cp437 = true,
             (b'3', n) => self.mode.pitch = n.into(),
@@ -218,15 +219,15 @@ impl Reader {
             (b'E', 0 | 1) => self.mode.bold = n == 1,
             (b'M', 0) => self.mode.font = LARGE,
             (b'M', 1) => self.mode.font = SMALL,
-            _ => return None,
+            _ => return false,
         }
-        Some(())
+        true
     }
 
-    fn cell(&mut self, character: char) -> Option<Option<Step>> {
+    fn cell(&mut self, character: char) -> Option<Step> {
         let Mode { bold, size, font, .. } = self.mode;
         self.cells.push(Cell { character, bold, size, font });
-        Some(None)
+        None
     }
 
     fn line(&mut self) -> Printed {
@@ -234,18 +235,6 @@ impl Reader {
             Printed { cells: std::mem::take(&mut self.cells), centred: self.mode.centred, rows: 0 };
         line.rows = self.mode.pitch.max(line.height());
         line
-    }
-}
-
-/// Whether more bytes may make a command of these.
-fn is_begun(bytes: &[u8]) -> bool {
-    match *bytes {
-        [0x1B | 0x1C | 0x1D | 0x10] | [0x10, 4] => true,
-        [0x1B, command] => b"t3aEMJv78".contains(&command),
-        [0x1B, b'8', 0] | [0x1B, b'7', _] | [0x1B, b'7', _, _] => true,
-        [0x1D, command] => b"Vra!".contains(&command),
-        [0x1D, b'V', 66] => true,
-        _ => false,
     }
 }
 

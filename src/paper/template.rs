@@ -75,7 +75,7 @@ const DATE: &str = "%-d %B %Y, %H:%M";
 /// What the artist has chosen, as given on the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Design {
-    /// The title.
+    /// The title, which is [`printable`].
     pub title: Option<String>,
     /// A file with the text that is printed after the death.
     pub epitaph: Option<PathBuf>,
@@ -128,13 +128,16 @@ impl Template {
                 .map_err(|why| anyhow!("receipt template {path:?}: {why}"))?,
             None => Self::default(),
         };
-        let epitaph = design.epitaph.as_deref().map(|path| text_of(path, "--epitaph")).transpose()?;
-        for (name, words) in [("title", design.title.clone()), ("epitaph", epitaph)] {
-            let Some(words) = words else { continue };
-            if let Some(character) = words.lines().find_map(unprintable) {
-                bail!("--{name}: {}", cannot_print(character));
-            }
-            template.words.insert(name, words.trim().to_owned());
+        if let Some(title) = &design.title {
+            template.words.insert("title", title.trim().to_owned());
+        }
+        if let Some(path) = &design.epitaph {
+            let epitaph = text_of(path, "--epitaph")?;
+            epitaph
+                .lines()
+                .try_for_each(|line| printable(line).map(drop))
+                .map_err(|why| anyhow!("epitaph {path:?}: {why}"))?;
+            template.words.insert("epitaph", epitaph.trim().to_owned());
         }
         Ok(template)
     }
@@ -159,9 +162,7 @@ impl Template {
     /// Adds a line that is sound. `thought`: whether it is below the thought.
     fn add(&mut self, line: &str, thought: &mut bool) -> Result<(), String> {
         const SOME: Summary = Summary { used: 1, context_size: 1, seconds: 1.0, rate: 1.0, seed: None };
-        if let Some(character) = unprintable(line) {
-            return Err(cannot_print(character));
-        }
+        printable(line)?;
         if let Some(said) = line.strip_prefix('@') {
             let (name, text) = said.split_once(' ').unwrap_or((said, ""));
             let words = self
@@ -285,8 +286,16 @@ impl Template {
     }
 }
 
-fn cannot_print(character: char) -> String {
-    format!("the printer cannot print {character:?}; replace it")
+/// A line that can be printed.
+///
+/// # Errors
+///
+/// When the printer cannot print one of its characters.
+pub(crate) fn printable(line: &str) -> Result<String, String> {
+    match unprintable(line) {
+        Some(character) => Err(format!("the printer cannot print {character:?}; replace it")),
+        None => Ok(line.to_owned()),
+    }
 }
 
 /// The text of a file; an error that names it and `option`.
@@ -429,11 +438,10 @@ mod tests {
     }
 
     #[test]
-    fn words_that_cannot_be_printed_name_the_option_or_the_file_and_the_next_step() {
+    fn words_that_cannot_be_printed_name_the_file_and_the_next_step() {
         let error = |design: &Design| format!("{:#}", Template::read(design).expect_err("wrong"));
-        for wrong in ["a\nb\u{1b}", "\u{1b}@", "\u{e000}"] {
-            let design = Design { title: Some(wrong.to_owned()), ..Design::default() };
-            assert!(error(&design).starts_with("--title: the printer cannot print"), "{}", error(&design));
+        for wrong in ["a\nb", "\u{1b}@", "\u{e000}"] {
+            assert!(printable(wrong).expect_err("wrong").contains("cannot print"), "{wrong:?}");
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("epitaph");

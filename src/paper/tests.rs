@@ -214,7 +214,7 @@ fn header() -> Vec<Chunk> {
 fn print(fake: &Shared, line: Duration, replies: bool, count: usize) -> Result<bool, String> {
     let (queue, queued) = bounded(1);
     let (_break_off, broken_off) = bounded(1);
-    queue.send(Message::End(lines(count))).expect("room");
+    queue.send(Message { lines: lines(count), is_last: true }).expect("room");
     press(fake, line, replies).print(header(), &queued, &broken_off)
 }
 
@@ -304,7 +304,7 @@ fn a_new_roll_within_the_wait_goes_on_and_none_is_lost() {
 fn printed(fake: &Shared, set: impl FnOnce(&mut Press<Shared>)) -> (Result<bool, String>, Vec<String>) {
     let (queue, queued) = bounded(1);
     let (_break_off, broken_off) = bounded(1);
-    queue.send(Message::End(lines(20))).expect("room");
+    queue.send(Message { lines: lines(20), is_last: true }).expect("room");
     let mut press = press(fake, LINE, false);
     let reports = Rc::new(RefCell::new(Vec::new()));
     let (status, told) = (press.status.clone(), reports.clone());
@@ -445,7 +445,7 @@ fn broken_off(ahead: usize, rest: usize) -> (Duration, String) {
         press.put(&chunk).expect("it is there");
     }
     let (queue, queued) = bounded(9);
-    queue.send(Message::Lines(lines(ahead))).expect("room");
+    queue.send(Message { lines: lines(ahead), is_last: false }).expect("room");
     let start = fake.0.borrow().now;
     let closing = vec![line("---", Style::default()), line("interrupted", Style::default()), feed(120)];
     let request = BreakOff {
