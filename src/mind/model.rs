@@ -197,12 +197,6 @@ impl Model {
             batch: computing.batch.into(),
         }
     }
-
-    /// Recurrent and hybrid models cannot drop cached tokens, so speculation is
-    /// off for them.
-    pub(super) fn can_speculate(&self) -> bool {
-        !self.llama.is_recurrent() && !self.llama.is_hybrid()
-    }
 }
 
 /// A token of a model's vocabulary.
