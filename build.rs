@@ -1,10 +1,9 @@
-//! Has the linker redirect two of ggml's functions to `src/kernels/hooks.rs`
-//! (`--wrap`); llama.cpp itself is not changed. Checks that what the hooks copy
-//! of ggml's private ABI is what ggml's headers say. Compiles the count of a
-//! context's memory against llama.cpp's headers. Chooses the kernels for the
-//! target, computes the part of the prompt state's key that depends on the
-//! code, writes the table of the printer's transliterations, and compiles the check of
-//! the processor.
+//! Chooses the kernels for the target, and has the linker redirect ggml's functions to
+//! `src/kernels/hooks.rs` (`--wrap`); llama.cpp itself is not changed. Checks that what
+//! the hooks copy of ggml's private ABI is what ggml's headers say. Compiles the count of
+//! a context's memory against llama.cpp's headers, and the check of the processor.
+//! Computes the part of the prompt state's key that depends on the code, and writes the
+//! table of the printer's transliterations.
 
 #[path = "build/key.rs"]
 mod key;
@@ -26,11 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .into(),
         );
     }
-    for function in ["llamafile_sgemm", "ggml_compute_forward_flash_attn_ext"] {
-        println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
-    }
     let llama = llama_source()?;
-    check_abi(&llama.join("ggml"))?;
     // With llama.cpp's private headers. llama-cpp-sys-2 links libstdc++.
     cc::Build::new()
         .cpp(true)
@@ -54,8 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("cargo:rustc-check-cfg=cfg(kernels, values(none(), \"neon\", \"avx2\"))");
     let has = |feature: &str| features.split(',').any(|has| has == feature);
-    let kernels = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
-        Ok("aarch64") => "neon",
+    let (kernels, wrapped) = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
+        Ok("aarch64") => ("neon", &["ggml_compute_forward_flash_attn_ext", "llamafile_sgemm"][..]),
         Ok("x86_64") if ["avx2", "fma", "f16c"].into_iter().all(has) => {
             // For every processor, since it tells whether this one has more.
             cc::Build::new()
@@ -63,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .inherit_rustflags(false)
                 .flag("-march=x86-64")
                 .try_compile("processor")?;
-            "avx2"
+            ("avx2", &["ggml_compute_forward_flash_attn_ext"][..])
         }
         _ => return Ok(()),
     };
@@ -71,7 +66,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // any.
     println!("cargo:rustc-cfg=kernels=\"{kernels}\"");
     println!("cargo:rustc-cfg=kernels");
-    Ok(())
+    for function in wrapped {
+        println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
+    }
+    check_abi(&llama.join("ggml"))
 }
 
 /// Compiles `src/kernels/abi.c` against the headers of the ggml that is linked.

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use clap::{Args, Parser, ValueEnum};
+use torment_nexus::cli::Cli;
 use torment_nexus::life::ending::Ending;
 use torment_nexus::life::generator::Mind;
 use torment_nexus::life::interrupt::Interrupt;
@@ -55,21 +56,15 @@ enum Probe {
         depth: u32,
         file: PathBuf,
     },
-    /// Decodes batches of tokens after a kept KV cache, each between two marks
-    /// for the plugin that counts
+    /// Decodes three tokens after a kept KV cache, each between two marks for the
+    /// plugin that counts
     Count {
         #[command(flatten)]
         way: Way,
         file: PathBuf,
-        /// Tokens decoded in one batch
-        #[arg(long, default_value_t = 1)]
-        batch: usize,
-        /// As a prompt is decoded: logits for the batch's last token only, and
-        /// one more token after it
+        /// Instead a prompt of so many tokens as one batch, and one more token after it
         #[arg(long)]
-        prompt: bool,
-        #[arg(long, default_value_t = 3)]
-        rounds: u32,
+        prompt: Option<u32>,
     },
     /// Chooses tokens after a kept KV cache, each between two marks for the
     /// plugin that counts
@@ -106,13 +101,6 @@ enum Probe {
         #[arg(long, default_value_t = 500)]
         tokens: usize,
     },
-    /// Whole greedy lives from many prompts, with and without speculation
-    Lives {
-        #[command(flatten)]
-        way: Way,
-        #[arg(long, default_value_t = 20)]
-        count: usize,
-    },
 }
 
 #[derive(Args)]
@@ -121,8 +109,6 @@ struct Way {
     model: PathBuf,
     #[arg(long, default_value_t = 1)]
     threads: u16,
-    #[arg(long, default_value_t = 6)]
-    lookahead: u16,
     #[arg(long, value_enum, default_value_t = Numbers::Q8_0)]
     keys: Numbers,
     #[arg(long, value_enum, default_value_t = Numbers::Q8_0)]
@@ -156,7 +142,6 @@ impl Way {
     fn computing(&self) -> Computing {
         Computing {
             threads: self.threads,
-            lookahead: self.lookahead,
             flash_attention: !self.no_flash_attention,
             keys: self.keys.into(),
             values: self.values.into(),
@@ -166,6 +151,7 @@ impl Way {
 
     /// The model, and an interrupt that is never raised.
     fn load(&self) -> Result<(Model, Interrupt)> {
+        #[cfg(kernels)]
         if self.stock {
             torment_nexus::kernels::hooks::leave_to_ggml();
         }
@@ -206,7 +192,7 @@ fn main() -> Result<()> {
     match Probe::parse() {
         Probe::Speed { way, depths, tokens: count } => {
             let (model, interrupt) = way.load()?;
-            let mut session = open(&model, way.computing(), &Sampling::greedy())?;
+            let mut session = open(&model, way.computing(), &Sampling::default())?;
             let mut at = 0;
             for depth in depths {
                 let before = depth.saturating_sub(1).max(1);
@@ -224,45 +210,46 @@ fn main() -> Result<()> {
         }
         Probe::Prompt { way, tokens: count } => {
             let (model, interrupt) = way.load()?;
-            let mut session = open(&model, way.computing(), &Sampling::greedy())?;
+            let mut session = open(&model, way.computing(), &Sampling::default())?;
             let start = Instant::now();
             session.prefill(&tokens(0, count), None, &interrupt).map_err(fault)?;
             println!("{:.2}", f64::from(count) / start.elapsed().as_secs_f64());
         }
         Probe::Keep { way, depth, file } => {
             let (model, interrupt) = way.load()?;
-            let mut session = open(&model, way.computing(), &Sampling::greedy())?;
+            let mut session = open(&model, way.computing(), &Sampling::default())?;
             session.prefill(&tokens(0, depth), None, &interrupt).map_err(fault)?;
             fs::write(file, session.kv_cache())?;
         }
-        Probe::Count { way, file, batch, prompt, rounds } => {
+        Probe::Count { way, file, prompt } => {
             let (model, interrupt) = way.load()?;
             let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
-            let computing = Computing { batch: batch as u32, ..way.computing() };
-            let mut session = open(&model, computing, &Sampling::greedy())?;
+            let computing = Computing { batch: prompt.unwrap_or(way.ubatch), ..way.computing() };
+            let mut session = open(&model, computing, &Sampling::default())?;
             // SAFETY: `Keep` wrote the file from `kv_cache`, for this model and
             // these settings.
             ensure!(unsafe { session.set_kv_cache(&state) }, "{file:?} is of another way");
-            for round in 0..rounds {
-                let tokens = tokens(2000 + 64 * round, batch as u32 + u32::from(prompt));
+            for round in 1..=3 {
+                let tokens = tokens(2000 + 64 * round, prompt.map_or(1, |batch| batch + 1));
                 mark(0);
-                if prompt {
-                    session.prefill(&tokens, None, &interrupt).map_err(fault)?;
-                } else {
-                    session.follow_with_all(&tokens)?;
+                match prompt {
+                    Some(_) => drop(session.prefill(&tokens, None, &interrupt).map_err(fault)?),
+                    None => session.follow_with(tokens[0])?,
                 }
-                mark(u64::from(round) + 1);
+                mark(round.into());
             }
             println!("{:.6}", session.logits().iter().sum::<f32>());
         }
         Probe::Choose { way, file, temp, penalties, text } => {
             let (model, interrupt) = way.load()?;
             let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
-            let subject = SUBJECT.split(',').map(str::to_owned).collect();
-            let sampling = match penalties {
-                true => Sampling { temp, seed: 1, subject, ..Sampling::default() },
-                false => Sampling { temp, seed: 1, ..Sampling::greedy() },
+            let options: &[_] = match penalties {
+                true => &["--subject", SUBJECT],
+                false => &["--repeat-penalty", "1", "--dry-multiplier", "0"],
             };
+            let temp = temp.to_string();
+            let options = [&["torment-nexus", "--seed", "1", "--temp", &temp], options].concat();
+            let sampling = Cli::try_parse_from(options)?.sampling;
             let mut session = open(&model, way.computing(), &sampling)?;
             // SAFETY: `Keep` wrote the file from `kv_cache`, for this model and
             // these settings.
@@ -289,7 +276,6 @@ fn main() -> Result<()> {
         }
         Probe::Divergence { way } => divergence(&way)?,
         Probe::Likelihood { way, text, tokens } => likelihood(&way, &fs::read_to_string(text)?, tokens)?,
-        Probe::Lives { way, count } => lives(&way, count)?,
     }
     Ok(())
 }
@@ -308,15 +294,10 @@ fn argmax(logits: &[f32]) -> i32 {
 fn divergence(way: &Way) -> Result<()> {
     let (model, interrupt) = way.load()?;
     let prompt = model.tokenize_prompt(&fs::read_to_string("prompt.txt")?, "")?;
-    let reference = Computing {
-        flash_attention: false,
-        keys: Cache::F16,
-        values: Cache::F16,
-        lookahead: 0,
-        ..way.computing()
-    };
-    let mut reference = open(&model, reference, &Sampling::greedy())?;
-    let mut other = open(&model, Computing { lookahead: 0, ..way.computing() }, &Sampling::greedy())?;
+    let reference =
+        Computing { flash_attention: false, keys: Cache::F16, values: Cache::F16, ..way.computing() };
+    let mut reference = open(&model, reference, &Sampling::default())?;
+    let mut other = open(&model, way.computing(), &Sampling::default())?;
     reference.prefill(&prompt, None, &interrupt).map_err(fault)?;
     other.prefill(&prompt, None, &interrupt).map_err(fault)?;
     let count = CONTEXT as usize * 95 / 100 - prompt.len();
@@ -339,7 +320,7 @@ fn likelihood(way: &Way, text: &str, count: usize) -> Result<()> {
     let (model, interrupt) = way.load()?;
     let tokens = model.tokenize(text, true);
     ensure!(tokens.len() > count, "the text has {} tokens only", tokens.len());
-    let mut session = open(&model, Computing { lookahead: 0, ..way.computing() }, &Sampling::greedy())?;
+    let mut session = open(&model, way.computing(), &Sampling::default())?;
     session.prefill(&tokens[..1], None, &interrupt).map_err(fault)?;
     let mut sum = 0.0;
     for &token in &tokens[1..=count] {
@@ -347,44 +328,5 @@ fn likelihood(way: &Way, text: &str, count: usize) -> Result<()> {
         session.follow_with(token)?;
     }
     println!("{:.4}", sum / count as f64);
-    Ok(())
-}
-
-fn lives(way: &Way, count: usize) -> Result<()> {
-    let (model, interrupt) = way.load()?;
-    let text = fs::read_to_string("prompt.txt")?;
-    let words: Vec<_> = text.split_whitespace().collect();
-    let mut differ = 0;
-    let (mut plain_time, mut ahead_time) = (0.0, 0.0);
-    for life in 0..count {
-        // Each life has a prompt of its own: the words rotated by another
-        // offset.
-        let start = life * words.len() / count;
-        let prompt = [&words[start..], &words[..start]].concat().join(" ");
-        let prompt = model.tokenize_prompt(&prompt, "")?;
-        let one = |lookahead: u16| -> Result<(Vec<u8>, u64, f64)> {
-            let mut session = open(&model, Computing { lookahead, ..way.computing() }, &Sampling::greedy())?;
-            session.prefill(&prompt, None, &interrupt).map_err(fault)?;
-            let before = session.steps();
-            let start = Instant::now();
-            let mut text = Vec::new();
-            for _ in prompt.len()..CONTEXT as usize * 95 / 100 {
-                session.next(&mut text)?;
-            }
-            Ok((text, session.steps() - before, start.elapsed().as_secs_f64()))
-        };
-        let (plain, steps, time) = one(0)?;
-        let (ahead, fewer, time_ahead) = one(way.lookahead)?;
-        plain_time += time;
-        ahead_time += time_ahead;
-        let same = plain == ahead;
-        differ += usize::from(!same);
-        println!(
-            "life {life}: {} {steps} steps, {fewer} looking ahead, {:.2} of the time",
-            if same { "the same," } else { "DIFFERS," },
-            time_ahead / time
-        );
-    }
-    println!("{differ} of {count} differ; {:.3} of the time", ahead_time / plain_time);
     Ok(())
 }

@@ -30,7 +30,7 @@
 //! | [`panel`] | the button and the light |
 //! | [`paper`] | the receipt and the printer |
 //! | [`mind`] | the language model; the only user of llama-cpp-2 |
-//! | [`kernels`] | matrix products and attention in place of ggml's |
+//! | `kernels` | attention and matrix products in place of ggml's |
 //! | [`model_file`] | from `--model` to a file that llama.cpp can open |
 //! | [`life`] | the loop from the first token to the death, and every other ending |
 //! | [`state`] | what is kept between lives |
@@ -66,6 +66,7 @@ mod board;
 mod cabinet;
 mod check;
 pub mod cli;
+#[cfg(kernels)]
 pub mod kernels;
 pub mod life;
 pub mod mind;
@@ -287,7 +288,7 @@ fn live_on(
         model: file.to_string(),
         fingerprint: file.fingerprint().unwrap_or_default(),
         prompt: prompt.hash(),
-        seed: sampling.has_dice().then_some(sampling.seed),
+        seed: sampling.seed,
         options: format!("torment-nexus {}", cli.options_of_the_text(&sampling)),
         ..Entry::default()
     };
@@ -309,7 +310,7 @@ fn live_on(
     let opening = cli.opening.as_deref().unwrap_or_default();
     let tokens = model.tokenize_prompt(prompt.text(), opening)?;
     let lifespan = Lifespan::new(cli.context_size, tokens.len(), trained)?;
-    let computing = Computing::new(cli.threads(), cli.lookahead);
+    let computing = Computing::new(cli.threads());
     let mut session = Session::open(&model, lifespan, computing, &sampling)?;
     if let Some(warning) = lifespan.warning(trained) {
         warn(warning);
@@ -379,7 +380,7 @@ fn live_on(
         context_size: lifespan.context_size(),
         seconds: life.as_secs_f64(),
         rate,
-        seed: sampling.has_dice().then_some(sampling.seed),
+        seed: sampling.seed,
     };
     receipt.finish(&summary, course);
     if cli.reports() {

@@ -4,6 +4,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use clap::Parser;
+use torment_nexus::cli::Cli;
 use torment_nexus::life::generator::Mind;
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::life::lifespan::Lifespan;
@@ -64,11 +66,10 @@ fn tokens(count: i32) -> Vec<Token> {
 fn a_token_allocates_nothing() {
     let (model, interrupt) = model();
     let dice =
-        Sampling { temp: 0.8, seed: 1, dry_multiplier: 0.8, repeat_penalty: 1.1, ..Sampling::greedy() };
-    for sampling in [Sampling::greedy(), dice] {
+        Cli::try_parse_from(["torment-nexus", "--temp", "0.8", "--seed", "1"]).expect("options").sampling;
+    for sampling in [Sampling::default(), dice] {
         let lifespan = Lifespan::new(1024.try_into().expect("not 0"), 1, 2048).expect("room");
-        let mut session =
-            Session::open(&model, lifespan, Computing::new(1, 6), &sampling).expect("a context");
+        let mut session = Session::open(&model, lifespan, Computing::new(1), &sampling).expect("a context");
         session.prefill(&tokens(20), None, &interrupt).expect("a prompt");
         let mut piece = Vec::with_capacity(256);
         // The first token may allocate what later ones reuse.

@@ -31,9 +31,9 @@ STOCK = "llama.cpp's own kernels, its defaults (flash attention, f16)"
 PATIENCE = 900
 WAYS = {
     STOCK: ["--keys", "f16", "--values", "f16", "--stock"],
-    "own products; flash attention off, f16": ["--keys", "f16", "--values", "f16", "--no-flash-attention"],
-    "own products; on, f16": ["--keys", "f16", "--values", "f16"],
-    "own products; on, keys q8_0, values f16": ["--keys", "q8_0", "--values", "f16"],
+    "flash attention off, f16": ["--keys", "f16", "--values", "f16", "--no-flash-attention"],
+    "on, f16": ["--keys", "f16", "--values", "f16"],
+    "on, keys q8_0, values f16": ["--keys", "q8_0", "--values", "f16"],
     SHIPPED: [],
 }
 # The number of threads, and the environment variables that configure OpenMP.
@@ -45,7 +45,6 @@ THREADS = {
     "2, GOMP_SPINCOUNT=1000": ("2", {"GOMP_SPINCOUNT": "1000"}),
     "2, GOMP_SPINCOUNT=100000": ("2", {"GOMP_SPINCOUNT": "100000"}),
 }
-BATCHES = [2, 4, 7]
 MICRO_BATCHES = [8, 16, 32, 64, 128]
 # Number of basic blocks whose cycles are modelled: some 96 % of a token's instructions.
 BLOCKS = 60
@@ -80,10 +79,10 @@ def table(head, rows):
     print(flush=True)
 
 
-def own_life(model, lookahead, state):
+def own_life(model, state):
     """A greedy life of the program: seconds to armed and to the first word, and tokens/s."""
     command = [options.program, "--model", model, "--threads", threads, *PLAIN, "--verbose", "--state-dir", state,
-               "--lookahead", str(lookahead), "--context-size", str(CONTEXT)]
+               "--context-size", str(CONTEXT)]
     start = time.monotonic()
     life = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
     armed = None
@@ -97,17 +96,16 @@ def own_life(model, lookahead, state):
         sys.exit(f"benches/tools/bench.py: no life was lived: {errors[-400:].decode()}")
     life.stdout.read(1)
     first = time.monotonic()
-    text = life.stdout.read()
+    life.stdout.read()
     errors += life.stderr.read()
     life.wait(PATIENCE)
     rate = re.search(rb"life [0-9.]+ s, ([0-9.]+) tokens/s", errors)
-    return {"armed": armed - start, "first": first - armed, "rate": float(rate[1]), "text": text,
-            "restored": b"restored" in errors}
+    return {"armed": armed - start, "first": first - armed, "rate": float(rate[1]), "restored": b"restored" in errors}
 
 
 def memory(model, state):
     """Peak and private memory (kB) near the end of a life, read from /proc."""
-    command = [options.program, "--model", model, "--threads", threads, "--state-dir", state, "--lookahead", "6"]
+    command = [options.program, "--model", model, "--threads", threads, "--state-dir", state]
     life = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
     most = {"VmHWM": 0, "RssAnon": 0}
     while life.stdout.read(64):
@@ -155,23 +153,19 @@ def machine():
 
 def lives():
     print("### A whole life\n")
-    own, looking, peer, tool = [], [], [], []
+    own, later, peer, tool = [], [], [], []
     has_tool = shutil.which("llama-completion")
     for _ in range(options.pairs):
         with tempfile.TemporaryDirectory() as state:
-            one = own_life(options.model, 0, state)
-            own.append(one)
+            own.append(own_life(options.model, state))
             if options.peer_python:
                 peer.append(peer_life(options.model))
-            looking.append(own_life(options.model, 6, state))
+            later.append(own_life(options.model, state))
             if has_tool:
                 tool.append(completion_life(options.model))
-    same = all(a["text"] == b["text"] for a, b in zip(own, looking))
     rows = [["torment-nexus", f"{median([l['rate'] for l in own]):.1f}", "1.00"]]
     base = median([l["rate"] for l in own])
     ratios = lambda others: f"{median([o / l['rate'] for o, l in zip(others, own)]):.2f}"
-    rows.append([f"looking ahead ({'identical text' if same else 'TEXT DIFFERS'})",
-                 f"{median([l['rate'] for l in looking]):.1f}", ratios([l["rate"] for l in looking])])
     if peer:
         rows.append(["llama-cpp-python", f"{median([p['rate'] for p in peer]):.1f}", ratios([p["rate"] for p in peer])])
     if tool:
@@ -182,16 +176,16 @@ def lives():
     one_token = 1 / base
     rows = [
         ["process start to armed, first time", f"{median([l['armed'] for l in own]):.2f} s"],
-        ["process start to armed, later", f"{median([l['armed'] for l in looking]):.2f} s"],
+        ["process start to armed, later", f"{median([l['armed'] for l in later]):.2f} s"],
         ["later / first (panic to armed again)",
-         f"{median([b['armed'] / a['armed'] for a, b in zip(own, looking)]):.3f}"],
-        ["armed to first word, in tokens' time", f"{median([l['first'] for l in looking]) / one_token:.2f}"],
+         f"{median([b['armed'] / a['armed'] for a, b in zip(own, later)]):.3f}"],
+        ["armed to first word, in tokens' time", f"{median([l['first'] for l in later]) / one_token:.2f}"],
     ]
     if peer:
         rows.append(["llama-cpp-python: load", f"{median([p['load'] for p in peer]):.2f} s"])
         rows.append(["llama-cpp-python: prompt to first token", f"{median([p['first'] for p in peer]):.2f} s"])
     table(["", ""], rows)
-    if not all(life["restored"] for life in looking):
+    if not all(life["restored"] for life in later):
         sys.exit("benches/tools/bench.py: a later life did not restore its prompt")
 
     print("### Memory\n")
@@ -222,9 +216,6 @@ def quality():
         done = run([options.probe, "divergence", "ember", "--threads", "1", *way])
         rows.append([name, done.stdout.strip()])
     table(["", ""], rows)
-    print("### Looking ahead: 20 whole lives of ember\n")
-    done = run([options.probe, "lives", "ember", "--threads", "1", "--count", "20"])
-    print("```text\n" + done.stdout.strip() + "\n```\n")
 
 
 def thread_counts():
@@ -274,7 +265,7 @@ def counts():
         return classes
 
     classes = ["all", "cycles", "simd", "simd-load", "simd-store", "integer", "load", "store", "branch"]
-    rows, batches, choices, prompts = [], [], [], []
+    rows, choices, prompts = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         state = f"{folder}/state"
         # Penalties look back on a text: as long as a life, of many words.
@@ -290,10 +281,6 @@ def counts():
                 ratios = [f"{single[key] / anchor[key]:.2f}" for key in ["all", "cycles"]]
                 rows.append([depth, name, *ratios, *(f"{single[key]:.1f}" for key in classes)])
             # SHIPPED came last in the loop: `state` and `single` are those of the shipped configuration.
-            for batch in BATCHES:
-                several = counted("count", options.model, state, "--batch", str(batch), blocks=BLOCKS)
-                batches.append([depth, batch, f"{several['all'] / batch:.1f}", f"{several['cycles'] / batch:.1f}",
-                                *(f"{single[key] * batch / several[key]:.2f}" for key in ["all", "cycles"])])
             if depth == COUNTED[0]:
                 for label, more in [["arg-max", []], ["dice", ["--temp", "0.8"]],
                                     ["dice, a whole life said", ["--temp", "0.8", "--text", text]],
@@ -302,11 +289,9 @@ def counts():
                     chosen = counted("choose", options.model, state, *more)["all"] - single["all"]
                     choices.append([label, f"{chosen:.2f}"])
                 for batch in MICRO_BATCHES[:4]:
-                    both = counted("count", options.model, state, "--batch", str(batch), "--prompt", "--rounds", "1", rounds=1)
+                    both = counted("count", options.model, state, "--prompt", str(batch), rounds=1)
                     prompts.append([batch, f"{(both['all'] - single['all']) / batch:.1f}"])
     table(["depth", "a token", "all / first", "cycles / first", *classes], rows)
-    table(["depth", "tokens at once", "instructions for each", "cycles for each", "gain in instructions", "in cycles"],
-          batches)
     table(["choosing a token", "beside the token itself"], choices)
     table(["n_ubatch", "a token of the prompt, depth 64"], prompts)
     load = counted("load", options.model, rounds=1)

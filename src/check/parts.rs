@@ -59,7 +59,7 @@ pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending
         let opening = cli.opening.as_deref().unwrap_or_default();
         let tokens = model.tokenize_prompt(prompt.text(), opening)?;
         let lifespan = Lifespan::new(cli.context_size, tokens.len(), trained)?;
-        let computing = Computing::new(cli.threads(), cli.lookahead);
+        let computing = Computing::new(cli.threads());
         let sampling = cli.sampling.with_seed()?;
         Session::open(&model, lifespan, computing, &sampling)?;
         Ok(format!("a context of {} tokens fits; the prompt has {}", cli.context_size, tokens.len()))

@@ -1,5 +1,6 @@
 //! All options, and how they are parsed.
 
+use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::thread;
@@ -13,10 +14,8 @@ use super::environment::{naming_its_variable, unknown_variables, with_variables}
 use super::hardware::{self, HardwareArgs};
 use super::printer::PrinterArgs;
 use super::relive::{self, SAMPLING};
-use super::sampling::SamplingArgs;
 use super::show::ShowArgs;
 use super::usage::Usage;
-use crate::mind::computing::MAX_LOOKAHEAD;
 use crate::mind::sampler::Sampling;
 use crate::model_file::name::ModelName;
 use crate::state::entry::Entry;
@@ -26,9 +25,6 @@ use crate::text::stderr::warn;
 /// The default model: 105 MB, 135 M parameters, chosen to fit 512 MB and four
 /// Cortex-A53 cores with room for its context.
 pub const DEFAULT_MODEL: &str = "https://huggingface.co/bartowski/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct-Q4_K_M.gguf";
-
-/// The default of `--context-size`, in tokens.
-const DEFAULT_CONTEXT_SIZE: u32 = 2048;
 
 /// The most threads used unless `--threads` says otherwise: the board's cores.
 const DEFAULT_MAX_THREADS: usize = 4;
@@ -84,17 +80,6 @@ pub struct Cli {
     )]
     pub threads: Option<u16>,
 
-    /// Tokens computed ahead where the text repeats itself (0: never); the text is the same
-    #[arg(
-        long,
-        value_name = "NUM",
-        default_value = "6",
-        allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u16).range(0..=i64::from(MAX_LOOKAHEAD)),
-        help_heading = "Running"
-    )]
-    pub lookahead: u16,
-
     /// Print tokens used and timings on stderr; -vv: llama.cpp's own log too
     #[arg(short, long, action = ArgAction::Count, value_parser = count, help_heading = "Running")]
     pub verbose: u8,
@@ -141,7 +126,12 @@ pub struct Cli {
 
     /// How the next token is chosen.
     #[command(flatten, next_help_heading = SAMPLING)]
-    pub sampling: SamplingArgs,
+    pub sampling: Sampling,
+
+    /// The options that the text depends on, those at their default left out; each
+    /// quoted for a shell.
+    #[arg(skip)]
+    of_the_text: Vec<String>,
 }
 
 /// What is asked for instead of a life.
@@ -169,17 +159,10 @@ impl Cli {
     ///
     /// On wrong usage, and for `--help` and `--version`.
     pub fn from_command_line() -> Result<Self, Usage> {
-        let parse = |mut command: Command| {
-            let matches = command.clone().try_get_matches()?;
-            let cli = Self::from_arg_matches(&matches)?;
-            match cli.conflict().or_else(|| relive::conflict(&command, &matches)) {
-                None => Ok(cli),
-                Some(conflict) => Err(command.error(ErrorKind::ArgumentConflict, conflict)),
-            }
-        };
         // Without the variables first: what is right then and wrong with them is theirs.
-        let parsed = parse(Cli::command())
-            .and_then(|_| parse(command()).map_err(|error| naming_its_variable(error, command())));
+        let of = |command| Self::of(command, std::env::args_os());
+        let parsed = of(Cli::command())
+            .and_then(|_| of(command()).map_err(|error| naming_its_variable(error, command())));
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         unknown_variables(&command(), names).iter().for_each(warn);
         parsed.map_err(|error| {
@@ -188,6 +171,20 @@ impl Cli {
             let light = hardware::light_of(|name| std::env::var(name).ok().filter(|_| is_service));
             Usage::new(error, light)
         })
+    }
+
+    /// The options of a command line, the program's name first.
+    pub(super) fn of<T: Into<OsString> + Clone>(
+        mut command: Command,
+        words: impl IntoIterator<Item = T>,
+    ) -> Result<Self, clap::Error> {
+        let matches = command.try_get_matches_from_mut(words)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.of_the_text = relive::options_of_the_text(&command, &matches);
+        match cli.conflict().or_else(|| relive::conflict(&command, &matches)) {
+            None => Ok(cli),
+            Some(conflict) => Err(command.error(ErrorKind::ArgumentConflict, conflict)),
+        }
     }
 
     /// Two options that cannot be meant together.
@@ -215,28 +212,17 @@ impl Cli {
     #[must_use]
     pub(crate) fn replay(&self, sampling: &Sampling) -> Option<String> {
         let options = self.options_of_the_text(sampling);
-        sampling.has_dice().then(|| format!("seed {}: {options} lives this life again", sampling.seed))
+        sampling.seed.map(|seed| format!("seed {seed}: {options} lives this life again"))
     }
 
     /// Every option that the text depends on and that is not at its default,
     /// however it was given, with the seed that was drawn; quoted for a shell.
     #[must_use]
     pub(crate) fn options_of_the_text(&self, sampling: &Sampling) -> String {
-        let mut options = Vec::new();
-        if self.model != ModelName::from(PathBuf::from(DEFAULT_MODEL)) {
-            options.push(shell::option("model", &self.model.to_string()));
+        let mut options = self.of_the_text.clone();
+        if let (None, Some(drawn)) = (self.sampling.seed, sampling.seed) {
+            options.push(shell::option("seed", &drawn.to_string()));
         }
-        if let Some(file) = &self.prompt_file {
-            options.push(shell::option("prompt-file", &file.to_string_lossy()));
-        }
-        if let Some(opening) = &self.opening {
-            options.push(shell::option("opening", opening));
-        }
-        if self.context_size.get() != DEFAULT_CONTEXT_SIZE {
-            options.push(format!("--context-size {}", self.context_size));
-        }
-        options.push(sampling.to_string());
-        options.retain(|option| !option.is_empty());
         options.join(" ")
     }
 
@@ -256,13 +242,14 @@ impl Cli {
         };
         let words = shell::words(&life.options).with_context(unknown)?;
         // Without the variables of the environment: they are for new lives.
-        let past = Self::try_parse_from(words).map_err(|_| anyhow!(unknown()))?;
+        let past = Self::of(Self::command(), words).map_err(|_| anyhow!(unknown()))?;
         Ok(Self {
             model: past.model,
             prompt_file: past.prompt_file,
             opening: past.opening,
             context_size: past.context_size,
             sampling: past.sampling,
+            of_the_text: past.of_the_text,
             ..self.clone()
         })
     }
@@ -323,7 +310,7 @@ mod tests {
     #[test]
     fn every_default_parses() {
         let cli = Cli::try_parse_from(["torment-nexus"]).expect("defaults");
-        assert_eq!(cli.context_size.get(), DEFAULT_CONTEXT_SIZE);
+        assert_eq!(cli.context_size.get(), 2048);
         assert!(cli.threads() >= 1 && cli.threads() <= 4);
     }
 
@@ -366,8 +353,8 @@ mod tests {
             let cli = Cli::try_parse_from(args).expect("valid");
             cli.sampling.with_seed().expect("random numbers").seed
         };
-        assert_eq!(seed(&["t", "--temp", "0.8", "--seed", "7"]), 7);
-        assert_eq!(seed(&["t"]), 0);
+        assert_eq!(seed(&["t", "--temp", "0.8", "--seed", "7"]), Some(7));
+        assert_eq!((seed(&["t"]), seed(&["t", "--seed", "7"])), (None, None));
         assert_ne!(seed(&["t", "--temp", "1"]), seed(&["t", "--temp", "1"]));
     }
 }

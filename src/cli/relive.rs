@@ -1,7 +1,11 @@
 //! Which options `--relive` takes from an earlier life.
 
+use std::ffi::OsStr;
+
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
+
+use crate::text::shell;
 
 /// The heading of the sampling options in the help.
 pub(super) const SAMPLING: &str = "Sampling";
@@ -11,6 +15,18 @@ pub(super) const SAMPLING: &str = "Sampling";
 fn is_of_the_text(arg: &Arg) -> bool {
     arg.get_help_heading().is_none_or(|heading| heading == SAMPLING)
         && !["model_dir", "help", "version"].contains(&arg.get_id().as_str())
+}
+
+/// The options that the text depends on and that are not at their default, however
+/// they were given; each quoted for a shell.
+pub(super) fn options_of_the_text(command: &Command, matches: &ArgMatches) -> Vec<String> {
+    let option = |arg: &Arg| {
+        let given: Vec<_> = matches.get_raw(arg.get_id().as_str())?.collect();
+        let value = given.join(OsStr::new(","));
+        let name = arg.get_long()?;
+        (given != arg.get_default_values()).then(|| shell::option(name, &value.to_string_lossy()))
+    };
+    command.get_arguments().filter(|arg| is_of_the_text(arg)).filter_map(option).collect()
 }
 
 /// The options that are given on the command line beside `--relive`, and would
@@ -32,10 +48,10 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
     use crate::state::entry::Entry;
-    use clap::{CommandFactory, Parser};
+    use clap::CommandFactory;
 
     fn parse(args: &[&str]) -> Cli {
-        Cli::try_parse_from([&["torment-nexus"], args].concat()).expect("valid options")
+        Cli::of(Cli::command(), [&["torment-nexus"], args].concat()).expect("valid options")
     }
 
     fn options(cli: &Cli) -> String {

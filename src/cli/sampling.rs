@@ -1,102 +1,77 @@
 //! The options by which the next token is chosen.
 
-use clap::Args;
+use clap::builder::TypedValueParser;
+use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 
 use crate::mind::sampler::Sampling;
 
-/// The sampling options, named and defaulted as in llama.cpp's own tools.
-#[derive(Debug, Clone, Args)]
-#[group(skip)]
-pub struct SamplingArgs {
-    /// Temperature; 0 always takes the most probable token
-    #[arg(long, value_name = "NUM", default_value = "0", value_parser = number(0.0, 1e6), allow_negative_numbers = true)]
-    temp: f32,
+/// Makes an option of each field of [`Sampling`], of its help, the name of its value,
+/// its default and its parser.
+macro_rules! options {
+    ($($(#[doc = $help:literal])+ $field:ident: $value:literal $(= $default:literal)?, $parser:expr;)+) => {
+        impl Args for Sampling {
+            fn augment_args(command: Command) -> Command {
+                $(
+                    let option = Arg::new(stringify!($field)).long(stringify!($field).replace('_', "-"));
+                    let option = option.help([$($help.trim()),+].join(" ")).value_name($value);
+                    let option = option.value_parser($parser).allow_negative_numbers(true);
+                    let command = command.arg(option$(.default_value($default))?);
+                )+
+                command
+            }
 
-    /// Keep the NUM most probable tokens (0: all)
-    #[arg(long, value_name = "NUM", default_value = "40", value_parser = clap::value_parser!(i32).range(0..), allow_negative_numbers = true)]
-    top_k: i32,
+            fn augment_args_for_update(command: Command) -> Command {
+                Self::augment_args(command)
+            }
+        }
 
-    /// Keep the most probable tokens that add up to NUM (1: all)
-    #[arg(long, value_name = "NUM", default_value = "0.95", value_parser = number(0.0, 1.0), allow_negative_numbers = true)]
-    top_p: f32,
+        impl FromArgMatches for Sampling {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+                Ok(Self {
+                    $($field: matches.get_one(stringify!($field)).cloned().unwrap_or_default(),)+
+                })
+            }
 
-    /// Drop tokens less probable than NUM times the best (0: none)
-    #[arg(long, value_name = "NUM", default_value = "0.05", value_parser = number(0.0, 1.0), allow_negative_numbers = true)]
-    min_p: f32,
-
-    /// Make tokens seen lately less probable (1: off)
-    #[arg(long, value_name = "NUM", default_value = "1.1", value_parser = number(0.01, 100.0), allow_negative_numbers = true)]
-    repeat_penalty: f32,
-
-    /// How many tokens count as lately (0: off, -1: the context)
-    #[arg(long, value_name = "NUM", default_value = "256", value_parser = clap::value_parser!(i32).range(-1..), allow_negative_numbers = true)]
-    repeat_last_n: i32,
-
-    /// Strength of DRY, which breaks repeated sequences (0: off)
-    #[arg(long, value_name = "NUM", default_value = "0.8", value_parser = number(0.0, 100.0), allow_negative_numbers = true)]
-    dry_multiplier: f32,
-
-    /// How fast DRY grows with the length of a repetition
-    #[arg(long, value_name = "NUM", default_value = "1.75", value_parser = number(1.0, 100.0), allow_negative_numbers = true)]
-    dry_base: f32,
-
-    /// Length of repetition that DRY lets pass, in tokens
-    #[arg(long, value_name = "NUM", default_value = "2", value_parser = clap::value_parser!(i32).range(0..), allow_negative_numbers = true)]
-    dry_allowed_length: i32,
-
-    /// How far back DRY looks (0: off, -1: the whole context)
-    #[arg(long, value_name = "NUM", default_value = "-1", value_parser = clap::value_parser!(i32).range(-1..), allow_negative_numbers = true)]
-    dry_penalty_last_n: i32,
-
-    /// Words that the text comes back to, as box,memory,paper: each becomes
-    /// likelier the longer it has not been said
-    #[arg(long, value_name = "WORDS", value_delimiter = ',', value_parser = word)]
-    subject: Vec<String>,
-
-    /// How much likelier at the most: added to a word's logit (0: off)
-    #[arg(long, value_name = "NUM", default_value = "2.5", value_parser = number(0.0, 100.0), allow_negative_numbers = true)]
-    subject_bias: f32,
-
-    /// Characters that are never written, as *#: [default: none]
-    #[arg(long, value_name = "CHARACTERS", default_value = "", hide_default_value = true, value_parser = characters)]
-    ban: String,
-
-    /// Seed of the dice when --temp is above 0 [default: random]
-    // 4294967295 is excluded: llama.cpp reads it as "random".
-    #[arg(long, value_name = "NUM", value_parser = clap::value_parser!(u32).range(0..i64::from(u32::MAX)), allow_negative_numbers = true)]
-    seed: Option<u32>,
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
+    };
 }
 
-impl SamplingArgs {
-    /// The sampling settings of these options; draws a random seed if the
-    /// temperature is above 0 and no seed was given.
-    ///
-    /// # Errors
-    ///
-    /// When the system returns no random numbers for the seed.
-    pub fn with_seed(&self) -> anyhow::Result<Sampling> {
-        let seed = match self.seed {
-            Some(seed) => seed,
-            None if self.temp > 0.0 => random_seed()?,
-            None => 0,
-        };
-        Ok(Sampling {
-            temp: self.temp,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            repeat_penalty: self.repeat_penalty,
-            repeat_last_n: self.repeat_last_n,
-            dry_multiplier: self.dry_multiplier,
-            dry_base: self.dry_base,
-            dry_allowed_length: self.dry_allowed_length,
-            dry_penalty_last_n: self.dry_penalty_last_n,
-            subject: self.subject.clone(),
-            subject_bias: self.subject_bias,
-            ban: self.ban.clone(),
-            seed,
-        })
-    }
+// Names and defaults are those of llama.cpp's own tools.
+options! {
+    /// Temperature; 0 always takes the most probable token
+    temp: "NUM" = "0", number(0.0, 1e6);
+    /// Keep the NUM most probable tokens (0: all)
+    top_k: "NUM" = "40", value_parser!(i32).range(0..);
+    /// Keep the most probable tokens that add up to NUM (1: all)
+    top_p: "NUM" = "0.95", number(0.0, 1.0);
+    /// Drop tokens less probable than NUM times the best (0: none)
+    min_p: "NUM" = "0.05", number(0.0, 1.0);
+    /// Make tokens seen lately less probable (1: off)
+    repeat_penalty: "NUM" = "1.1", number(0.01, 100.0);
+    /// How many tokens count as lately (0: off, -1: the context)
+    repeat_last_n: "NUM" = "256", value_parser!(i32).range(-1..);
+    /// Strength of DRY, which breaks repeated sequences (0: off)
+    dry_multiplier: "NUM" = "0.8", number(0.0, 100.0);
+    /// How fast DRY grows with the length of a repetition
+    dry_base: "NUM" = "1.75", number(1.0, 100.0);
+    /// Length of repetition that DRY lets pass, in tokens
+    dry_allowed_length: "NUM" = "2", value_parser!(i32).range(0..);
+    /// How far back DRY looks (0: off, -1: the whole context)
+    dry_penalty_last_n: "NUM" = "-1", value_parser!(i32).range(-1..);
+    /// Words that the text comes back to, as box,memory,paper: each becomes
+    /// likelier the longer it has not been said
+    subject: "WORDS", words;
+    /// How much likelier at the most: added to a word's logit (0: off)
+    subject_bias: "NUM" = "2.5", number(0.0, 100.0);
+    /// Characters that are never written, as *#: [default: none]
+    ban: "CHARACTERS", characters;
+    /// Seed of the dice when --temp is above 0 [default: random]
+    // 4294967295 is excluded: llama.cpp reads it as "random".
+    seed: "NUM", value_parser!(u32).range(0..i64::from(u32::MAX)).map(Some);
 }
 
 fn characters(text: &str) -> Result<String, String> {
@@ -106,18 +81,13 @@ fn characters(text: &str) -> Result<String, String> {
     }
 }
 
-fn word(text: &str) -> Result<String, String> {
-    let word = text.trim();
-    if word.is_empty() || word.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+fn words(text: &str) -> Result<Vec<String>, String> {
+    let words = text.split(',').map(|word| word.trim().to_owned()).collect::<Vec<_>>();
+    let wrong = |letter: char| letter.is_whitespace() || letter.is_control();
+    if words.iter().any(|word| word.is_empty() || word.contains(wrong)) {
         return Err("not words with commas between them".to_owned());
     }
-    Ok(word.to_owned())
-}
-
-fn random_seed() -> anyhow::Result<u32> {
-    let seed = getrandom::u32()
-        .map_err(|error| anyhow::anyhow!("no random seed to be had ({error}); give one with --seed"))?;
-    Ok(seed % u32::MAX)
+    Ok(words)
 }
 
 /// A parser for finite numbers from `min` to `max`: llama.cpp aborts on, or

@@ -29,24 +29,7 @@ const _: () = assert!(offset_of!(Share, pool) == 24 && offset_of!(Share, use_ref
 const _: () = assert!(size_of::<Share>() == 40);
 
 unsafe extern "C" {
-    /// ggml's own `llamafile_sgemm`, under the name that `--wrap` gives it.
-    pub(super) fn __real_llamafile_sgemm(
-        share: *const Share,
-        rows: i64,
-        tokens: i64,
-        depth: i64,
-        weights: *const c_void,
-        weights_stride: i64,
-        activations: *const c_void,
-        activations_stride: i64,
-        results: *mut c_void,
-        results_stride: i64,
-        weights_type: c_int,
-        activations_type: c_int,
-        results_type: c_int,
-    ) -> bool;
-
-    /// ggml's own flash attention, likewise.
+    /// ggml's own flash attention, under the name that `--wrap` gives it.
     pub(super) fn __real_ggml_compute_forward_flash_attn_ext(share: *const Share, result: *mut ggml_tensor);
 
     /// Waits until all threads of the pool have called it.
@@ -61,7 +44,7 @@ impl Share {
 
     /// The range of this thread's share of `count` rows: a multiple of four
     /// rows, except for the last share.
-    #[cfg(kernels)]
+    #[cfg(kernels = "neon")]
     pub(super) fn my_rows(&self, count: usize) -> std::ops::Range<usize> {
         let (thread, threads) = (self.thread as usize, self.threads as usize);
         let quads = count.div_ceil(4);

@@ -4,8 +4,7 @@
 //! divides the heads among the threads. Here the query heads that share a head
 //! of the cache share one pass over it, and threads take chunks of the
 //! positions. The sums of the chunks are added in the order of the positions,
-//! so that the result is bit-identical for any number of threads and any batch
-//! of tokens.
+//! so that the result is bit-identical for any number of threads.
 //!
 //! The work for each position of the cache is done by an implementation of
 //! [`Loops`], one for each instruction set.
@@ -13,7 +12,7 @@
 use std::mem::MaybeUninit;
 use std::slice;
 
-use super::blocks::{BLOCK, Q8_0, add_product};
+use super::blocks::{BLOCK, Q8_0};
 
 /// The innermost loops of attention, for one instruction set. All
 /// implementations have the contract that is stated here.
@@ -81,12 +80,12 @@ fn exp(x: f32) -> f32 {
     const SERIES: [f32; 7] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
     let vanishes = x <= -87.0;
     let x = if vanishes { 0.0 } else { x };
-    let shifted = add_product(x, std::f32::consts::LOG2_E, ROUND);
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = add_product(n, -LN_2_LOW, add_product(n, -LN_2_HIGH, x));
+    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
     let mut sum = SERIES[0];
     for &term in &SERIES[1..] {
-        sum = add_product(sum, r, term);
+        sum = sum.mul_add(r, term);
     }
     // Adds n to the exponent; the shift drops the bits of the rounding
     // constant. A NaN stays one: the bits that the shift leaves of it are 0.
@@ -219,7 +218,7 @@ impl Partial {
             )
         };
         for (sum, &later) in sums.iter_mut().zip(later) {
-            *sum = add_product(later, new, *sum * old);
+            *sum = later.mul_add(new, *sum * old);
         }
     }
 

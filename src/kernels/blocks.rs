@@ -4,6 +4,8 @@
 //! f16. The formats of activations are ggml's own: it quantizes them before
 //! each product, and they are in no file.
 
+#![cfg_attr(not(kernels = "neon"), allow(dead_code, reason = "ggml computes the products"))]
+
 /// Numbers in a block of q8_0 or q5_0.
 pub(super) const BLOCK: usize = 32;
 
@@ -83,41 +85,5 @@ impl Q4K {
         let mins = [b & SIX, ((c >> 4) & FOUR) | (((b >> 6) & TWO) << 4)];
         let join = |[low, high]: [u32; 2]| u64::from(low) | u64::from(high) << 32;
         (join(scales), join(mins))
-    }
-}
-
-/// f16 to f32.
-#[cfg(any(test, not(kernels)))]
-#[inline(always)]
-pub(crate) fn widen(half: u16) -> f32 {
-    // 2^112: the exponent's bias is 127 in an f32 and 15 in an f16.
-    const REBIAS: f32 = f32::from_bits((127 + 127 - 15) << 23);
-    let bits = u32::from(half & 0x7FFF) << 13;
-    // Infinities and NaNs have the greatest exponent in both formats.
-    let is_number = half & 0x7C00 != 0x7C00;
-    let magnitude =
-        if is_number { f32::from_bits(bits) * REBIAS } else { f32::from_bits(bits | 0x7F80_0000) };
-    if half & 0x8000 == 0 { magnitude } else { -magnitude }
-}
-
-/// `a × b + c`, fused (rounded once) where the target has the instruction.
-#[inline(always)]
-pub(super) fn add_product(a: f32, b: f32, c: f32) -> f32 {
-    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_half_is_the_float_it_stands_for() {
-        for (half, float) in
-            [(0x3C00, 1.0), (0xC000, -2.0), (0x0001, 2.0f32.powi(-24)), (0x7BFF, 65504.0), (0, 0.0)]
-        {
-            assert_eq!(widen(half), float);
-        }
-        assert_eq!([widen(0x7C00), widen(0xFC00)], [f32::INFINITY, f32::NEG_INFINITY]);
-        assert!(widen(0x7E00).is_nan() && widen(0x7C01).is_nan());
     }
 }

@@ -1,19 +1,17 @@
 //! Products of weights and activations, in tiles.
 //!
 //! ggml computes one result at a time. Here four rows of weights share the
-//! activations of one token or two, and two rows those of up to four, which
-//! share the unpacked weights. A result does not depend on the tile it is
-//! computed in: a batch gives bit-identical results to its tokens computed one
-//! by one, on any number of threads. (On x86 ggml computes batches of eight or
-//! more tokens of q4_K and q6_K itself, without calling the hook. Only the
-//! prompt is decoded in such batches, always in the same ones.)
+//! activations of a single token, and two rows those of up to four tokens of the
+//! prompt, which share the unpacked weights. A result does not depend on the tile
+//! it is computed in, nor on the number of threads.
 //!
-//! The work for each block is done by an implementation of [`Block`], one for
-//! each format and instruction set.
+//! On x86-64 ggml's own products are as fast, so there are tiles for aarch64 only:
+//! the work for each block is done by an implementation of [`Block`], one for each
+//! format.
 
 use std::ops::Range;
 
-/// A format of weights, with its product for one instruction set.
+/// A format of weights, with its product.
 pub(super) trait Block: Copy {
     /// The format that ggml quantizes activations to for these weights.
     type Activations: Copy;
@@ -60,8 +58,10 @@ impl<B: Block> Product<B> {
         let mut row = rows.start;
         while row < rows.end {
             // As many rows as leave the sums in registers.
-            let most = if tokens <= 2 { 4 } else { 2 };
-            let height = most.min(rows.end - row);
+            let height = match rows.end - row {
+                4.. if tokens == 1 => 4,
+                left => left.min(2),
+            };
             let mut token = 0;
             while token < tokens {
                 let width = (tokens - token).min(4);
@@ -72,9 +72,6 @@ impl<B: Block> Product<B> {
                     let here = self.from(row, token);
                     match (height, width) {
                         (4, 1) => B::tile::<4, 1>(here),
-                        (4, 2) => B::tile::<4, 2>(here),
-                        (3, 1) => B::tile::<3, 1>(here),
-                        (3, 2) => B::tile::<3, 2>(here),
                         (2, 1) => B::tile::<2, 1>(here),
                         (2, 2) => B::tile::<2, 2>(here),
                         (2, 3) => B::tile::<2, 3>(here),

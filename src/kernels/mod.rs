@@ -1,10 +1,11 @@
-//! Matrix products and attention, in place of ggml's. Imports nothing of the
-//! program, which only asks whether a crash was in here: the linker redirects two
-//! of ggml's calls to it.
+//! Attention, and on aarch64 matrix products, in place of ggml's. Imports nothing of
+//! the program, which only asks whether a crash was in here: the linker redirects
+//! ggml's calls to it. Targets other than aarch64 and x86-64 with AVX2 leave this
+//! folder out.
 //!
 //! ```text
-//! ggml ─► hooks ─► matmul ─► neon, avx2: tiles of products
-//!            └───► flash_attention ─► attention ─► neon, avx2, portable: loops
+//! ggml ─► hooks ─► matmul ─► neon: tiles of products
+//!            └───► flash_attention ─► attention ─► neon, avx2: loops
 //! ```
 //!
 //! | file | what it knows |
@@ -16,33 +17,26 @@
 //! | `matmul` | products of weights and activations in tiles; the contract of a tile |
 //! | `blocks` | the layouts of GGUF's block formats |
 //! | `neon` | tiles and loops for every aarch64, scheduled for the Cortex-A53 |
-//! | `avx2` | tiles and loops for x86-64 with AVX2 |
-//! | `portable` | loops in plain Rust |
+//! | `avx2` | loops for x86-64 with AVX2 |
 
 pub mod hooks;
 
 mod abi;
 mod attention;
-mod blocks;
-mod flash_attention;
-#[cfg(kernels)]
-mod matmul;
-
-// build.rs sets `kernels` where the target has kernels of its own.
 #[cfg(kernels = "avx2")]
 mod avx2;
+mod blocks;
+mod flash_attention;
+#[cfg(kernels = "neon")]
+mod matmul;
 #[cfg(kernels = "neon")]
 mod neon;
-#[cfg(any(test, not(kernels)))]
-mod portable;
 
 #[cfg(test)]
 mod tests;
 
-/// The kernels for the instruction set that this program is built for.
+/// The attention loops of the instruction set that this program is built for.
 #[cfg(kernels = "avx2")]
 use avx2::Avx2 as Own;
 #[cfg(kernels = "neon")]
 use neon::Neon as Own;
-#[cfg(not(kernels))]
-use portable::Portable as Own;

@@ -20,7 +20,7 @@ pub(super) struct Choice {
     penalties: Option<LlamaSampler>,
     /// Samples among the best tokens; `None` when greedy.
     dice: Option<LlamaSampler>,
-    /// How many of the best tokens are sampled from; 0 for all.
+    /// How many of the best tokens are chosen from; 0 for all, 1 when greedy.
     top_k: usize,
     subject: Subject,
     /// Tokens that may be chosen and whose logits may be changed: those of the
@@ -46,13 +46,13 @@ impl Choice {
         let context = i32::try_from(context_size).unwrap_or(i32::MAX);
         let window = |tokens: i32| if tokens < 0 { context } else { tokens.min(context) };
         let vocabulary = model.llama.n_vocab();
-        let top_k = usize::try_from(sampling.top_k).unwrap_or(0);
+        let top_k = if sampling.has_dice() { usize::try_from(sampling.top_k).unwrap_or(0) } else { 1 };
         let mut penalties = Vec::new();
-        if sampling.has_repeat_penalty() {
+        if sampling.repeat_penalty != 1.0 && sampling.repeat_last_n != 0 {
             let window = window(sampling.repeat_last_n);
             penalties.push(LlamaSampler::penalties(vocabulary, window, sampling.repeat_penalty, 0.0, 0.0));
         }
-        if sampling.has_dry() {
+        if sampling.dry_multiplier > 0.0 && sampling.dry_penalty_last_n != 0 {
             penalties.push(LlamaSampler::dry(
                 &model.llama,
                 sampling.dry_multiplier,
@@ -70,7 +70,7 @@ impl Choice {
                     LlamaSampler::top_p(sampling.top_p, 1),
                     LlamaSampler::min_p(sampling.min_p, 1),
                     LlamaSampler::temp(sampling.temp),
-                    LlamaSampler::dist(sampling.seed),
+                    LlamaSampler::dist(sampling.seed.unwrap_or_default()),
                 ],
                 true,
             )
@@ -80,11 +80,7 @@ impl Choice {
         let subject = Subject::new(&model.llama, sampling);
         let occurring = if penalties.is_empty() { 0 } else { tokens.min(context_size as usize) };
         let changing = occurring + subject.tokens().count();
-        let best = match (&dice, top_k) {
-            (None, _) => 0,
-            (Some(_), 0) => tokens,
-            (Some(_), count) => count.min(tokens),
-        };
+        let best = if top_k == 0 { tokens } else { top_k.min(tokens) };
         let banned = model.banned_with(&sampling.ban);
         ensure!(
             banned.len() < tokens,
@@ -131,7 +127,7 @@ impl Choice {
     }
 
     /// Chooses a token by these logits, one for each token of the vocabulary;
-    /// `None` where the greatest is not finite or no token may be chosen.
+    /// `None` where none is finite or no token may be chosen.
     pub(super) fn choose(&mut self, computed: &[f32]) -> Option<LlamaToken> {
         self.changed.clear();
         let changeable = self.changeable.iter().map(|&token| (token, computed[token]));
@@ -146,12 +142,12 @@ impl Choice {
         }
         self.subject.raise(&mut self.changed);
         let logits = Logits { computed, apart: &self.apart, changed: &self.changed };
-        let greatest = logits.greatest()?;
-        let Some(dice) = &mut self.dice else { return Some(LlamaToken::new(greatest as i32)) };
         match self.top_k {
             0 => logits.all(&mut self.best),
             count => logits.top(count, &mut self.best),
         }
+        let &(any, _) = self.best.iter().find(|(_, logit)| logit.is_finite())?;
+        let Some(dice) = &mut self.dice else { return Some(LlamaToken::new(any as i32)) };
         fill(&mut self.candidates, self.best.iter().copied());
         self.candidates.sorted = self.top_k > 0;
         dice.apply(&mut self.candidates);

@@ -1,4 +1,4 @@
-//! What a life is computed with: threads, KV cache, batches, speculation.
+//! What a life is computed with: threads, KV cache, batches.
 
 use std::num::NonZeroU32;
 
@@ -8,12 +8,6 @@ use llama_cpp_sys_2::{LLAMA_FLASH_ATTN_TYPE_DISABLED, LLAMA_FLASH_ATTN_TYPE_ENAB
 /// Tokens in one batch of the prefill. The compute buffers grow with it, and a
 /// signal is noticed after one batch: an estimated two seconds on the board.
 const BATCH: u32 = 32;
-
-/// The most tokens that are drafted. With the token before them they make a
-/// batch of seven: from eight on, ggml computes products of q4_K and q6_K on
-/// x86 in another order, and a batch would no longer give bit-identical results
-/// to its tokens computed one by one.
-pub const MAX_LOOKAHEAD: u16 = 6;
 
 /// The number format of the KV cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +33,6 @@ impl Cache {
 pub struct Computing {
     /// Threads that compute.
     pub threads: u16,
-    /// Tokens drafted where the text repeats itself; 0 turns speculation off.
-    pub lookahead: u16,
     /// Whether llama.cpp uses flash attention.
     pub flash_attention: bool,
     /// Format of the cache's keys.
@@ -52,18 +44,10 @@ pub struct Computing {
 }
 
 impl Computing {
-    /// The settings of a life. The text depends neither on `threads` nor on
-    /// `lookahead`.
+    /// The settings of a life. The text does not depend on `threads`.
     #[must_use]
-    pub fn new(threads: u16, lookahead: u16) -> Self {
-        Self {
-            threads,
-            lookahead: lookahead.min(MAX_LOOKAHEAD),
-            flash_attention: true,
-            keys: Cache::Q8_0,
-            values: Cache::Q8_0,
-            batch: BATCH,
-        }
+    pub fn new(threads: u16) -> Self {
+        Self { threads, flash_attention: true, keys: Cache::Q8_0, values: Cache::Q8_0, batch: BATCH }
     }
 
     /// The settings that every model supports: a head whose size is no multiple
@@ -77,7 +61,7 @@ impl Computing {
             if self.flash_attention { LLAMA_FLASH_ATTN_TYPE_ENABLED } else { LLAMA_FLASH_ATTN_TYPE_DISABLED };
         LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(context_size))
-            .with_n_batch(self.batch.max(u32::from(MAX_LOOKAHEAD) + 1))
+            .with_n_batch(self.batch)
             .with_n_ubatch(self.batch)
             .with_n_threads(self.threads.into())
             .with_n_threads_batch(self.threads.into())

@@ -12,7 +12,6 @@
 //! | [`choice`] | chooses the next token with llama.cpp's samplers |
 //! | [`sampler`] | the sampling options, and the search for the greatest logits |
 //! | [`subject`] | makes the words of the subject likelier, the longer none has been said |
-//! | [`speculation`] | drafts the next tokens where the text repeats itself |
 //! | [`prompt_state`] | the KV cache of the prompt, kept in a file for the next life |
 //! | [`context_cost`] | the memory that a context takes |
 //! | [`log`] | llama.cpp's backend and log |
@@ -27,5 +26,4 @@ pub mod net;
 pub(crate) mod prompt_state;
 pub mod sampler;
 pub mod session;
-mod speculation;
 mod subject;

@@ -191,12 +191,6 @@ impl Model {
     pub(super) fn sliding_window(&self) -> Option<u64> {
         self.number("attention.sliding_window").filter(|&window| window > 0)
     }
-
-    /// Recurrent and hybrid models cannot drop cached tokens, so speculation is
-    /// off for them.
-    pub(super) fn can_speculate(&self) -> bool {
-        !self.llama.is_recurrent() && !self.llama.is_hybrid()
-    }
 }
 
 /// A token of a model's vocabulary.

@@ -21,7 +21,8 @@ use std::{mem, ptr, thread};
 
 use llama_cpp_sys_2::ggml_set_abort_callback;
 
-use crate::kernels::hooks;
+#[cfg(kernels)]
+use crate::kernels::hooks::is_computing;
 use crate::life::ending::{BUG, FAULT, end_at_once};
 
 /// The signals that a fault in the program's own code raises, in words.
@@ -126,10 +127,16 @@ extern "C" fn signalled(signal: c_int) {
     }
 }
 
+/// Without kernels of our own, as for a processor without AVX2, all is ggml's.
+#[cfg(not(kernels))]
+fn is_computing() -> bool {
+    false
+}
+
 /// Ends the process; safe in a signal handler.
 fn end(what: &str) -> ! {
     match MODEL.get() {
-        Some(model) if !thread::panicking() && !hooks::is_computing() => {
+        Some(model) if !thread::panicking() && !is_computing() => {
             let next = "); name another one with --model, or give --model ember\n";
             end_at_once(FAULT, &["error: llama.cpp cannot go on with model ", model, " (", what, next])
         }

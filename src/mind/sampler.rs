@@ -8,12 +8,11 @@
 //! [`Sampling`]. The penalties are given only the tokens that have occurred,
 //! and the samplers only the best few.
 
-use std::fmt;
+use anyhow::{Result, anyhow};
 
-use crate::text::shell;
-
-/// What the sampling options ask for. Names and meanings are llama.cpp's.
-#[derive(Debug, Clone, PartialEq)]
+/// What the sampling options ask for. Names and meanings are llama.cpp's. The default
+/// is the arg-max of the model's own logits, without penalties.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sampling {
     /// Temperature; 0 takes the most probable token.
     pub temp: f32,
@@ -41,130 +40,69 @@ pub struct Sampling {
     pub subject_bias: f32,
     /// Characters that are never written: no token with one of them is chosen.
     pub ban: String,
-    /// Seed of the random sampling.
-    pub seed: u32,
-}
-
-/// The program's defaults: greedy, with penalties that keep a small model from
-/// looping (`models/README.md` has the measurements).
-impl Default for Sampling {
-    fn default() -> Self {
-        Self {
-            temp: 0.0,
-            top_k: 40,
-            top_p: 0.95,
-            min_p: 0.05,
-            repeat_penalty: 1.1,
-            repeat_last_n: 256,
-            dry_multiplier: 0.8,
-            dry_base: 1.75,
-            dry_allowed_length: 2,
-            dry_penalty_last_n: -1,
-            subject: Vec::new(),
-            subject_bias: 2.5,
-            ban: String::new(),
-            seed: 0,
-        }
-    }
+    /// Seed of the random sampling; see [`Sampling::with_seed`].
+    pub seed: Option<u32>,
 }
 
 impl Sampling {
-    /// The arg-max of the model's own logits, without penalties.
-    #[must_use]
-    pub fn greedy() -> Self {
-        Self { repeat_penalty: 1.0, dry_multiplier: 0.0, ..Self::default() }
-    }
-
     /// Whether tokens are sampled at random: the temperature is above 0.
-    #[must_use]
-    pub fn has_dice(&self) -> bool {
+    pub(super) fn has_dice(&self) -> bool {
         self.temp > 0.0
     }
 
-    /// Whether the repeat penalty changes any logit.
-    #[must_use]
-    pub fn has_repeat_penalty(&self) -> bool {
-        self.repeat_penalty != 1.0 && self.repeat_last_n != 0
-    }
-
-    /// Whether DRY changes any logit.
-    #[must_use]
-    pub fn has_dry(&self) -> bool {
-        self.dry_multiplier > 0.0 && self.dry_penalty_last_n != 0
+    /// These settings with a seed, drawn at random unless one was given; without
+    /// random sampling they have none.
+    ///
+    /// # Errors
+    ///
+    /// When the system returns no random numbers for the seed.
+    pub fn with_seed(&self) -> Result<Self> {
+        let seed = match self.seed {
+            _ if !self.has_dice() => None,
+            Some(seed) => Some(seed),
+            None => Some(random_seed()?),
+        };
+        Ok(Self { seed, ..self.clone() })
     }
 }
 
-/// The options that ask for this sampling, those at their default left out; with
-/// random sampling the seed is always among them.
-impl fmt::Display for Sampling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let default = Self::default();
-        let subject = self.subject.join(",");
-        let options: [(&str, &dyn fmt::Display, bool); 14] = [
-            ("temp", &self.temp, self.temp != default.temp),
-            ("top-k", &self.top_k, self.top_k != default.top_k),
-            ("top-p", &self.top_p, self.top_p != default.top_p),
-            ("min-p", &self.min_p, self.min_p != default.min_p),
-            ("repeat-penalty", &self.repeat_penalty, self.repeat_penalty != default.repeat_penalty),
-            ("repeat-last-n", &self.repeat_last_n, self.repeat_last_n != default.repeat_last_n),
-            ("dry-multiplier", &self.dry_multiplier, self.dry_multiplier != default.dry_multiplier),
-            ("dry-base", &self.dry_base, self.dry_base != default.dry_base),
-            (
-                "dry-allowed-length",
-                &self.dry_allowed_length,
-                self.dry_allowed_length != default.dry_allowed_length,
-            ),
-            (
-                "dry-penalty-last-n",
-                &self.dry_penalty_last_n,
-                self.dry_penalty_last_n != default.dry_penalty_last_n,
-            ),
-            ("subject", &subject, self.subject != default.subject),
-            ("subject-bias", &self.subject_bias, self.subject_bias != default.subject_bias),
-            ("ban", &self.ban, self.ban != default.ban),
-            ("seed", &self.seed, self.has_dice()),
-        ];
-        let given = options.iter().filter(|(.., given)| *given);
-        for (index, (name, value, _)) in given.enumerate() {
-            let space = if index == 0 { "" } else { " " };
-            write!(f, "{space}{}", shell::option(name, &value.to_string()))?;
-        }
-        Ok(())
-    }
+fn random_seed() -> Result<u32> {
+    let seed = getrandom::u32()
+        .map_err(|error| anyhow!("no random seed to be had ({error}); give one with --seed"))?;
+    // llama.cpp reads the greatest as "random".
+    Ok(seed % u32::MAX)
 }
 
 /// The logits to choose from: the model's, without the banned tokens and with
 /// the changes that the penalties made.
 #[derive(Debug, Clone, Copy)]
-pub struct Logits<'a> {
+pub(super) struct Logits<'a> {
     /// The model's logits: one for each token of the vocabulary.
-    pub computed: &'a [f32],
+    pub(super) computed: &'a [f32],
     /// Tokens that the scan of `computed` skips: the banned ones and those of
     /// `changed`. Ascending, without repetitions.
-    pub apart: &'a [usize],
+    pub(super) apart: &'a [usize],
     /// Tokens whose logit a penalty has changed, with the changed logit.
-    pub changed: &'a [(usize, f32)],
+    pub(super) changed: &'a [(usize, f32)],
 }
 
 /// Logits compared in one step: a few vector registers.
 const LANES: usize = 16;
 
+/// Whether a token can be sampled from these logits: no NaN and no +∞.
+pub(super) fn are_sound(logits: &[f32]) -> bool {
+    // Without an early return, so that the compiler vectorises the loop.
+    let unsound = |unsound, &logit: &f32| unsound | logit.is_nan() | (logit == f32::INFINITY);
+    !logits.iter().fold(false, unsound)
+}
+
+/// Whether any two logits differ. They do not where all weights are zero, as on a
+/// card that lost its data.
+pub(super) fn prefer_any(logits: &[f32]) -> bool {
+    logits.iter().any(|&logit| logit != logits[0])
+}
+
 impl<'a> Logits<'a> {
-    /// Whether a token can be sampled from them: no NaN and no +∞.
-    #[must_use]
-    pub fn are_sound(&self) -> bool {
-        // Without an early return, so that the compiler vectorises the loop.
-        let unsound = |unsound, &logit: &f32| unsound | logit.is_nan() | (logit == f32::INFINITY);
-        !self.computed.iter().fold(false, unsound)
-    }
-
-    /// Whether any two logits differ. They do not where all weights are zero,
-    /// as on a card that lost its data.
-    #[must_use]
-    pub fn prefer_any(&self) -> bool {
-        self.computed.iter().any(|&logit| logit != self.computed[0])
-    }
-
     /// The ranges of `computed` between the tokens of `apart`, with the token
     /// each begins at.
     fn stretches(&self) -> impl Iterator<Item = (usize, &'a [f32])> {
@@ -200,30 +138,10 @@ impl<'a> Logits<'a> {
         }
     }
 
-    /// The token of the greatest logit; the first such token on a tie.
-    ///
-    /// Returns `None` where the greatest logit is not finite or no token is
-    /// left: the weights are broken, or all tokens are banned.
-    #[must_use]
-    pub fn greatest(&self) -> Option<usize> {
-        let mut best: Option<(usize, f32)> = None;
-        self.above(f32::NEG_INFINITY, |token, logit| {
-            let better = best.is_none_or(|best| precedes((token, logit), best));
-            if better && logit > f32::NEG_INFINITY {
-                best = Some((token, logit));
-            }
-            best.map_or(f32::NEG_INFINITY, |(_, greatest)| greatest)
-        });
-        best.filter(|(_, logit)| logit.is_finite()).map(|(token, _)| token)
-    }
-
-    /// Puts the `count` tokens of the greatest logits into `best`, the greatest
-    /// first; on a tie, the first in the vocabulary.
-    pub fn top(&self, count: usize, best: &mut Vec<(usize, f32)>) {
+    /// Puts the `count` tokens of the greatest logits into `best`, at least one, the
+    /// greatest first; on a tie, the first in the vocabulary.
+    pub(super) fn top(&self, count: usize, best: &mut Vec<(usize, f32)>) {
         best.clear();
-        if count == 0 {
-            return;
-        }
         self.above(f32::NEG_INFINITY, |token, logit| {
             if best.len() < count || precedes((token, logit), best[best.len() - 1]) {
                 best.truncate(count - 1);
@@ -235,7 +153,7 @@ impl<'a> Logits<'a> {
     }
 
     /// Puts all tokens that may be chosen into `all`, in no particular order.
-    pub fn all(&self, all: &mut Vec<(usize, f32)>) {
+    pub(super) fn all(&self, all: &mut Vec<(usize, f32)>) {
         all.clear();
         for (first, stretch) in self.stretches() {
             all.extend(stretch.iter().enumerate().map(|(offset, &logit)| (first + offset, logit)));
@@ -258,14 +176,20 @@ mod tests {
         Logits { computed, apart, changed }
     }
 
+    fn greatest(logits: Logits) -> Option<usize> {
+        let mut best = Vec::new();
+        logits.top(1, &mut best);
+        best.first().map(|&(token, _)| token)
+    }
+
     fn argmax(computed: &[f32], banned: &[usize]) -> Option<usize> {
-        logits(computed, banned, &[]).greatest()
+        greatest(logits(computed, banned, &[]))
     }
 
     #[test]
     fn the_greatest_logit_wins_and_a_tie_goes_to_the_first() {
         assert_eq!(argmax(&[0.5, 2.0, -1.0, 2.0], &[]), Some(1));
-        assert_eq!(logits(&[0.5, 2.0, -1.0, 2.0], &[1], &[(1, 2.0)]).greatest(), Some(1));
+        assert_eq!(greatest(logits(&[0.5, 2.0, -1.0, 2.0], &[1], &[(1, 2.0)])), Some(1));
     }
 
     #[test]
@@ -280,20 +204,19 @@ mod tests {
     #[test]
     fn a_penalised_token_counts_with_its_penalty() {
         let computed = [9.0, 1.0, 8.0];
-        assert_eq!(logits(&computed, &[0], &[(0, 7.0)]).greatest(), Some(2));
-        assert_eq!(logits(&computed, &[0], &[(0, 8.5)]).greatest(), Some(0));
+        assert_eq!(greatest(logits(&computed, &[0], &[(0, 7.0)])), Some(2));
+        assert_eq!(greatest(logits(&computed, &[0], &[(0, 8.5)])), Some(0));
     }
 
     #[test]
     fn logits_that_are_no_numbers_choose_nothing_and_are_not_sound() {
         for unsound in [[f32::NAN, f32::NAN], [f32::INFINITY, 0.0], [f32::NAN, -3.0]] {
-            assert!(!logits(&unsound, &[], &[]).are_sound(), "{unsound:?}");
+            assert!(!are_sound(&unsound), "{unsound:?}");
         }
         assert_eq!(argmax(&[f32::NAN, f32::NAN], &[]), None);
         assert_eq!(argmax(&[f32::NEG_INFINITY, f32::NEG_INFINITY], &[]), None);
-        assert_eq!(argmax(&[f32::INFINITY, 0.0], &[]), None);
         assert_eq!(argmax(&[f32::NAN, -3.0], &[]), Some(1));
-        assert!(logits(&[1.0, f32::NEG_INFINITY], &[], &[]).are_sound());
+        assert!(are_sound(&[1.0, f32::NEG_INFINITY]));
     }
 
     proptest! {
@@ -321,7 +244,7 @@ mod tests {
             let mut all = Vec::new();
             logits.all(&mut all);
             prop_assert_eq!(all.len(), sorted.len());
-            prop_assert_eq!(logits.greatest(), sorted.first().map(|best| best.0));
+            prop_assert_eq!(greatest(logits), sorted.first().map(|best| best.0));
             sorted.truncate(count);
             let mut best = Vec::new();
             logits.top(count, &mut best);

@@ -7,16 +7,14 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
 use llama_cpp_2::llama_batch::LlamaBatch;
-use llama_cpp_2::token::LlamaToken;
 
 use super::choice::Choice;
-use super::computing::{Computing, MAX_LOOKAHEAD};
+use super::computing::Computing;
 use super::context_cost;
 use super::log::{backend, first_error};
 use super::model::{Model, Token};
 use super::prompt_state::{Key, PromptState, Unusable};
-use super::sampler::{Logits, Sampling};
-use super::speculation::Speculation;
+use super::sampler::{self, Sampling};
 use crate::board::{memory, threads};
 use crate::life::ending::Ending;
 use crate::life::generator::Mind;
@@ -54,19 +52,11 @@ pub struct Session<'model> {
     batch: LlamaBatch<'static>,
     choice: Choice,
     computing: Computing,
-    /// Tokens in use at which the life ends; no token beyond is drafted.
-    limit: u32,
-    /// Tokens in the context, without drafted ones that are not confirmed.
+    /// Tokens in the context.
     position: u32,
     /// The token chosen last, not decoded yet: the last token of a life never
     /// has to be.
-    spoken: Option<LlamaToken>,
-    speculation: Speculation,
-    /// Drafted tokens that were decoded beyond `position`, and how many of them
-    /// were then chosen.
-    ahead: Vec<i32>,
-    confirmed: usize,
-    steps: u64,
+    spoken: Option<Token>,
 }
 
 impl<'model> Session<'model> {
@@ -110,7 +100,7 @@ impl<'model> Session<'model> {
                 open(computing.plain())
             }
         };
-        let (context, mut computing) = opened.map_err(|error| {
+        let (context, computing) = opened.map_err(|error| {
             anyhow!(
                 "llama.cpp cannot make a context for model {}: {}; -vv shows its log, \
                  a smaller --context-size may help",
@@ -118,21 +108,14 @@ impl<'model> Session<'model> {
                 first_error(&error.to_string())
             )
         })?;
-        let most = if model.can_speculate() { MAX_LOOKAHEAD } else { 0 };
-        computing.lookahead = computing.lookahead.min(most);
         Ok(Self {
             context,
             model,
-            batch: LlamaBatch::new(computing.batch.max(u32::from(MAX_LOOKAHEAD) + 1) as usize, 1),
+            batch: LlamaBatch::new(computing.batch as usize, 1),
             choice: Choice::new(model, sampling, context_size)?,
             computing,
-            limit: lifespan.limit(),
             position: 0,
             spoken: None,
-            speculation: Speculation::with_capacity(context_size as usize),
-            ahead: Vec::with_capacity(usize::from(MAX_LOOKAHEAD) + 1),
-            confirmed: 0,
-            steps: 0,
         })
     }
 
@@ -155,17 +138,14 @@ impl<'model> Session<'model> {
         let Some((last, before)) = tokens.split_last() else { return Ok(Prefill::Restored) };
         let how = self.prefill_all_but_last(before, kept, interrupt)?;
         check(interrupt, self.position, tokens.len())?;
-        self.take_in([last.0.0].into_iter(), 0)?;
+        self.follow_with(*last)?;
         Ok(how)
     }
 
-    /// Adds tokens to the text that penalties, subject and speculation look
-    /// back on, without decoding them: their cache was restored.
+    /// Adds tokens to the text that penalties and subject look back on, without
+    /// decoding them.
     pub fn remember(&mut self, tokens: &[Token]) {
-        for token in tokens {
-            self.choice.accept(token.0);
-            self.speculation.push(token.0.0);
-        }
+        tokens.iter().for_each(|token| self.choice.accept(token.0));
     }
 
     fn prefill_all_but_last(
@@ -186,7 +166,7 @@ impl<'model> Session<'model> {
         };
         for batch in tokens.chunks(self.computing.batch as usize) {
             check(interrupt, self.position, tokens.len() + 1)?;
-            self.take_in(batch.iter().map(|token| token.0.0), batch.len() - 1)?;
+            self.decode(batch)?;
         }
         if let Some((kept, key)) = kept
             && let Err(error) = kept.write(key, &self.kv_cache())
@@ -247,16 +227,13 @@ impl<'model> Session<'model> {
         taken
     }
 
-    /// Decodes at most a batch of tokens; logits are computed from the one at
-    /// index `first_logits` on.
-    fn take_in(&mut self, tokens: impl Iterator<Item = i32>, first_logits: usize) -> Result<()> {
+    /// Decodes at most a batch of tokens; logits are computed after the last one.
+    fn decode(&mut self, tokens: &[Token]) -> Result<()> {
         self.batch.clear();
-        for (index, token) in tokens.enumerate() {
-            let position = self.position as i32 + index as i32;
-            self.batch.add(LlamaToken::new(token), position, &[SEQUENCE], index >= first_logits)?;
+        for (token, left) in tokens.iter().zip((0..tokens.len()).rev()) {
+            self.batch.add(token.0, self.position as i32, &[SEQUENCE], left == 0)?;
+            self.position += 1;
         }
-        self.position += self.batch.n_tokens() as u32;
-        self.steps += 1;
         self.context.decode(&mut self.batch).with_context(|| {
             format!(
                 "llama.cpp failed at token {} of model {}; -vv shows its log, --model ember works without a file",
@@ -265,75 +242,39 @@ impl<'model> Session<'model> {
         })
     }
 
-    /// Decodes the token that was chosen last, with drafted tokens after it
-    /// where the text repeats itself. A token that was drafted and decoded
-    /// before is not decoded again.
-    fn follow(&mut self, token: LlamaToken) -> Result<()> {
-        if self.ahead.get(self.confirmed) == Some(&token.0) {
-            self.confirmed += 1;
-            self.position += 1;
-            return Ok(());
-        }
-        if self.confirmed < self.ahead.len() {
-            // The remaining drafted tokens were not chosen: they are removed
-            // from the cache.
-            self.context.kv_cache_seq_rm(SEQUENCE, Some(self.position), None)?;
-        }
-        self.ahead.clear();
-        self.confirmed = 0;
-        // Drafts fit between this token and the life's last one, which is never
-        // decoded.
-        let room = self.limit.saturating_sub(self.position + 2);
-        let most = u32::from(self.computing.lookahead).min(room) as usize;
-        let mut tokens = std::mem::take(&mut self.ahead);
-        tokens.push(token.0);
-        self.speculation.foretell(most, &mut tokens);
-        let taken = self.take_in(tokens.iter().copied(), 0);
-        tokens.remove(0);
-        self.position -= tokens.len() as u32;
-        self.ahead = tokens;
-        taken
+    /// Drops the tokens from `position` on from the cache, though not from the text that
+    /// penalties and subject look back on. A token must be decoded before the next is
+    /// chosen. Recurrent and hybrid models can only drop all.
+    ///
+    /// # Errors
+    ///
+    /// When the model cannot drop them.
+    pub fn drop_from(&mut self, position: u32) -> Result<()> {
+        self.context.kv_cache_seq_rm(SEQUENCE, Some(position), None)?;
+        self.position = position;
+        Ok(())
     }
 
     /// The logits that the next token is chosen by: one for each token of the
     /// vocabulary.
     #[must_use]
     pub fn logits(&self) -> &[f32] {
-        logits(&self.context, self.ahead.len() - self.confirmed)
+        self.context.get_logits_ith(-1)
     }
 
-    /// Decodes `token` as if it had been chosen.
+    /// Decodes `token`, as if it had been chosen.
     ///
     /// # Errors
     ///
     /// When llama.cpp cannot decode it.
     pub fn follow_with(&mut self, token: Token) -> Result<()> {
-        self.spoken = Some(token.0);
-        self.speculation.push(token.0.0);
-        self.follow(token.0)
+        self.decode(&[token])
     }
 
-    /// Decodes several tokens as one batch, with logits for each of them, as
-    /// speculation does.
-    ///
-    /// # Errors
-    ///
-    /// When llama.cpp cannot decode them, or they are more than a batch.
-    pub fn follow_with_all(&mut self, tokens: &[Token]) -> Result<()> {
-        self.take_in(tokens.iter().map(|token| token.0.0), 0)
-    }
-
-    /// The number of decode steps so far, each for one token or a batch.
-    #[must_use]
-    pub fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    fn choose(&mut self) -> Result<LlamaToken> {
-        let computed = logits(&self.context, self.ahead.len() - self.confirmed);
-        let logits = Logits { computed, apart: &[], changed: &[] };
-        let prefers = self.spoken.is_some() || logits.prefer_any();
-        let chosen = if prefers && logits.are_sound() { self.choice.choose(computed) } else { None };
+    fn choose(&mut self) -> Result<Token> {
+        let logits = self.context.get_logits_ith(-1);
+        let prefers = self.spoken.is_some() || sampler::prefer_any(logits);
+        let chosen = if prefers && sampler::are_sound(logits) { self.choice.choose(logits) } else { None };
         let Some(token) = chosen else {
             let fault = if prefers { "no finite numbers" } else { "the same number for every token" };
             bail!(
@@ -342,8 +283,7 @@ impl<'model> Session<'model> {
             );
         };
         self.choice.accept(token);
-        self.speculation.push(token.0);
-        Ok(token)
+        Ok(Token(token))
     }
 }
 
@@ -352,11 +292,6 @@ impl<'model> Session<'model> {
 /// attends to, and the tokens after a restored state get other logits.
 fn keeps_all(tokens: usize, window: Option<u64>) -> bool {
     window.is_none_or(|window| (tokens as u64) < window)
-}
-
-/// The logits of the last batch, `ahead` tokens before its last.
-fn logits<'a>(context: &'a LlamaContext<'_>, ahead: usize) -> &'a [f32] {
-    context.get_logits_ith(-1 - ahead as i32)
 }
 
 /// Checks that no signal has come while the prompt is decoded, of which `taken`
@@ -375,11 +310,11 @@ fn check(interrupt: &Interrupt, taken: u32, of: usize) -> Result<(), Ending> {
 impl Mind for Session<'_> {
     fn next(&mut self, piece: &mut Vec<u8>) -> Result<()> {
         if let Some(token) = self.spoken {
-            self.follow(token)?;
+            self.follow_with(token)?;
         }
         let token = self.choose()?;
         self.spoken = Some(token);
-        self.model.llama.vocab().token_to_piece_into(token, piece, false, None);
+        self.model.llama.vocab().token_to_piece_into(token.0, piece, false, None);
         Ok(())
     }
 }

@@ -190,4 +190,9 @@ fn an_unknown_variable_is_warned_about_with_the_nearest_name() {
     ended.died();
     let warning = ended.stderr.lines().next().expect("a warning");
     assert!(warning.contains("TORMENT_TEMPERATURE") && warning.contains("TORMENT_TEMP?"), "{warning}");
+    // An option of earlier versions.
+    let ended = Nexus::new().ember_with("TORMENT_LOOKAHEAD", "6", &["-c", "200"]);
+    ended.died();
+    let warning = ended.stderr.lines().next().expect("a warning");
+    assert!(warning.contains("TORMENT_LOOKAHEAD belongs to no option"), "{warning}");
 }

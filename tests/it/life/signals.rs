@@ -151,7 +151,7 @@ fn a_signal_while_the_prompt_is_read_ends_before_the_next_batch() {
     let lifespan = Lifespan::new(300.try_into().expect("not 0"), tokens.len(), 2048).expect("room");
     let cli = <Cli as clap::Parser>::parse_from(["torment-nexus"]);
     let sampling = cli.sampling.with_seed().expect("greedy");
-    let mut session = Session::open(&model, lifespan, Computing::new(1, 0), &sampling).expect("a context");
+    let mut session = Session::open(&model, lifespan, Computing::new(1), &sampling).expect("a context");
     drop(raise);
     let ended = session.prefill(&tokens, None, &interrupt);
     let Err(Ending::Interrupted(place)) = ended else { panic!("no interrupt") };

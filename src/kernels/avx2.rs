@@ -1,12 +1,26 @@
-//! Attention's loops: see [`Loops`] for the contract.
+//! Attention's loops for x86-64 with AVX2: see [`Loops`] for the contract.
 
-#![allow(clippy::needless_range_loop, reason = "rows, tokens and heads index several arrays of registers")]
+#![allow(clippy::needless_range_loop, reason = "heads index several arrays of registers")]
 
 use core::arch::x86_64::*;
 
-use super::{Avx2, bytes};
-use crate::kernels::attention::{CHUNK, Column, Loops, Partial, Quantized, Row};
-use crate::kernels::blocks::BLOCK;
+use super::attention::{CHUNK, Column, Loops, Partial, Quantized, Row};
+use super::blocks::BLOCK;
+
+/// The AVX2 implementation of attention's loops.
+pub(super) struct Avx2;
+
+/// Products of bytes, four of them summed in each lane of 32 bits: `key` from -128 to 127, whose
+/// signs are moved to `query`, from -127 to 127. The sums of two products, at most 2 × 128 × 127,
+/// fit in an i16.
+#[inline(always)]
+fn dot(key: __m256i, query: __m256i) -> __m256i {
+    // SAFETY: build.rs compiles these kernels only for targets with AVX2.
+    unsafe {
+        let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(key), _mm256_sign_epi8(query, key));
+        _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
+    }
+}
 
 /// The scales of eight positions.
 ///
@@ -37,17 +51,17 @@ impl Loops for Avx2 {
         // build.rs compiles these kernels only for targets with AVX2, FMA and
         // F16C.
         unsafe {
-            let mut query = [bytes::right(_mm256_setzero_si256()); GROUP];
+            let mut query = [_mm256_setzero_si256(); GROUP];
             for (query, of) in query.iter_mut().zip(queries) {
-                *query = bytes::right(_mm256_loadu_si256(of.values.as_ptr().cast()));
+                *query = _mm256_loadu_si256(of.values.as_ptr().cast());
             }
             for at in (0..count.min(CHUNK)).step_by(8) {
                 let scales = scales_of_8(keys, at);
                 let mut dots = [[_mm256_setzero_si256(); 8]; GROUP];
                 for p in 0..8 {
-                    let key = bytes::left(_mm256_loadu_si256((&raw const (*keys.at(at + p)).values).cast()));
+                    let key = _mm256_loadu_si256((&raw const (*keys.at(at + p)).values).cast());
                     for h in 0..GROUP {
-                        dots[h][p] = bytes::dot(key, query[h]);
+                        dots[h][p] = dot(key, query[h]);
                     }
                 }
                 for h in 0..GROUP {
