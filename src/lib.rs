@@ -123,10 +123,11 @@ use crate::text::stdout::Output;
 /// With [`ending::Death`] when 95 % of the context is used: the intended
 /// ending. It unwinds from here, so that the context and the model are freed.
 pub fn run(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
-    net::above(|| run_above_the_net(cli, interrupt))
+    net::above(|| begin(cli, interrupt))
 }
 
-fn run_above_the_net(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+/// Runs the life of [`run`], or what is asked for in its place.
+fn begin(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     if let Some(Instead::Check { json, quick }) = cli.instead {
         return check::check(cli, json, quick, interrupt);
     }

@@ -5,7 +5,7 @@
 //! | [`Death`]: 95 % of the context is used | the three lines | 101 |
 //! | a fault | one `error:` line with the next step | 1 |
 //! | [`Ending::Usage`]: wrong usage | clap's message | 2 |
-//! | a bug: any other panic | Rust's message, and a line that says that it is a bug, not the artwork | 70 |
+//! | a bug: any other panic, or a crash without a user's model | Rust's message or an `error:` line, and one that says that it is a bug, not the artwork | 70 |
 //! | [`Ending::Interrupted`] | `interrupted`, and how far it got | 130 |
 //! | [`Ending::Unheard`] | nothing | 0 |
 //!
@@ -23,7 +23,7 @@ use anyhow::Error;
 use crate::text::stderr::{self, say};
 use crate::text::terminal;
 
-/// Something failed.
+/// A fault: something failed.
 pub(crate) const FAULT: u8 = 1;
 /// `EX_SOFTWARE` of sysexits.h: an internal error.
 pub(crate) const BUG: u8 = 70;

@@ -127,24 +127,22 @@ impl Reader {
         self.file.seek_relative(bytes as i64).map_err(unreadable)
     }
 
-    fn bytes(&mut self, count: u64) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; self.claim(count, 1)? as usize];
-        self.file.read_exact(&mut bytes).map_err(unreadable)?;
-        Ok(bytes)
-    }
-
     /// A number of at most 8 bytes.
     fn number(&mut self, size: u64) -> Result<u64> {
-        let mut bytes = self.bytes(size)?;
-        bytes.resize(8, 0);
-        Ok(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+        self.claim(1, size)?;
+        let mut bytes = [0; 8];
+        self.file.read_exact(&mut bytes[..size as usize]).map_err(unreadable)?;
+        Ok(u64::from_le_bytes(bytes))
     }
 
     fn text(&mut self) -> Result<String> {
-        match self.number(8)? {
-            length @ ..=MAX_TEXT => Ok(String::from_utf8_lossy(&self.bytes(length)?).into_owned()),
-            length => self.skip(length, 1).map(|()| String::new()),
+        let length = self.number(8)?;
+        if length > MAX_TEXT {
+            return self.skip(length, 1).map(|()| String::new());
         }
+        let mut bytes = vec![0; self.claim(length, 1)? as usize];
+        self.file.read_exact(&mut bytes).map_err(unreadable)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
@@ -237,26 +235,26 @@ fn read_value(reader: &mut Reader, key: &str) -> Result<Value> {
 
 /// What the file is instead of a model that writes text, if this key says so.
 fn mistaken_for_a_model(key: &str, value: &Value) -> Option<String> {
-    let what = match (key, value) {
-        ("split.count", Value::Number(parts @ 2..)) => {
+    // The keys of an architecture begin with its name.
+    let what = match (key.split_once('.')?, value) {
+        (("split", "count"), Value::Number(parts @ 2..)) => {
             return Some(format!(
                 "it is one of the {parts} parts of a model, which llama-gguf-split --merge joins"
             ));
         }
-        ("general.type", Value::Text(kind)) => match &**kind {
+        (("general", "type"), Value::Text(kind)) => match &**kind {
             "adapter" => "it is an adapter (LoRA), which changes a model and is none",
             "mmproj" => "it is the vision part of a model",
             "imatrix" => "it is an importance matrix",
             _ => return None,
         },
-        ("general.architecture", Value::Text(name)) if name == "clip" => "it is the vision part of a model",
-        ("general.architecture", Value::Text(name)) if EMBEDDING.split(' ').any(|one| one == name) => {
-            "it is an embedding model"
-        }
-        (key, Value::Number(1..)) if key.ends_with(".pooling_type") => {
-            "it is an embedding model: its header asks for pooling"
-        }
-        (key, Value::Number(0)) if key.ends_with(".attention.causal") => {
+        (("general", "architecture"), Value::Text(name)) => match &**name {
+            "clip" => "it is the vision part of a model",
+            name if EMBEDDING.split(' ').any(|one| one == name) => "it is an embedding model",
+            _ => return None,
+        },
+        ((_, "pooling_type"), Value::Number(1..)) => "it is an embedding model: its header asks for pooling",
+        ((_, "attention.causal"), Value::Number(0)) => {
             "it reads its whole text at once: its attention is not causal"
         }
         _ => return None,

@@ -89,6 +89,10 @@ fn a_header_that_declares_more_than_there_is() {
         refused(with("mind.text", text), &["cut short or damaged"]);
         refused(ember(|gguf| gguf.tensors[0].sizes[1] = count), &[]);
     }
+    for kind in [4, 31, 43, u32::MAX] {
+        let withdrawn = ember(|gguf| gguf.tensors[0].kind = kind);
+        refused(withdrawn, &[&format!("type {kind}, which no weights have")]);
+    }
     let deep = Value::array(9, 1, &[0; 12]);
     refused(with("mind.list", deep), &["mind.list", "no type"]);
 }

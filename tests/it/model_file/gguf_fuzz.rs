@@ -126,7 +126,7 @@ fn write_case(model: &Gguf, number: u64, nexus: &Nexus) -> PathBuf {
     let mut dice = Dice(number.wrapping_mul(0xD134_2543_DE82_EF95));
     let mut gguf = model.clone();
     for _ in 0..[0, 1, 1, 1, 2, 2, 3, 5][dice.below(8)] {
-        match dice.below(8) {
+        match dice.below(12) {
             0 => _ = gguf.rename_architecture(dice.word(WORDS)),
             1 => {
                 let prefix = gguf.architecture();
@@ -137,8 +137,8 @@ fn write_case(model: &Gguf, number: u64, nexus: &Nexus) -> PathBuf {
                 };
                 gguf.set(&format!("{prefix}.{}", dice.word(KEYS)), value);
             }
-            2..=4 => mutate_key(&mut gguf, &mut dice),
-            5 | 6 => mutate_tensor(&mut gguf, &mut dice),
+            2..=6 => mutate_key(&mut gguf, &mut dice),
+            7..=10 => mutate_tensor(&mut gguf, &mut dice),
             _ if dice.below(2) == 0 => gguf.key_count = Some(dice.number(gguf.keys.len() as u64)),
             _ => gguf.tensor_count = Some(dice.number(gguf.tensors.len() as u64)),
         }
@@ -205,22 +205,22 @@ fn mutate_tensor(gguf: &mut Gguf, dice: &mut Dice) {
     let at = dice.below(gguf.tensors.len());
     let other = gguf.tensors[dice.below(gguf.tensors.len())].clone();
     let tensor = &mut gguf.tensors[at];
-    match dice.below(8) {
+    match dice.below(9) {
         0 => tensor.name = other.name,
         1 => dice.scratch(&mut tensor.name),
-        2 => tensor.kind = dice.below(46) as u32,
-        3 => tensor.sizes = other.sizes,
-        4 => {
+        2 | 3 => tensor.kind = dice.below(46) as u32,
+        4 => tensor.sizes = other.sizes,
+        5 => {
             let axis = dice.below(tensor.sizes.len());
             if let Some(size) = tensor.sizes.get_mut(axis) {
                 *size = dice.number(*size);
             }
         }
-        5 => tensor.offset = dice.number(tensor.offset),
-        6 => _ = gguf.tensors.remove(at),
+        6 => tensor.offset = dice.number(tensor.offset),
+        7 => _ = gguf.tensors.remove(at),
         _ => gguf.tensors.push(other),
     }
-    if dice.below(2) == 0 {
+    if dice.below(4) > 0 {
         gguf.lay_out();
     }
 }
