@@ -3,10 +3,11 @@
 //! a user's model does.
 
 use std::env;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::process::Command;
 use std::{mem, ptr};
 
+use llama_cpp_sys_2::{GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q8_0, ggml_tensor};
 use nix::sys::signal::Signal;
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::mind::model::Model;
@@ -29,23 +30,9 @@ unsafe extern "C-unwind" {
 }
 
 unsafe extern "C" {
-    /// Where the linker redirects ggml's products to: a share of the threads,
-    /// three sizes, three operands each with a stride, and their types.
-    fn __wrap_llamafile_sgemm(
-        share: &[u64; 5],
-        rows: i64,
-        tokens: i64,
-        depth: i64,
-        weights: *const c_void,
-        weights_stride: i64,
-        activations: *const c_void,
-        activations_stride: i64,
-        results: *mut c_void,
-        results_stride: i64,
-        weights_type: c_int,
-        activations_type: c_int,
-        results_type: c_int,
-    ) -> bool;
+    /// Where the linker redirects ggml's attention to: a share of the threads, and the
+    /// result, which names its operands.
+    fn __wrap_ggml_compute_forward_flash_attn_ext(share: &[u64; 5], result: &ggml_tensor);
 }
 
 /// The same on a thread that Rust knows nothing of, as those of OpenMP.
@@ -73,11 +60,27 @@ unsafe fn crash_in_a_kernel() {
     let (_raise, interrupt) = Interrupt::new();
     let file = ModelFile::find(&path, "models".as_ref(), &interrupt).expect("a model");
     let _model = Model::load(&file, false, &interrupt).expect("it loads");
-    // The first of one thread; the rest is not read.
+    // One head of 32 numbers over 8 positions, whose numbers are nowhere.
+    let tensor = |kind: u32, sizes: [i64; 2], number: usize, row: usize| {
+        // SAFETY: zeros are a tensor.
+        let zeros: ggml_tensor = unsafe { mem::zeroed() };
+        let (ne, nb) = ([sizes[0], sizes[1], 1, 1], [number, row, row * sizes[1] as usize, 0]);
+        ggml_tensor { type_: kind, ne, nb, data: ptr::without_provenance_mut(8), ..zeros }
+    };
+    let mut operands = [
+        tensor(GGML_TYPE_F32, [32, 1], 4, 128),
+        tensor(GGML_TYPE_Q8_0, [32, 8], 34, 34),
+        tensor(GGML_TYPE_Q8_0, [32, 8], 34, 34),
+        tensor(GGML_TYPE_F16, [8, 1], 2, 16),
+    ];
+    let mut result = tensor(GGML_TYPE_F32, [32, 1], 4, 128);
+    for (source, operand) in result.src.iter_mut().zip(&mut operands) {
+        *source = operand;
+    }
+    // The first of one thread, without work memory.
     let share = [1_u64 << 32, 0, 0, 0, 0];
-    let nowhere = ptr::without_provenance_mut(8);
     // SAFETY: none of it is; that is what is tested.
-    unsafe { __wrap_llamafile_sgemm(&share, 4, 1, 1, nowhere, 1, nowhere, 1, nowhere, 4, 8, 8, 0) };
+    unsafe { __wrap_ggml_compute_forward_flash_attn_ext(&share, &result) };
 }
 
 /// Ends the process as `how` says.
