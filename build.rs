@@ -31,9 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .cpp(true)
         .cpp_link_stdlib(None)
         .file("src/mind/context_cost.cpp")
-        .include(llama.join("include"))
-        .include(llama.join("src"))
-        .include(llama.join("ggml/include"))
+        .includes(["include", "src", "ggml/include"].map(|folder| llama.join(folder)))
         .std("c++17")
         .warnings(false)
         .try_compile("context_cost")?;
@@ -77,9 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn check_abi(ggml: &Path) -> Result<(), Box<dyn Error>> {
     cc::Build::new()
         .file("src/kernels/abi.c")
-        .include(ggml.join("include"))
-        .include(ggml.join("src"))
-        .include(ggml.join("src/ggml-cpu"))
+        .includes(["include", "src", "src/ggml-cpu"].map(|folder| ggml.join(folder)))
         .std("c11")
         .flag("-Werror=incompatible-pointer-types")
         .flag("-Werror=implicit-function-declaration")

@@ -89,6 +89,6 @@ fn the_cache_of_a_hybrid_model_is_counted_though_its_first_layer_has_none() {
     let cache = tokens * KEY_AND_VALUE;
     assert!((cache..cache * 5 / 4).contains(&needed), "{needed} bytes for a cache of {cache}");
     let free = number(&ended.stderr, "of memory and", "MB") * 1_000_000;
-    let largest = number(&format!("{}\n", ended.stderr), "--context-size", "\n");
+    let largest = number(&ended.stderr, "--context-size", "\n");
     assert!((free * 3 / 4..free).contains(&(largest * KEY_AND_VALUE)), "{largest} tokens in {free} bytes");
 }
