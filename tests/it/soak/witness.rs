@@ -107,21 +107,19 @@ impl Witness {
     /// Checks that the history is not torn and that no number comes twice or goes back.
     /// Returns the life that was counted last.
     pub fn files(&mut self, who: &str) -> Option<Entry> {
-        if let Ok(text) = fs::read_to_string(self.folder.join("lives.csv")) {
-            assert!(text.ends_with('\n'), "{who}: the history is torn");
-            for of_births in [true, false] {
-                let numbers = Self::numbers(&text, of_births);
-                let last = &numbers[numbers.len().saturating_sub(9)..];
-                assert!(
-                    numbers.windows(2).all(|pair| pair[0] < pair[1]),
-                    "{who}: numbers go back or repeat: {last:?}"
-                );
-            }
+        let text = fs::read_to_string(self.folder.join("lives.csv")).unwrap_or_default();
+        assert!(text.is_empty() || text.ends_with('\n'), "{who}: the history is torn");
+        let [births, ends] = [true, false].map(|of_births| Self::numbers(&text, of_births));
+        for numbers in [&births, &ends] {
+            let last = &numbers[numbers.len().saturating_sub(9)..];
+            let is_rising = numbers.windows(2).all(|pair| pair[0] < pair[1]);
+            assert!(is_rising, "{who}: numbers go back or repeat: {last:?}");
         }
         let lives = Lives::within(&self.folder);
         let number = lives.read().unwrap_or_else(|error| panic!("{who}: {error:#}")).lives;
         assert!(number >= self.record, "{who}: the number goes back from {} to {number}", self.record);
         self.record = number;
+        assert_eq!(births.last().copied().unwrap_or(0), number, "{who}: a birth is lost");
         lives.all().expect("a history").pop().filter(|life| life.number == number)
     }
 
