@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_torment_nexus_global_optspecs
-    string join \n m/model= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= lookahead= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= relive= state-dir= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= subject= subject-bias= ban= seed= h/help V/version
+    string join \n m/model= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= relive= state-dir= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= subject= subject-bias= ban= seed= h/help V/version
 end
 
 function __fish_torment_nexus_needs_command
@@ -30,7 +30,6 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s p -l prompt
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s o -l opening -d 'First words of the life, which the model goes on from [default: none]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s c -l context-size -d 'Context window in tokens' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s t -l threads -d 'Threads that compute [default: the cores there are, at most 4]' -r
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l lookahead -d 'Tokens computed ahead where the text repeats itself (0: never); the text is the same' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l button -d 'Wait for a press: GPIO pin of a button to ground (23 in the wiring)' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l led -d 'GPIO pin of the light (18 in the wiring, which can dim it)' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l printer -d 'Print on this device: /dev/serial0, or /dev/usb/lp0' -r -F
