@@ -36,7 +36,7 @@ unsafe extern "C" {
 }
 
 /// The same on a thread that Rust knows nothing of, as those of OpenMP.
-unsafe fn throw_in_a_thread() {
+fn throw_in_a_thread() {
     let mut thread = 0;
     // SAFETY: a thread's function gets an argument, which this one does not read.
     unsafe {
@@ -54,7 +54,7 @@ fn recurse(depth: u64) -> u64 {
 }
 
 /// With a user's model loaded, our product reads memory that is not there.
-unsafe fn crash_in_a_kernel() {
+fn crash_in_a_kernel() {
     let nexus = Nexus::new();
     let path = ModelName::Path(nexus.file("mind.gguf", ember_gguf()));
     let (_raise, interrupt) = Interrupt::new();
