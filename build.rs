@@ -47,8 +47,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("cargo:rustc-check-cfg=cfg(kernels, values(none(), \"neon\", \"avx2\"))");
     let has = |feature: &str| features.split(',').any(|has| has == feature);
-    let (kernels, wrapped) = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
-        Ok("aarch64") => ("neon", &["ggml_compute_forward_flash_attn_ext", "llamafile_sgemm"][..]),
+    let wrap = |function| println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
+    let kernels = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
+        Ok("aarch64") => {
+            wrap("llamafile_sgemm");
+            "neon"
+        }
         Ok("x86_64") if ["avx2", "fma", "f16c"].into_iter().all(has) => {
             // For every processor, since it tells whether this one has more.
             cc::Build::new()
@@ -56,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .inherit_rustflags(false)
                 .flag("-march=x86-64")
                 .try_compile("processor")?;
-            ("avx2", &["ggml_compute_forward_flash_attn_ext"][..])
+            "avx2"
         }
         _ => return Ok(()),
     };
@@ -64,9 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // any.
     println!("cargo:rustc-cfg=kernels=\"{kernels}\"");
     println!("cargo:rustc-cfg=kernels");
-    for function in wrapped {
-        println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
-    }
+    wrap("ggml_compute_forward_flash_attn_ext");
     check_abi(&llama.join("ggml"))
 }
 

@@ -62,13 +62,9 @@ pub enum Unusable {
     Absent,
     /// It cannot be read.
     Unreadable(io::Error),
-    /// It is not a prompt state, or one of another file version.
-    Unknown,
-    /// It is the state of another model, prompt, context or program.
+    /// It is the state of another model, prompt, context or program, or none at all.
     Foreign,
-    /// It is shorter or longer than its header says, or has no whole header.
-    Cut,
-    /// Its checksum does not match, or llama.cpp refuses its content.
+    /// It is not whole, its checksum does not match, or llama.cpp refuses its content.
     Damaged,
 }
 
@@ -77,9 +73,7 @@ impl fmt::Display for Unusable {
         match self {
             Self::Absent => f.write_str("none is kept yet"),
             Self::Unreadable(error) => write!(f, "the kept one cannot be read: {error}"),
-            Self::Unknown => f.write_str("the kept one is of an unknown format"),
             Self::Foreign => f.write_str("the kept one is of another model, prompt, context or version"),
-            Self::Cut => f.write_str("the kept one is not whole"),
             Self::Damaged => f.write_str("the kept one is damaged"),
         }
     }
@@ -102,26 +96,27 @@ impl PromptState {
     ///
     /// When there is none, or it cannot be used: [`Unusable`] says why.
     pub fn read(&self, key: Key) -> Result<Vec<u8>, Unusable> {
-        let unreadable = |error: io::Error| match error.kind() {
+        let unusable = |error: io::Error| match error.kind() {
             ErrorKind::NotFound => Unusable::Absent,
+            ErrorKind::UnexpectedEof => Unusable::Damaged,
             _ => Unusable::Unreadable(error),
         };
-        let mut file = regular::open(&self.0).map_err(unreadable)?;
-        let length = file.metadata().map_err(unreadable)?.len();
+        let mut file = regular::open(&self.0).map_err(unusable)?;
         let mut header = [0; HEADER];
-        file.read_exact(&mut header).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => Unusable::Cut,
-            _ => Unusable::Unreadable(error),
-        })?;
-        let promised = Header::parse(&header, key)?;
-        // Only after the lengths agree: a damaged length could ask for any
-        // amount of memory.
-        if length.checked_sub(HEADER as u64) != Some(promised.length) {
-            return Err(Unusable::Cut);
+        file.read_exact(&mut header).map_err(unusable)?;
+        let (whose, rest) = header.split_at(MAGIC.len() + key.0.len());
+        let (length, checksum) = rest.split_at(8);
+        if whose != [&MAGIC[..], &key.0].concat() {
+            return Err(Unusable::Foreign);
         }
-        let mut state = vec![0; usize::try_from(promised.length).map_err(|_| Unusable::Cut)?];
-        file.read_exact(&mut state).map_err(Unusable::Unreadable)?;
-        if Sha256::digest(&state)[..] != promised.checksum {
+        // Before it is read: a damaged length could ask for any amount of memory.
+        let whole = file.metadata().map_err(unusable)?.len();
+        if whole.saturating_sub(HEADER as u64).to_le_bytes() != *length {
+            return Err(Unusable::Damaged);
+        }
+        let mut state = Vec::new();
+        file.read_to_end(&mut state).map_err(unusable)?;
+        if Sha256::digest(&state)[..] != *checksum {
             return Err(Unusable::Damaged);
         }
         Ok(state)
@@ -136,36 +131,8 @@ impl PromptState {
         if let Some(folder) = self.0.parent() {
             fs::create_dir_all(folder)?;
         }
-        replace(&self.0, &[&Header::of(key, state), state])
-    }
-}
-
-/// What the header says of the state that follows it.
-struct Header {
-    length: u64,
-    checksum: [u8; 32],
-}
-
-impl Header {
-    fn of(key: Key, state: &[u8]) -> Vec<u8> {
         let length = (state.len() as u64).to_le_bytes();
-        [&MAGIC[..], &key.0, &length, &Sha256::digest(state)].concat()
-    }
-
-    fn parse(bytes: &[u8; HEADER], expected: Key) -> Result<Self, Unusable> {
-        let (magic, rest) = bytes.split_at(MAGIC.len());
-        let (key, rest) = rest.split_at(32);
-        let (length, checksum) = rest.split_at(8);
-        if magic != MAGIC {
-            return Err(Unusable::Unknown);
-        }
-        if key != expected.0 {
-            return Err(Unusable::Foreign);
-        }
-        match (length.try_into(), checksum.try_into()) {
-            (Ok(length), Ok(checksum)) => Ok(Self { length: u64::from_le_bytes(length), checksum }),
-            _ => Err(Unusable::Cut),
-        }
+        replace(&self.0, &[&MAGIC, &key.0, &length, &Sha256::digest(state), state])
     }
 }
 
@@ -209,10 +176,10 @@ mod tests {
         let whole = fs::read(&kept.0).expect("the file");
         for length in 0..whole.len() {
             fs::write(&kept.0, &whole[..length]).expect("a shorter file");
-            assert!(matches!(kept.read(key), Err(Unusable::Cut)), "{length} bytes were taken");
+            assert!(matches!(kept.read(key), Err(Unusable::Damaged)), "{length} bytes were taken");
         }
         fs::write(&kept.0, [&whole[..], b"!"].concat()).expect("a longer file");
-        assert!(matches!(kept.read(key), Err(Unusable::Cut)));
+        assert!(matches!(kept.read(key), Err(Unusable::Damaged)));
     }
 
     #[test]

@@ -13,9 +13,9 @@ impl Utf8Stream {
     /// U+FFFD; the bytes of an unfinished character are kept. Control characters
     /// other than newline and tab are left out: a terminal obeys them.
     pub(crate) fn push(&mut self, bytes: &[u8], text: &mut String) {
-        let mut all = std::mem::take(&mut self.pending);
-        all.extend_from_slice(bytes);
-        let mut chunks = all.utf8_chunks().peekable();
+        self.pending.extend_from_slice(bytes);
+        let mut unfinished = 0;
+        let mut chunks = self.pending.utf8_chunks().peekable();
         while let Some(chunk) = chunks.next() {
             let is_text = |character: &char| !character.is_control() || matches!(character, '\n' | '\t');
             text.extend(chunk.valid().chars().filter(is_text));
@@ -23,11 +23,12 @@ impl Utf8Stream {
                 // Nothing was invalid.
                 Ok(_) => {}
                 Err(error) if error.error_len().is_none() && chunks.peek().is_none() => {
-                    self.pending = chunk.invalid().to_vec();
+                    unfinished = chunk.invalid().len();
                 }
                 Err(_) => text.push(char::REPLACEMENT_CHARACTER),
             }
         }
+        self.pending.drain(..self.pending.len() - unfinished);
     }
 
     /// Ends the stream: an unfinished character becomes U+FFFD.

@@ -90,7 +90,7 @@ fn the_load_is_one_line_that_is_gone_before_the_first_word() {
     // A start that fails leaves its error only.
     let terminal = run(&nexus, 80, &["--model", "ember", "-c", "9999"]);
     let (code, screen, _) = terminal.end();
-    assert!(screen.starts_with("error: "), "{screen}");
+    assert!(screen.starts_with("error: ") && !screen.contains("loading"), "{screen}");
     assert_eq!(code, Some(1));
 }
 

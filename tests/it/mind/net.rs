@@ -5,7 +5,8 @@
 use std::env;
 use std::ffi::c_void;
 use std::process::Command;
-use std::{mem, ptr};
+use std::sync::Barrier;
+use std::{mem, ptr, thread};
 
 use llama_cpp_sys_2::{GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q8_0, ggml_tensor};
 use nix::sys::signal::Signal;
@@ -53,13 +54,36 @@ fn recurse(depth: u64) -> u64 {
     if depth == u64::MAX { 0 } else { recurse(depth + 1) + numbers[7] }
 }
 
-/// With a user's model loaded, our product reads memory that is not there.
-fn crash_in_a_kernel() {
+/// Many threads crash at the same time.
+fn crash_in_threads() {
+    let together = Barrier::new(8);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                together.wait();
+                // SAFETY: this takes a number.
+                unsafe { libc::raise(libc::SIGFPE) };
+            });
+        }
+    });
+}
+
+/// Loads a user's model, which is blamed from now on, unless it is our own fault.
+fn load_a_users_model() {
     let nexus = Nexus::new();
     let path = ModelName::Path(nexus.file("mind.gguf", ember_gguf()));
     let (_raise, interrupt) = Interrupt::new();
     let file = ModelFile::find(&path, "models".as_ref(), &interrupt).expect("a model");
-    let _model = Model::load(&file, false, &interrupt).expect("it loads");
+    Model::load(&file, false, &interrupt).expect("it loads");
+}
+
+/// A panic that must not unwind, as one that llama.cpp would get.
+extern "C" fn panic_in_a_callback() {
+    panic!("a bug")
+}
+
+/// Our attention reads memory that is not there.
+fn crash_in_a_kernel() {
     // One head of 32 numbers over 8 positions, whose numbers are nowhere.
     let tensor = |kind: u32, sizes: [i64; 2], number: usize, row: usize| {
         // SAFETY: zeros are a tensor.
@@ -92,7 +116,15 @@ fn end(how: &str) {
                 "terminate" => terminate(),
                 "exception" => throw_bad_alloc(),
                 "thread" => throw_in_a_thread(),
-                "kernel" => crash_in_a_kernel(),
+                "threads" => crash_in_threads(),
+                "kernel" => {
+                    load_a_users_model();
+                    crash_in_a_kernel();
+                }
+                "panic" => {
+                    load_a_users_model();
+                    panic_in_a_callback();
+                }
                 "abort" => libc::abort(),
                 "overflow" => _ = recurse(0),
                 "segv" => ptr::without_provenance_mut::<u8>(8).write_volatile(1),
@@ -112,7 +144,9 @@ fn whatever_ends_the_process_is_a_line_and_never_a_bare_signal() {
         ("terminate", "terminate"),
         ("exception", "an exception of C++"),
         ("thread", "bad_alloc"),
+        ("threads", "SIGFPE"),
         ("kernel", "SIGSEGV"),
+        ("panic", "SIGABRT"),
         ("abort", "SIGABRT"),
         ("overflow", "SIGSEGV"),
         ("segv", "SIGSEGV"),
@@ -124,8 +158,10 @@ fn whatever_ends_the_process_is_a_line_and_never_a_bare_signal() {
         let ended = Ended::of(child.args(["--exact", own, "--nocapture"]).env(CHILD, how).output());
         assert_eq!(ended.code, Some(70), "{how}: {}", ended.stderr);
         let lines: Vec<_> = ended.stderr.lines().collect();
+        // A panic has said its message before.
+        let lines = if how == "panic" { &lines[lines.len() - 2..] } else { &lines };
         assert!(
-            matches!(lines[..], [what, bug] if what.starts_with("error: ") && what.contains(reason)
+            matches!(lines, [what, bug] if what.starts_with("error: ") && what.contains(reason)
                 && bug.contains("not the artwork")),
             "{how}: {lines:?}"
         );

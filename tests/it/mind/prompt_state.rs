@@ -45,12 +45,12 @@ fn a_file_that_is_cut_short_damaged_or_not_ours_is_made_anew_in_silence() {
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 4;
     for (fault, why) in [
-        (whole[..whole.len() / 2].to_vec(), "not whole"),
-        (whole[..50].to_vec(), "not whole"),
-        (Vec::new(), "not whole"),
-        ([&whole[..], b"more"].concat(), "not whole"),
+        (whole[..whole.len() / 2].to_vec(), "damaged"),
+        (whole[..50].to_vec(), "damaged"),
+        (Vec::new(), "damaged"),
+        ([&whole[..], b"more"].concat(), "damaged"),
         (flipped, "damaged"),
-        (vec![b'x'; whole.len()], "unknown format"),
+        (vec![b'x'; whole.len()], "another model, prompt, context or version"),
     ] {
         nexus.file(FILE, &fault);
         computed(&life(&nexus, &["--verbose"]), why);

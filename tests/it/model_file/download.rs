@@ -175,6 +175,8 @@ fn on_a_terminal_a_line_that_passes_shows_size_speed_and_time_left() {
     let line = lines.find(|line| line.contains("mind.gguf: 50 % of 3.77 MB, "));
     assert!(line.is_some_and(|line| line.contains("/s, ") && line.ends_with(" s left")), "{screen}");
     assert!(screen.contains("100 % of 3.77 MB, ") && !screen.contains("left\r\n"), "{screen}");
+    let (_, after) = screen.split_once("downloaded ").expect("it says that it is done");
+    assert!(!after.contains("downloading"), "{screen}");
     assert!(screen.ends_with("'Context overflow - terminating.'\r\n"), "{screen}");
 }
 
