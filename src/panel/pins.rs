@@ -104,7 +104,7 @@ fn coming(pin: Pin, verbose: bool) -> Result<Coming> {
     let number = pin.number();
     let plain = Gpio::new().and_then(|gpio| gpio.get(number)).map_err(|error| {
         anyhow!(
-            "cannot drive --led {number} ({error}), which needs a Raspberry Pi and a user in the group gpio; \
+            "cannot drive --led {number}, for which a Raspberry Pi and the group gpio are needed ({error}); \
              leave it out to live without a light"
         )
     })?;
