@@ -308,13 +308,14 @@ impl Cabinet {
             return;
         }
         let number = |text: &str| text.split(' ').next().and_then(|number| number.parse::<u64>().ok());
-        if status == "loads the model" {
-            return;
-        }
         if let Some(rest) = status.strip_prefix("armed") {
             self.life = rest.strip_prefix(", ").and_then(number).map(|lives| lives + 1);
             self.armed.get_or_insert(now);
             self.doing = Doing::Armed;
+            return;
+        }
+        if !["life ", "dies", "rests", "is closed"].iter().any(|known| status.starts_with(known)) {
+            // It loads, which is known; or how it ended, as its exit status says.
             return;
         }
         if let Some(rest) = status.strip_prefix("life ") {
@@ -410,6 +411,7 @@ mod tests {
             ("dies, waits for paper", Doing::Says, "dies, waits for paper", None),
             ("rests after a life", Doing::Says, "rests after a life", None),
             ("is closed", Doing::Says, "is closed", None),
+            ("something else", Doing::Loads, "", None),
         ] {
             let cabinet = told(&[status]);
             let seen = (cabinet.doing, cabinet.says.as_str(), cabinet.life);
