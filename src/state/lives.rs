@@ -12,9 +12,10 @@
 //!
 //! A start that is ended by a signal before its life or its fault is not counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -24,7 +25,7 @@ use anyhow::{Context, Result, bail};
 
 use super::entry::{COLUMNS, Course, Entry, Outcome, PaperEnd, short};
 use super::folder::StateFolder;
-use super::record::{Record, lines};
+use super::record::{Record, entry_of};
 use super::regular;
 use super::replace::put_in_place;
 use crate::board::{boot, clock};
@@ -101,8 +102,8 @@ impl Lives {
     ///
     /// When the history is there and cannot be read.
     pub fn read(&self) -> Result<Record> {
-        let history = self.history().and_then(|history| Ok(history + "\n" + &self.earlier()?));
-        let mut record = Record::of(&history.with_context(|| self.failure())?);
+        let mut record =
+            self.earlier().and_then(|earlier| self.record(&earlier)).with_context(|| self.failure())?;
         record.begin_boot(&boot::id());
         Ok(record)
     }
@@ -113,10 +114,21 @@ impl Lives {
     ///
     /// As [`Lives::read`].
     pub fn all(&self) -> Result<Vec<Entry>> {
-        let history = self.history().with_context(|| self.failure())?;
-        let of_lives = |entry: &Entry| entry.number > 0 && entry.outcome != Some(Outcome::Boot);
-        let lives = lines(&history).flatten().filter(of_lives).map(|entry| (entry.number, entry));
-        Ok(lives.collect::<BTreeMap<_, _>>().into_values().collect())
+        let mut lives = BTreeMap::new();
+        self.each(|life| drop(lives.insert(life.number, life)))?;
+        Ok(lives.into_values().collect())
+    }
+
+    /// Calls `tell` with each line of a life.
+    fn each(&self, mut tell: impl FnMut(Entry)) -> Result<()> {
+        let of_life = |entry: &Entry| entry.number > 0 && entry.outcome != Some(Outcome::Boot);
+        for line in self.lines().with_context(|| self.failure())? {
+            let line = line.with_context(|| self.failure())?;
+            if let Some(Ok(entry)) = entry_of(&line).filter(|entry| entry.as_ref().is_ok_and(of_life)) {
+                tell(entry);
+            }
+        }
+        Ok(())
     }
 
     /// Lives that began on this date, as 2026-11-24.
@@ -125,7 +137,13 @@ impl Lives {
     ///
     /// As [`Lives::read`].
     pub(crate) fn on(&self, date: &str) -> Result<u32> {
-        Ok(self.all()?.iter().filter(|life| life.date.starts_with(date)).count() as u32)
+        let mut numbers = BTreeSet::new();
+        self.each(|life| {
+            if life.date.starts_with(date) {
+                numbers.insert(life.number);
+            }
+        })?;
+        Ok(numbers.len() as u32)
     }
 
     /// The last life with this number in `folder`, for `--relive`.
@@ -229,15 +247,18 @@ impl Lives {
             file = regular::append(&path)?;
         }
         let length = file.metadata()?.len();
-        let (history, earlier) = (self.history()?, self.earlier()?);
-        let mut text = match length {
-            0 => format!("{COLUMNS}\n"),
-            // After a torn line.
-            _ if !history.ends_with('\n') => "\n".to_owned(),
-            _ => String::new(),
+        let earlier = self.earlier()?;
+        let mut record = self.record(&earlier)?;
+        let mut last = [0];
+        let mut text = match length.checked_sub(1) {
+            None => format!("{COLUMNS}\n"),
+            Some(at) => {
+                file.read_exact_at(&mut last, at)?;
+                // After a torn line.
+                if last == *b"\n" { String::new() } else { "\n".to_owned() }
+            }
         };
         text += &earlier;
-        let mut record = Record::of(&(history + "\n" + &earlier));
         if record.begin_boot(&boot::id()) || length == 0 {
             let boot = record.boot.clone();
             text += &Entry { number: record.lives, fault: boot, ..event(Outcome::Boot) }.to_line();
@@ -258,21 +279,26 @@ impl Lives {
         Ok((record, entry))
     }
 
-    /// The lines of the older file and of the present one.
-    fn history(&self) -> io::Result<String> {
-        let mut history = String::new();
-        for name in [OLDER, FILE] {
-            // After a torn line of the older one.
-            history += "\n";
-            history += &self.text(name)?.unwrap_or_default();
-        }
-        Ok(history)
+    /// What the history comes to, with the lines that an earlier version left.
+    fn record(&self, earlier: &str) -> io::Result<Record> {
+        Record::of(self.lines()?.chain(earlier.lines().map(|line| Ok(line.to_owned()))))
+    }
+
+    /// The lines of the older file and of the present one. They are read one by one: a
+    /// history of 4 MB would take memory from the model at every life.
+    fn lines(&self) -> io::Result<impl Iterator<Item = io::Result<String>>> {
+        let files = [self.open_file(OLDER)?, self.open_file(FILE)?];
+        let lines = files.into_iter().flatten().flat_map(|file| BufReader::new(file).split(b'\n'));
+        Ok(lines.map(|line| Ok(String::from_utf8_lossy(&line?).into_owned())))
     }
 
     /// What an earlier version kept in a file of its own, as lines of the history: a
     /// life that had not ended, and the number.
     fn earlier(&self) -> io::Result<String> {
-        let Some(text) = self.text(EARLIER[0])? else { return Ok(String::new()) };
+        let Some(mut file) = self.open_file(EARLIER[0])? else { return Ok(String::new()) };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
         let unended =
             text.lines().find_map(|line| line.strip_prefix("unended ")).map(|line| format!("{line}\n"));
         // A text that is cut short may end inside the number: the line is then a damaged one.
@@ -281,16 +307,16 @@ impl Lives {
         Ok(unended.unwrap_or_default() + &last.unwrap_or_else(|| "?\n".to_owned()))
     }
 
-    /// The text of a file; `None` if it is absent.
-    fn text(&self, name: &str) -> io::Result<Option<String>> {
-        let bytes = match regular::read(&self.folder.join(name), TOO_LONG) {
+    /// A file, for reading; `None` if it is absent.
+    fn open_file(&self, name: &str) -> io::Result<Option<File>> {
+        let file = match regular::open(&self.folder.join(name)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            read => read?,
+            opened => opened?,
         };
-        if bytes.len() as u64 == TOO_LONG {
+        if file.metadata()?.len() >= TOO_LONG {
             return Err(io::Error::other(format!("{name} is too long to be one of its files; move it away")));
         }
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        Ok(Some(file))
     }
 
     fn lock(&self) -> io::Result<File> {

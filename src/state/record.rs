@@ -1,5 +1,7 @@
 //! What the lines of the history come to.
 
+use std::io;
+
 use super::entry::{COLUMNS, Entry, Outcome, PaperEnd};
 
 /// What the next life and the technician have to know of all lives before.
@@ -33,29 +35,30 @@ pub struct Fault {
     pub words: String,
 }
 
-/// What the lines of a history tell, the oldest first; of a damaged one, its text.
-pub(super) fn lines(history: &str) -> impl Iterator<Item = Result<Entry, &str>> {
-    let lines = history.lines().filter(|&line| !line.is_empty() && line != COLUMNS);
-    lines.map(|line| Entry::from_line(line).ok_or(line))
+/// What a line of the history tells; of a damaged one, its text. `None` for one that tells
+/// nothing.
+pub(super) fn entry_of(line: &str) -> Option<Result<Entry, &str>> {
+    (!line.is_empty() && line != COLUMNS).then(|| Entry::from_line(line).ok_or(line))
 }
 
 impl Record {
-    /// The record of a history.
-    pub(super) fn of(history: &str) -> Self {
+    /// The record of a history's lines, the oldest first.
+    pub(super) fn of(lines: impl Iterator<Item = io::Result<String>>) -> io::Result<Self> {
         let mut record = Self::default();
-        for line in lines(history) {
-            match line {
-                Ok(entry) => record.add(entry),
-                Err(torn) => {
+        for line in lines {
+            match entry_of(&line?) {
+                Some(Ok(entry)) => record.add(entry),
+                Some(Err(torn)) => {
                     // If its number is lost, it may have been the next one: none comes
                     // twice. Its receipt may be cut off: a gap costs 2 cm of paper.
                     let number = torn.split_once(',').and_then(|(number, _)| number.parse().ok());
                     record.lives = record.lives.max(number.unwrap_or(record.lives.saturating_add(1)));
                     record.receipt_open = true;
                 }
+                None => {}
             }
         }
-        record
+        Ok(record)
     }
 
     fn add(&mut self, Entry { number, course, paper, outcome, fault, .. }: Entry) {
@@ -106,8 +109,12 @@ mod tests {
     use super::super::entry::tests::{birth, life};
     use super::*;
 
+    fn of_text(history: &str) -> Record {
+        Record::of(history.lines().map(|line| Ok(line.to_owned()))).expect("lines")
+    }
+
     fn of(entries: &[Entry]) -> Record {
-        Record::of(&entries.iter().map(Entry::to_line).collect::<String>())
+        of_text(&entries.iter().map(Entry::to_line).collect::<String>())
     }
 
     fn event(outcome: Outcome, fault: &str) -> Entry {
@@ -153,7 +160,7 @@ mod tests {
         let whole = birth(1234).to_line();
         for torn in 1..whole.len() {
             let Some(line) = whole.get(..torn) else { continue };
-            let record = Record::of(&(life(1233).to_line() + line));
+            let record = of_text(&(life(1233).to_line() + line));
             assert_eq!((record.lives, record.receipt_open), (1234, true), "torn after {torn} bytes");
         }
     }
