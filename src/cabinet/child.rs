@@ -39,22 +39,16 @@ pub(super) struct Birth {
 
 impl Birth {
     /// As this process was started, but for the option by which it draws. `folder` is
-    /// where the printer is, and where the life tells its status.
-    ///
-    /// # Errors
-    ///
-    /// When this program's own file is not known.
+    /// where the printer is, and where the life tells its status. Fails when this
+    /// program's own file is not known.
     pub(super) fn like_this_process(folder: &Path, device: &Path) -> Result<Self> {
         let program = std::env::current_exe().context("cannot find the program's own file; report this")?;
         let arguments = std::env::args_os().skip(1).filter(|argument| argument != OPTION).collect();
         Ok(Self { program, arguments, device: device.to_owned(), status: folder.join("status") })
     }
 
-    /// Listens to what the lives say of themselves, as systemd would.
-    ///
-    /// # Errors
-    ///
-    /// When the socket cannot be made.
+    /// Listens to what the lives say of themselves, as systemd would. Fails when the
+    /// socket cannot be made.
     pub(super) fn listen(&self, events: Sender<Event>) -> Result<()> {
         let socket = UnixDatagram::bind(&self.status)
             .with_context(|| format!("cannot make the socket {:?}; free some space", self.status))?;
@@ -81,11 +75,8 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// Starts one, whose light, fill and words are told as events.
-    ///
-    /// # Errors
-    ///
-    /// When the process cannot be started.
+    /// Starts one, whose light, fill and words are told as events. Fails when the
+    /// process cannot be started.
     pub(super) fn begin(birth: &Birth, events: &Sender<Event>) -> Result<Self> {
         let (ours, theirs) = UnixStream::pair().context("cannot make a socket; end other programs")?;
         let mut process = Command::new(&birth.program)

@@ -40,12 +40,9 @@ pub(super) enum Order {
     Life(Arc<UnixStream>),
 }
 
-/// Plugs a printer in at `settings.device`, those of the real one but for that.
-/// Returns how it is told; when that is dropped, it is unplugged.
-///
-/// # Errors
-///
-/// When the system has no pseudo-terminal or no thread.
+/// Plugs a printer in at `settings.device`, those of the real one but for that. Returns
+/// how it is told; when that is dropped, it is unplugged. Fails when the system has no
+/// pseudo-terminal or no thread.
 pub(super) fn start(settings: Settings, events: Sender<Event>) -> Result<Sender<Order>> {
     let device = settings.device;
     let port =

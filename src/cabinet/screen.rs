@@ -31,11 +31,8 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal. A panic leaves it before it says anything.
-    ///
-    /// # Errors
-    ///
-    /// When the terminal cannot be set up; it is as before then.
+    /// Takes the terminal. A panic leaves it before it says anything. Fails when the
+    /// terminal cannot be set up; it is as before then.
     pub(super) fn take() -> io::Result<Self> {
         enable_raw_mode()?;
         let taken = Arc::new(AtomicBool::new(true));
@@ -50,10 +47,7 @@ impl Screen {
 
     /// Shows the frame that `draw` draws. (ratatui's own `Terminal` asks the terminal
     /// where its cursor is when the size changes, and not every terminal answers.)
-    ///
-    /// # Errors
-    ///
-    /// When the terminal is gone.
+    /// Fails when the terminal is gone.
     pub(super) fn show(&mut self, draw: impl FnOnce(&mut Buffer)) -> io::Result<()> {
         let size = self.backend.size()?;
         let area = Rect::new(0, 0, size.width, size.height);

@@ -209,7 +209,6 @@ impl Cli {
 
     /// The line that `--verbose` prints after a life with random sampling: its
     /// [`Cli::options_of_the_text`]. `None` for a greedy life.
-    #[must_use]
     pub(crate) fn replay(&self, sampling: &Sampling) -> Option<String> {
         let options = self.options_of_the_text(sampling);
         sampling.seed.map(|seed| format!("seed {seed}: {options} lives this life again"))
@@ -217,7 +216,6 @@ impl Cli {
 
     /// Every option that the text depends on and that is not at its default,
     /// however it was given, with the seed that was drawn; quoted for a shell.
-    #[must_use]
     pub(crate) fn options_of_the_text(&self, sampling: &Sampling) -> String {
         let mut options = self.of_the_text.clone();
         if let (None, Some(drawn)) = (self.sampling.seed, sampling.seed) {
@@ -226,12 +224,8 @@ impl Cli {
         options.join(" ")
     }
 
-    /// These options, with those that the text depends on taken from an earlier
-    /// life.
-    ///
-    /// # Errors
-    ///
-    /// When this version does not know the life's options.
+    /// These options, with those that the text depends on taken from an earlier life.
+    /// Fails when this version does not know the life's options.
     pub(crate) fn relived(&self, life: &Entry) -> Result<Self> {
         let unknown = || {
             let Entry { number, options, .. } = life;

@@ -111,13 +111,11 @@ pub struct PrinterArgs {
 
 impl PrinterArgs {
     /// The printer's settings; `None` without a printer.
-    #[must_use]
     pub(crate) fn settings(&self) -> Option<Settings> {
         Some(self.settings_on(self.printer.clone()?))
     }
 
     /// The settings of a printer that these options describe, on this device.
-    #[must_use]
     pub(crate) fn settings_on(&self, device: PathBuf) -> Settings {
         let standing = Format::of(self.printer_kind, self.printer_font);
         let line = match self.printer_kind {
@@ -144,7 +142,6 @@ impl PrinterArgs {
     /// The settings of the printer that is drawn, on this device. It says itself when
     /// it takes bytes and whether it has paper.
     #[cfg(feature = "cabinet")]
-    #[must_use]
     pub(crate) fn drawn(&self, device: &Path, link: &Link) -> Settings {
         Settings {
             baud: DRAWN_BAUD,
@@ -156,7 +153,6 @@ impl PrinterArgs {
     }
 
     /// What the artist has chosen for the receipt.
-    #[must_use]
     pub(crate) fn design(&self) -> Design {
         Design { title: self.title.clone(), epitaph: self.epitaph.clone(), template: self.receipt.clone() }
     }

@@ -18,12 +18,9 @@ const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
 /// Something that generates tokens after its prompt was prefilled.
 pub trait Mind {
-    /// Chooses the next token and appends its bytes to `piece`, which is empty
-    /// at the call. The bytes may end in the middle of a character.
-    ///
-    /// # Errors
-    ///
-    /// When no token can be computed.
+    /// Chooses the next token and appends its bytes to `piece`, which is empty at the
+    /// call. The bytes may end in the middle of a character. Fails when no token can be
+    /// computed.
     fn next(&mut self, piece: &mut Vec<u8>) -> Result<()>;
 }
 

@@ -54,13 +54,11 @@ impl Interrupt {
     }
 
     /// The same interrupt, for work that tells `progress` how far it is.
-    #[must_use]
     pub(crate) fn telling(&self, progress: Progress) -> Self {
         Self { progress, ..self.clone() }
     }
 
     /// Whom long work tells how far it is.
-    #[must_use]
     pub(crate) fn progress(&self) -> &Progress {
         &self.progress
     }

@@ -24,18 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Something that is told each token of a life.
 pub trait Listener {
-    /// Takes a token's text, which may be empty, and the fill with that token.
-    ///
-    /// # Errors
-    ///
-    /// When the life cannot go on without this listener.
+    /// Takes a token's text, which may be empty, and the fill with that token. Fails
+    /// when the life cannot go on without this listener.
     fn token(&mut self, text: &str, fill: Fill) -> Result<(), Ending>;
 
-    /// Called after the last token: ends an unfinished line.
-    ///
-    /// # Errors
-    ///
-    /// As [`Listener::token`].
+    /// Called after the last token: ends an unfinished line. Fails as
+    /// [`Listener::token`].
     fn finish(&mut self) -> Result<(), Ending> {
         Ok(())
     }

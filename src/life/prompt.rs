@@ -30,15 +30,12 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(crate) struct Prompt(String);
 
 impl Prompt {
-    /// Reads the file that the user `named`. Without one it is the model's
-    /// `own` prompt, if the model has one; else the first of [`DEFAULT_FILES`]
-    /// that there is; else the copy compiled in.
-    ///
-    /// # Errors
-    ///
-    /// When the named file is missing, or a file that is there cannot be read, is a folder,
-    /// is longer than 1 MiB, is not UTF-8, holds NUL bytes or is empty; or
-    /// [`Ending::Interrupted`] when a signal comes before the file is read.
+    /// Reads the file that the user `named`. Without one it is the model's `own`
+    /// prompt, if the model has one; else the first of [`DEFAULT_FILES`] that there is;
+    /// else the copy compiled in. Fails when the named file is missing, or a file that
+    /// is there cannot be read, is a folder, is longer than 1 MiB, is not UTF-8, holds
+    /// NUL bytes or is empty; or [`Ending::Interrupted`] when a signal comes before the
+    /// file is read.
     pub(crate) fn read(
         named: Option<&Path>,
         own: Option<&str>,
@@ -90,13 +87,11 @@ impl Prompt {
 
     /// What tells this message from others: the first 64 bits of its SHA-256, in
     /// hex.
-    #[must_use]
     pub(crate) fn hash(&self) -> String {
         Sha256::digest(&self.0)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The message.
-    #[must_use]
     pub(crate) fn text(&self) -> &str {
         &self.0
     }

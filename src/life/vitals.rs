@@ -37,13 +37,11 @@ pub(crate) struct Seen {
 impl<R: FnMut() -> Health> Vitals<R> {
     /// Begins to measure; the first time in 5 s, so that nothing delays the
     /// first word.
-    #[must_use]
     pub(crate) fn new(read: R) -> Self {
         Self { read, birth: Instant::now(), next: PERIOD, seen: Seen::default() }
     }
 
     /// Measures once more, and returns all that was seen.
-    #[must_use]
     pub(crate) fn end(mut self) -> Seen {
         self.measure();
         self.seen

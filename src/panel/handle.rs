@@ -89,12 +89,9 @@ impl Loading {
 }
 
 impl Panel {
-    /// Takes the pins of `settings`, and lets the light show that the model
-    /// loads. With `verbose` the thread says how it drives the light, once it knows.
-    ///
-    /// # Errors
-    ///
-    /// When this is no Raspberry Pi, or its pins may not be used.
+    /// Takes the pins of `settings`, and lets the light show that the model loads. With
+    /// `verbose` the thread says how it drives the light, once it knows. Fails when
+    /// this is no Raspberry Pi, or its pins may not be used.
     pub(crate) fn open(settings: Settings, verbose: bool, interrupt: &Interrupt) -> Result<Self> {
         if settings == Settings::default() {
             return Ok(Self::with(None, Arc::default(), interrupt));
@@ -102,21 +99,15 @@ impl Panel {
         Self::start(pins::take(settings, verbose)?, interrupt)
     }
 
-    /// The button and the light that are drawn at the other end of the link.
-    ///
-    /// # Errors
-    ///
-    /// When the thread cannot be started.
+    /// The button and the light that are drawn at the other end of the link. Fails when
+    /// the thread cannot be started.
     #[cfg(feature = "cabinet")]
     pub(crate) fn drawn(link: Link, interrupt: &Interrupt) -> Result<Self> {
         Self::start(drawn::pins(link), interrupt)
     }
 
-    /// Starts the thread, which owns the pins from now on.
-    ///
-    /// # Errors
-    ///
-    /// When the thread cannot be started.
+    /// Starts the thread, which owns the pins from now on. Fails when the thread cannot
+    /// be started.
     pub(super) fn start(pins: Pins, interrupt: &Interrupt) -> Result<Self> {
         let (phases, entered) = unbounded();
         let (answer, asked) = unbounded();
@@ -165,15 +156,11 @@ impl Panel {
     }
 
     /// The light that shows how far the piece is ready.
-    #[must_use]
     pub(crate) fn loading(&self) -> Loading {
         Loading { line: self.thread.as_ref().map(|thread| thread.line.clone()), percent: AtomicU32::new(0) }
     }
 
     /// Waits for a press; without a button it returns [`Asked::Life`] at once.
-    ///
-    /// # Errors
-    ///
     /// [`Ending::Interrupted`] when a signal came first.
     pub(crate) fn wait_for_press(&self) -> Result<Asked, Ending> {
         loop {
@@ -183,13 +170,9 @@ impl Panel {
         }
     }
 
-    /// Waits for a press for `time` at most; `None` if none came. Without a
-    /// button it returns [`Asked::Life`] at once. The piece stays armed: call
-    /// [`Panel::rest`] or [`Panel::close`] to end that.
-    ///
-    /// # Errors
-    ///
-    /// As [`Panel::wait_for_press`].
+    /// Waits for a press for `time` at most; `None` if none came. Without a button it
+    /// returns [`Asked::Life`] at once. The piece stays armed: call [`Panel::rest`] or
+    /// [`Panel::close`] to end that. Fails as [`Panel::wait_for_press`].
     pub(crate) fn wait_for_press_within(&self, time: Duration) -> Result<Option<Asked>, Ending> {
         let Some(thread) = self.thread.as_ref().filter(|thread| thread.has_button) else {
             return Ok(Some(Asked::Life));
@@ -237,7 +220,6 @@ impl Panel {
 
     /// The flags of the printer: once it is lost, every fourth beat of the light
     /// is missing; while it is out of paper, the light shows that instead.
-    #[must_use]
     pub(crate) fn printer_status(&self) -> PrinterStatus {
         self.gauge.printer.clone()
     }

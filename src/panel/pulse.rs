@@ -234,7 +234,6 @@ pub(super) struct Pulse {
 
 impl Pulse {
     /// A dark light.
-    #[must_use]
     pub(super) fn new(means: Means) -> Self {
         Self {
             means,
@@ -443,7 +442,6 @@ fn modulo(time: Duration, cycle: Duration) -> Duration {
 /// Relative luminance, 0 to 1, of a CIE lightness, 0 to 100: perceived
 /// brightness is far from proportional to the light that the LED emits (CIE 15,
 /// 1976 L*).
-#[must_use]
 pub(super) fn luminance(lightness: f64) -> f64 {
     let lightness = lightness.clamp(0.0, 100.0);
     if lightness <= 8.0 { lightness / 903.3 } else { ((lightness + 16.0) / 116.0).powi(3) }

@@ -58,11 +58,7 @@ impl Settings {
         Self { button: None, light: Some(pin) }
     }
 
-    /// The two pins, which must differ.
-    ///
-    /// # Errors
-    ///
-    /// When both are the same pin.
+    /// The two pins, which must differ. Fails when both are the same pin.
     pub(crate) fn new(button: Option<Pin>, light: Option<Pin>) -> Result<Self, String> {
         match button {
             Some(pin) if light == button => Err(format!(

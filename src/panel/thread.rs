@@ -64,11 +64,8 @@ pub(super) trait Lamp: Send {
     /// Whether it can be dimmed.
     fn means(&self) -> Means;
 
-    /// Sets the luminance, 0 to 1; it stays until the next call.
-    ///
-    /// # Errors
-    ///
-    /// When the light can no longer be driven.
+    /// Sets the luminance, 0 to 1; it stays until the next call. Fails when the light
+    /// can no longer be driven.
     fn set(&mut self, luminance: f64) -> io::Result<()>;
 }
 

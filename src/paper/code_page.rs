@@ -44,7 +44,6 @@ fn fold_foreign(character: char, out: &mut String) {
 
 /// The first character of `text` that cannot be printed at all: a control
 /// character, or one that would become `?`.
-#[must_use]
 pub(crate) fn unprintable(text: &str) -> Option<char> {
     text.chars().find(|&character| {
         let mut folded = String::new();
@@ -54,7 +53,6 @@ pub(crate) fn unprintable(text: &str) -> Option<char> {
 }
 
 /// Every character that can be printed, without the blank.
-#[must_use]
 pub(crate) fn characters() -> String {
     ('!'..='~').chain(CP437_HIGH.chars()).collect()
 }

@@ -41,12 +41,9 @@ impl Kind {
     }
 }
 
-/// Opens the printer's device, and locks it. `flow`: XON and XOFF from a printer
-/// on a serial port are obeyed.
-///
-/// # Errors
-///
-/// When the device is absent, cannot be a printer, or another program uses it.
+/// Opens the printer's device, and locks it. `flow`: XON and XOFF from a printer on a
+/// serial port are obeyed. Fails when the device is absent, cannot be a printer, or
+/// another program uses it.
 pub(super) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Box<dyn Port>> {
     let kind = Kind::of(path)?;
     let device = open_as(path, kind)?;
@@ -56,12 +53,8 @@ pub(super) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Box<dyn Por
     })
 }
 
-/// Whether there is a device at `path` that can be a printer; an absent one is
-/// no error.
-///
-/// # Errors
-///
-/// When `path` is something else, when it may not be opened, and when the
+/// Whether there is a device at `path` that can be a printer; an absent one is no
+/// error. Fails when `path` is something else, when it may not be opened, and when the
 /// system's console is on it. The message says what to do.
 pub(crate) fn check(path: &Path) -> Result<bool> {
     let kind = Kind::of(path);

@@ -114,7 +114,6 @@ pub(crate) struct Leftover {
 
 /// The bytes before a receipt: they wake and reset the printer, clear what it
 /// may hold, and select CP437.
-#[must_use]
 pub(crate) fn start(format: &Format, leftover: Leftover) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let height = format.font.line_rows();
@@ -158,7 +157,6 @@ pub(crate) fn start(format: &Format, leftover: Leftover) -> Vec<Chunk> {
 /// A line of text with its line feed. Every line carries all settings that it
 /// needs, so that a printer that is switched on in the middle of a life prints
 /// the rest of it correctly.
-#[must_use]
 pub(crate) fn line(text: &str, style: Style, font: Font) -> Chunk {
     let mut folded = String::new();
     fold(text, &mut folded);
@@ -196,7 +194,6 @@ pub(crate) fn line(text: &str, style: Style, font: Font) -> Chunk {
 
 /// Feeds the end of the receipt past the cutter and cuts the paper, or to where it
 /// can be torn off.
-#[must_use]
 pub(crate) fn end(format: &Format) -> Chunk {
     match format.cut {
         true => Chunk { bytes: CUT.to_vec(), fed: END_ROWS.into(), rest: CUTTING, ..Chunk::default() },
@@ -205,7 +202,6 @@ pub(crate) fn end(format: &Format) -> Chunk {
 }
 
 /// A feed of `rows` blank dot rows.
-#[must_use]
 pub(crate) fn feed(rows: u8) -> Chunk {
     let bytes = [&FEED[..], &[rows]].concat();
     Chunk { bytes, fed: rows.into(), ..Chunk::default() }
@@ -246,7 +242,6 @@ pub(crate) const QUERIES: [Query; 3] = [
 
 impl Query {
     /// What `reply` says of the paper; `None` if it is no reply to this query.
-    #[must_use]
     pub(crate) fn paper(&self, reply: u8) -> Option<Roll> {
         (reply & self.fixed.0 == self.fixed.1).then_some(match reply {
             _ if reply & self.end != 0 => Roll::Out,

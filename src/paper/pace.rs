@@ -44,7 +44,6 @@ const BITS_PER_BYTE: u64 = 10;
 
 /// The time to print a dot row, and to feed a blank one, of a printer that needs
 /// `line` for a line of text in the large font.
-#[must_use]
 pub(crate) fn row_times(line: Duration) -> (Duration, Duration) {
     // The paper moves at its own speed; what is left of a line's time is for the
     // heating of its rows.
@@ -54,7 +53,6 @@ pub(crate) fn row_times(line: Duration) -> (Duration, Duration) {
 }
 
 /// The time that the wire needs for a byte at `baud` bits a second.
-#[must_use]
 pub(crate) fn byte_time(baud: u32) -> Duration {
     Duration::from_nanos(BITS_PER_BYTE * 1_000_000_000 / u64::from(baud.max(1)))
 }
@@ -78,7 +76,6 @@ pub(crate) struct Pace {
 impl Pace {
     /// A printer at `baud` bits a second whose paper needs `line` for a line
     /// of text in the large font.
-    #[must_use]
     pub(crate) fn new(baud: u32, line: Duration) -> Self {
         let byte = byte_time(baud);
         let (printed_row, fed_row) = row_times(line);
@@ -87,14 +84,12 @@ impl Pace {
     }
 
     /// Time that the wire needs for a byte.
-    #[must_use]
     pub(crate) fn byte(&self) -> Duration {
         self.byte
     }
 
     /// The earliest time, `now` or later, at which `bytes` more bytes do not
     /// overflow the printer's input buffer.
-    #[must_use]
     pub(crate) fn ready(&self, bytes: usize, now: Duration) -> Duration {
         let mut ready = now.max(self.wire_free);
         if bytes > INPUT_BUFFER {
@@ -141,19 +136,16 @@ impl Pace {
     }
 
     /// When everything that was sent has arrived.
-    #[must_use]
     pub(crate) fn wire_free(&self) -> Duration {
         self.wire_free
     }
 
     /// When everything that was sent is on paper.
-    #[must_use]
     pub(crate) fn paper_free(&self) -> Duration {
         self.paper_free
     }
 
     /// When `chunks` would all have been sent, beginning `now`.
-    #[must_use]
     pub(crate) fn all_sent<'a>(
         &self,
         chunks: impl IntoIterator<Item = &'a Chunk>,

@@ -8,25 +8,16 @@ use std::time::{Duration, Instant};
 /// A port that a printer is on, as the printer thread needs it. No method
 /// blocks.
 pub(super) trait Port {
-    /// Writes as many of `bytes` as the kernel has room for, possibly none.
-    ///
-    /// # Errors
-    ///
-    /// When the device is gone.
+    /// Writes as many of `bytes` as the kernel has room for, possibly none. Fails when
+    /// the device is gone.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// The number of written bytes that have not left the port yet.
-    ///
-    /// # Errors
-    ///
-    /// When the device is gone.
+    /// The number of written bytes that have not left the port yet. Fails when the
+    /// device is gone.
     fn unsent(&mut self) -> io::Result<usize>;
 
-    /// Reads the bytes that have arrived; 0 if none have.
-    ///
-    /// # Errors
-    ///
-    /// When the device is gone.
+    /// Reads the bytes that have arrived; 0 if none have. Fails when the device is
+    /// gone.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Discards the bytes that have not left the port yet.

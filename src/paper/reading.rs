@@ -205,7 +205,6 @@ impl Reader {
 
     /// Whether paper moves once it has read this byte.
     #[cfg(feature = "cabinet")]
-    #[must_use]
     pub(crate) fn prints_with(&self, byte: u8) -> bool {
         matches!((&self.command[..], byte), ([], b'\n') | ([0x1B, b'J'] | [0x1D, b'V', 66], _))
     }

@@ -57,14 +57,12 @@ pub struct Summary {
 
 impl Summary {
     /// The share of the context that is used, 0 to 1.
-    #[must_use]
     pub(crate) fn share(&self) -> f64 {
         f64::from(self.used) / f64::from(self.context_size.max(1))
     }
 }
 
 /// The chunks that print `lines`.
-#[must_use]
 pub(crate) fn typeset(lines: &[Line], format: &Format) -> Vec<Chunk> {
     let Format { columns, font, .. } = *format;
     let line = |text: &str, style| line(text, style, font);
@@ -128,7 +126,6 @@ pub struct Thought {
 
 impl Thought {
     /// A thought that is set as `format` says.
-    #[must_use]
     pub(crate) fn new(format: &Format) -> Self {
         Self {
             wrapper: Wrapper::new(format.columns),

@@ -28,7 +28,6 @@ const NOT_KNOWN: &str = "not known";
 
 impl Slip<'_> {
     /// The slip's lines, each at most `columns` wide.
-    #[must_use]
     pub(super) fn lines(&self, health: &Health, columns: usize) -> Vec<String> {
         let throttled = health.throttled.map(|throttled| throttled.slowed().to_owned());
         let Self { record, .. } = self;

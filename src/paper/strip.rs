@@ -19,7 +19,6 @@ const FILLER: &str = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef
 
 /// The lines before the falling intervals: the result, every character that can be
 /// printed, and a ruler.
-#[must_use]
 pub(crate) fn head(date: Option<String>, result: &[String], columns: usize) -> Vec<Line> {
     let text = |text: &str| Line::Text(text.to_owned());
     let mut lines = vec![Line::Title("CHECK".to_owned())];
@@ -48,7 +47,6 @@ fn ruler(columns: usize) -> String {
 }
 
 /// Numbered lines at falling intervals; `wire` is the time that a byte needs.
-#[must_use]
 pub(crate) fn falling(columns: usize, wire: Duration) -> Vec<Line> {
     let mut lines = vec![
         Line::Text(

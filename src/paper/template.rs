@@ -116,12 +116,8 @@ impl Known<'_> {
 }
 
 impl Template {
-    /// The template of a design. Reads its files.
-    ///
-    /// # Errors
-    ///
-    /// When a file cannot be read, or holds what cannot be printed: one line that
-    /// names the file and the next step.
+    /// The template of a design. Reads its files. Fails when a file cannot be read, or
+    /// holds what cannot be printed: one line that names the file and the next step.
     pub(crate) fn read(design: &Design) -> Result<Self> {
         let mut template = match &design.template {
             Some(path) => Self::parse(&text_of(path, "--receipt")?)
@@ -185,14 +181,12 @@ impl Template {
     }
 
     /// The lines before the thought.
-    #[must_use]
     pub(crate) fn header(&self, life: Option<u64>) -> Vec<Line> {
         self.fill(&self.header, &Known { life, date: clock::now, summary: None, low: false })
     }
 
     /// The lines after the thought of a life that ended in the death. `low`:
     /// little paper is left.
-    #[must_use]
     pub(crate) fn foot(&self, summary: &Summary, life: Option<u64>, low: bool) -> Vec<Line> {
         let known = Known { life, date: clock::now, summary: Some(summary), low };
         let mut lines = self.fill(&self.foot, &known);
@@ -201,7 +195,6 @@ impl Template {
     }
 
     /// The lines after the thought of a life that ended otherwise.
-    #[must_use]
     pub(crate) fn cut_short(&self, ending: &Ending) -> Vec<Line> {
         let why = match ending {
             Ending::Interrupted(_) => "interrupted",
@@ -286,11 +279,8 @@ impl Template {
     }
 }
 
-/// A line that can be printed.
-///
-/// # Errors
-///
-/// When the printer cannot print one of its characters.
+/// A line that can be printed. Fails when the printer cannot print one of its
+/// characters.
 pub(crate) fn printable(line: &str) -> Result<String, String> {
     match unprintable(line) {
         Some(character) => Err(format!("the printer cannot print {character:?}; replace it")),
