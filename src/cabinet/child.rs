@@ -173,13 +173,8 @@ mod tests {
         let stderr = b"one\n\n  20 %\r\n\x1b[2Jtwo\nlast";
         read_lines(&stderr[..], &events);
         drop(events);
-        let words: Vec<_> = told
-            .iter()
-            .filter_map(|event| match event {
-                Event::Words(words) => Some(words),
-                _ => None,
-            })
-            .collect();
+        let words = |event| if let Event::Words(words) = event { Some(words) } else { None };
+        let words: Vec<_> = told.iter().filter_map(words).collect();
         assert_eq!(words, ["one", "  20 %", "[2Jtwo", "last"]);
     }
 }

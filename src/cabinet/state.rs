@@ -395,8 +395,9 @@ mod tests {
         cabinet
     }
 
-    fn press(cabinet: &mut Cabinet, key: Key, now: Duration) -> Vec<Deed> {
-        cabinet.take(Event::Key(key), now)
+    /// Presses a key after a second.
+    fn press(cabinet: &mut Cabinet, key: Key) -> Vec<Deed> {
+        cabinet.take(Event::Key(key), SECOND)
     }
 
     #[test]
@@ -422,11 +423,11 @@ mod tests {
     #[test]
     fn a_key_presses_the_button_and_time_lets_it_go() {
         let mut cabinet = told(&["armed"]);
-        assert_eq!(press(&mut cabinet, Key::Press, SECOND), [Deed::Button(true)]);
+        assert_eq!(press(&mut cabinet, Key::Press), [Deed::Button(true)]);
         assert_eq!(cabinet.tick(SECOND + PRESS / 2), []);
         assert_eq!(cabinet.tick(SECOND + PRESS), [Deed::Button(false)]);
         let mut cabinet = told(&["armed"]);
-        assert_eq!(press(&mut cabinet, Key::Press, SETTLED / 2), [], "as fast as no hand is");
+        assert_eq!(cabinet.take(Event::Key(Key::Press), SETTLED / 2), [], "as fast as no hand is");
         assert_eq!(cabinet.tick(SETTLED), [Deed::Button(true)]);
         assert_eq!(cabinet.tick(SETTLED + PRESS), [Deed::Button(false)]);
         cabinet.button = (10, 5, 4, 2);
@@ -447,14 +448,14 @@ mod tests {
             assert_eq!(cabinet.doing, Doing::Over);
             // A message of the one that has ended may come late.
             cabinet.take(Event::Status("dies".to_owned()), SECOND);
-            assert_eq!(press(&mut cabinet, Key::Press, SECOND), next, "{how}");
+            assert_eq!(press(&mut cabinet, Key::Press), next, "{how}");
         }
     }
 
     #[test]
     fn a_button_is_held_from_the_moment_of_arming_until_the_slip_is_asked_for() {
         let mut cabinet = told(&["armed"]);
-        assert_eq!(press(&mut cabinet, Key::Hold, SECOND), [Deed::End], "it is switched off and on");
+        assert_eq!(press(&mut cabinet, Key::Hold), [Deed::End], "it is switched off and on");
         let held = [Deed::Start, Deed::Button(true)];
         assert_eq!(cabinet.take(ended(130), SECOND), held);
         assert_eq!(cabinet.ended, None, "nothing that has to be told");
@@ -465,27 +466,27 @@ mod tests {
         assert_eq!(cabinet.tick(60 * SECOND + HOLD), [Deed::Button(false)]);
         // And by hand.
         let mut cabinet = told(&["life 7 at 10 %"]);
-        assert_eq!(press(&mut cabinet, Key::Hold, SECOND), [Deed::Button(true)]);
-        assert_eq!(press(&mut cabinet, Key::Press, SECOND), [Deed::Button(false)]);
+        assert_eq!(press(&mut cabinet, Key::Hold), [Deed::Button(true)]);
+        assert_eq!(press(&mut cabinet, Key::Press), [Deed::Button(false)]);
     }
 
     #[test]
     fn the_pace_ends_at_the_real_printers_and_at_the_models() {
         let mut cabinet = Cabinet::default();
-        assert_eq!(press(&mut cabinet, Key::Slower, SECOND), [Deed::Pace(Some(1))]);
+        assert_eq!(press(&mut cabinet, Key::Slower), [Deed::Pace(Some(1))]);
         let faster = [2, 4, 8, 16, 32].map(Some).into_iter().chain([None, None]);
         for pace in faster {
-            assert_eq!(press(&mut cabinet, Key::Faster, SECOND), [Deed::Pace(pace)]);
+            assert_eq!(press(&mut cabinet, Key::Faster), [Deed::Pace(pace)]);
         }
-        assert_eq!(press(&mut cabinet, Key::Slower, SECOND), [Deed::Pace(Some(32))]);
+        assert_eq!(press(&mut cabinet, Key::Slower), [Deed::Pace(Some(32))]);
     }
 
     #[test]
     fn printer_and_paper_are_broken_and_mended_by_the_same_key() {
         let mut cabinet = Cabinet::default();
         for on in [false, true] {
-            assert_eq!(press(&mut cabinet, Key::Plug, SECOND), [Deed::Plug(on)]);
-            assert_eq!(press(&mut cabinet, Key::Paper, SECOND), [Deed::Paper(on)]);
+            assert_eq!(press(&mut cabinet, Key::Plug), [Deed::Plug(on)]);
+            assert_eq!(press(&mut cabinet, Key::Paper), [Deed::Paper(on)]);
         }
     }
 

@@ -179,7 +179,7 @@ pub(crate) mod tests {
 
     use crossbeam_channel::bounded;
 
-    use super::super::supervisor::tests::listening;
+    use super::super::supervisor::tests::{listening, taken};
     use super::{Interrupt, Raise};
 
     /// An interrupt of an armed piece, whose supervisor expects a message every
@@ -193,8 +193,7 @@ pub(crate) mod tests {
 
     /// Whether the watchdog was fed again and again since this was asked last.
     pub(crate) fn was_fed(told: &Mutex<Vec<String>>) -> bool {
-        let told = std::mem::take(&mut *told.lock().expect("nobody failed with it"));
-        told.iter().filter(|told| *told == "WATCHDOG=1").count() > 2
+        taken(told).iter().filter(|told| *told == "WATCHDOG=1").count() > 2
     }
 
     #[test]

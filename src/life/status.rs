@@ -71,7 +71,7 @@ fn words(number: Option<u64>, percent: u32, printer: Option<&PrinterStatus>) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::supervisor::tests::listening;
+    use super::super::supervisor::tests::{listening, taken};
     use super::*;
     use std::time::Duration;
 
@@ -84,9 +84,8 @@ mod tests {
         supervisor.armed("armed");
         printer.set_out_of_paper(true);
         status.token("word", Fill { used: 949, context_size: 1000 }).expect("it goes on");
-        let told = told.lock().expect("nobody holds it").clone();
         assert_eq!(
-            told,
+            taken(&told),
             [
                 "STATUS=life 7 at 10 %, printing",
                 "READY=1",
@@ -108,9 +107,8 @@ mod tests {
         dies(&supervisor, printer.clone());
         printer.set_out_of_paper(true);
         supervisor.alive();
-        let told = told.lock().expect("nobody holds it").clone();
         assert_eq!(
-            told,
+            taken(&told),
             ["READY=1", "STATUS=armed", "STATUS=dies", "WATCHDOG=1", "STATUS=dies, waits for paper"]
         );
     }

@@ -193,7 +193,8 @@ pub(crate) mod tests {
         (supervisor, heard)
     }
 
-    fn taken(told: &Mutex<Vec<String>>) -> Vec<String> {
+    /// What it was told since this was asked last.
+    pub(crate) fn taken(told: &Mutex<Vec<String>>) -> Vec<String> {
         std::mem::take(&mut *told.lock().expect("no test fails while it holds this"))
     }
 

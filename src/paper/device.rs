@@ -168,19 +168,18 @@ mod tests {
     fn a_console_on_the_device_is_found_whether_the_kernels_or_a_login() {
         let proc = tempfile::tempdir().expect("a temporary folder");
         // Any device will do, as long as it is there: /dev/null is 1:3.
-        let device = Path::new("/dev/null");
+        let console = || console_on(Path::new("/dev/null"), proc.path());
         let consoles = |lines: &str| fs::write(proc.path().join("consoles"), lines).expect("a file");
         consoles("tty0 -WU (EC  p  ) 4:1\nnull -W- (EC p a) 1:3\n");
-        let console = console_on(device, proc.path()).expect("the kernel's");
-        assert!(console.contains("null"), "{console}");
+        assert!(console().expect("the kernel's").contains("null"));
         consoles("tty0 -WU (EC  p  ) 4:1\nttyS0 -W- (EC p a) 1:35\n");
-        assert_eq!(console_on(device, proc.path()), None);
+        assert_eq!(console(), None);
         let process = proc.path().join("123");
         fs::create_dir(&process).expect("a folder");
         // In the encoding of the kernel, 1:3 is 259.
         fs::write(process.join("stat"), "123 (agetty (x)) S 1 123 123 259 123 0").expect("a file");
-        assert!(console_on(device, proc.path()).expect("a login").contains("123"));
+        assert!(console().expect("a login").contains("123"));
         fs::write(process.join("stat"), "123 (agetty) S 1 123 123 1025 123 0").expect("a file");
-        assert_eq!(console_on(device, proc.path()), None, "another terminal");
+        assert_eq!(console(), None, "another terminal");
     }
 }

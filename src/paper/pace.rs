@@ -166,11 +166,18 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::escpos::{Style, feed};
+    use super::super::escpos::{self, Style, feed};
     use super::*;
 
     fn line(text: &str, style: Style) -> Chunk {
-        super::super::escpos::line(text, style, Font::Large)
+        escpos::line(text, style, Font::Large)
+    }
+
+    /// A printer at 9600 baud that has got this chunk.
+    fn after(chunk: &Chunk, line: Duration) -> Pace {
+        let mut pace = Pace::new(9600, line);
+        pace.sent(chunk, Duration::ZERO);
+        pace
     }
 
     fn millis(millis: u64) -> Duration {
@@ -185,8 +192,7 @@ mod tests {
 
     #[test]
     fn a_line_in_the_small_font_takes_less_time() {
-        let mut pace = Pace::new(9600, millis(LINE_MILLIS));
-        pace.sent(&super::super::escpos::line("x", Style::default(), Font::Small), millis(0));
+        let pace = after(&escpos::line("x", Style::default(), Font::Small), millis(LINE_MILLIS));
         // 17 rows x (350 - 4 x 2.1) / 24 ms + 3 x 2.1 ms.
         assert_eq!((pace.paper_free() - pace.wire_free()).as_millis(), 248);
     }
@@ -209,16 +215,14 @@ mod tests {
 
     #[test]
     fn what_is_larger_than_the_buffer_waits_for_an_idle_printer() {
-        let mut pace = Pace::new(9600, millis(728));
-        pace.sent(&line("x", Style::default()), millis(0));
+        let pace = after(&line("x", Style::default()), millis(728));
         assert_eq!(pace.ready(INPUT_BUFFER + 1, millis(5)), pace.paper_free());
     }
 
     #[test]
     fn white_is_faster_than_text_and_a_title_slower() {
         let paper = |chunk: &Chunk| {
-            let mut pace = Pace::new(9600, Duration::from_micros(728_400));
-            pace.sent(chunk, millis(0));
+            let pace = after(chunk, Duration::from_micros(728_400));
             pace.paper_free() - pace.wire_free()
         };
         assert_eq!(paper(&feed(100)).as_millis(), 210);
@@ -229,8 +233,7 @@ mod tests {
 
     #[test]
     fn what_stands_behind_a_line_feed_waits_with_the_next_line() {
-        let mut pace = Pace::new(9600, millis(728));
-        pace.sent(&line("x", Style { bold: true, ..Style::default() }), millis(0));
+        let pace = after(&line("x", Style { bold: true, ..Style::default() }), millis(728));
         let begun = pace.wire_free();
         assert_eq!(pace.ready(37, begun), begun);
         assert_eq!(pace.ready(38, begun), pace.paper_free());
@@ -238,8 +241,7 @@ mod tests {
 
     #[test]
     fn a_wire_that_was_held_makes_everything_later() {
-        let mut pace = Pace::new(9600, millis(728));
-        pace.sent(&line("x", Style::default()), millis(0));
+        let mut pace = after(&line("x", Style::default()), millis(728));
         let (wire, paper) = (pace.wire_free(), pace.paper_free());
         pace.held(wire + millis(5000));
         assert_eq!(pace.paper_free(), paper + millis(5000));
@@ -247,8 +249,7 @@ mod tests {
 
     #[test]
     fn without_paper_time_only_the_wire_counts() {
-        let mut pace = Pace::new(9600, Duration::ZERO);
-        pace.sent(&line(&"x".repeat(32), Style::default()), millis(0));
+        let pace = after(&line(&"x".repeat(32), Style::default()), Duration::ZERO);
         assert_eq!(pace.ready(36, millis(0)), pace.wire_free());
         assert_eq!(pace.paper_free(), pace.wire_free());
     }

@@ -195,10 +195,6 @@ mod tests {
         Format { columns, ..Format::default() }
     }
 
-    fn thought(columns: usize, pieces: &[&str]) -> Vec<Chunk> {
-        set(&wide(columns), pieces)
-    }
-
     fn set(format: &Format, pieces: &[&str]) -> Vec<Chunk> {
         let (mut thought, mut chunks) = (Thought::new(format), Vec::new());
         for piece in pieces {
@@ -221,18 +217,14 @@ mod tests {
 
     #[test]
     fn runs_of_blank_lines_become_one_and_none_begins_or_ends_the_thought() {
-        let chunks = thought(20, &["\n\n one\n", "\n \n\n", "two\nthree\n\n\n"]);
+        let chunks = set(&wide(20), &["\n\n one\n", "\n \n\n", "two\nthree\n\n\n"]);
         assert_eq!(texts(&chunks), ["one", "", "two", "three"]);
     }
 
     #[test]
-    fn a_word_longer_than_a_line_is_broken() {
-        assert_eq!(texts(&thought(8, &["incomprehensible"])), ["incompre", "hensible"]);
-    }
-
-    #[test]
-    fn what_folding_makes_longer_is_wrapped_after_it() {
-        assert_eq!(texts(&thought(8, &["well…… now"])), ["well....", ".. now"]);
+    fn a_word_longer_than_a_line_is_broken_also_if_folding_has_made_it_longer() {
+        assert_eq!(texts(&set(&wide(8), &["incomprehensible"])), ["incompre", "hensible"]);
+        assert_eq!(texts(&set(&wide(8), &["well…… now"])), ["well....", ".. now"]);
     }
 
     #[test]
@@ -283,8 +275,8 @@ mod tests {
             pieces in prop::collection::vec(any::<String>(), 0..6), columns in 1_usize..40
         ) {
             let split: Vec<&str> = pieces.iter().map(String::as_str).collect();
-            let chunks = thought(columns, &split);
-            prop_assert_eq!(&chunks, &thought(columns, &[&pieces.concat()]));
+            let chunks = set(&wide(columns), &split);
+            prop_assert_eq!(&chunks, &set(&wide(columns), &[&pieces.concat()]));
             for chunk in &chunks {
                 let text = chunk.bytes.strip_prefix(b"\x1c.\x1bt\0").unwrap_or(&chunk.bytes);
                 prop_assert!(text.len() <= columns + 4, "{text:x?}");

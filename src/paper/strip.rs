@@ -78,13 +78,8 @@ mod tests {
     #[test]
     fn the_numbered_lines_come_ever_faster_and_fit_the_paper() {
         let lines = falling(32, Duration::from_micros(1042));
-        let paced: Vec<_> = lines
-            .iter()
-            .filter_map(|line| match line {
-                Line::Paced(text, rest) => Some((text, *rest)),
-                _ => None,
-            })
-            .collect();
+        let paced = |line| if let Line::Paced(text, rest) = line { Some((text, rest)) } else { None };
+        let paced: Vec<_> = lines.into_iter().filter_map(paced).collect();
         assert_eq!(paced.len(), INTERVALS.len() * LINES);
         assert!(paced.iter().all(|(text, _)| text.len() == 32));
         assert!(paced.windows(2).all(|pair| pair[0].1 >= pair[1].1));

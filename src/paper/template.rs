@@ -312,10 +312,6 @@ mod tests {
         Summary { used: 1945, context_size: 2048, seconds: 200.04, rate: 9.26, seed: Some(3) }
     }
 
-    fn read(text: &str) -> Result<Template, String> {
-        Template::parse(text)
-    }
-
     fn text(words: &str) -> Line {
         Line::Text(words.to_owned())
     }
@@ -331,14 +327,8 @@ mod tests {
             [Line::Title("TORMENT NEXUS".to_owned()), centred("life 7"), centred("today"), Line::Rule]
         );
         let foot = template.foot(&summary(), Some(7), false);
-        let row = |name: &str, value: &str| Line::Row(name.to_owned(), value.to_owned());
-        let rows = [
-            row("tokens", "1945 of 2048"),
-            row("seconds", "200.0"),
-            row("tokens/s", "9.3"),
-            row("seed", "3"),
-        ];
-        assert_eq!(foot[5..9], rows);
+        let rows = [("tokens", "1945 of 2048"), ("seconds", "200.0"), ("tokens/s", "9.3"), ("seed", "3")];
+        assert_eq!(foot[5..9], rows.map(|(name, value)| Line::Row(name.to_owned(), value.to_owned())));
         assert_eq!(foot[9..], [Line::Blank, Line::Bar(summary().share()), Line::Tear]);
     }
 
@@ -357,7 +347,7 @@ mod tests {
 
     #[test]
     fn the_artists_words_replace_the_standing_ones() {
-        let template = read(
+        let template = Template::parse(
             "# {title}\n= Leben {life}\n{thought}\n---\n* Ende\n{death}\n---\n---\nWörter: {tokens}\n\
              @interrupted abgebrochen\n@paper wenig Papier\n{paper}\n",
         )
@@ -398,7 +388,7 @@ mod tests {
             (&format!("@else x\n{end}"), "@interrupted"),
             (&format!("a\u{1b}b\n{end}"), "line 1: the printer cannot print '\\u{1b}'"),
         ] {
-            let error = read(wrong).expect_err("wrong");
+            let error = Template::parse(wrong).expect_err("wrong");
             assert!(error.contains(words), "{wrong:?}: {error}");
         }
     }
@@ -443,11 +433,8 @@ mod tests {
             (b"\xff\xfe", "not UTF-8"),
         ] {
             fs::write(&path, content).expect("a file");
-            assert!(
-                error(&design).contains(words) && error(&design).contains("epitaph"),
-                "{}",
-                error(&design)
-            );
+            let error = error(&design);
+            assert!(error.contains(words) && error.contains("epitaph"), "{error}");
         }
     }
 
