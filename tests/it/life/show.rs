@@ -58,10 +58,3 @@ fn outside_its_hours_and_after_its_last_life_it_waits_where_the_clock_is_believe
     }
     drop(printer.stop());
 }
-
-#[test]
-fn hours_that_are_none_are_wrong_usage() {
-    for hours in ["10-18", "25:00-26:00", "10:00-10:00"] {
-        Nexus::new().ember(&["--open", hours]).failed(2, &["--open", hours]);
-    }
-}

@@ -61,7 +61,7 @@ fn verbose_counts_the_context_as_the_user_gave_it_and_says_nothing_after_the_dea
     let report = |verbose: &str| {
         let ended = Nexus::new().ember(&[verbose, "--context-size", "300"]);
         ended.died();
-        // llama.cpp pads it to 512.
+        // llama.cpp pads it.
         assert!(ended.stderr.contains("285 of 300 tokens used"), "{}", ended.stderr);
         ended.stderr
     };

@@ -488,19 +488,6 @@ fn a_path_that_is_no_serial_device_is_an_error_before_anything_is_loaded() {
 }
 
 #[test]
-fn printer_options_out_of_bounds_are_wrong_usage() {
-    for (option, value) in [
-        ("--printer-baud", "9601"),
-        ("--printer-baud", "0"),
-        ("--printer-columns", "8"),
-        ("--printer-line-ms", "-1"),
-        ("--printer-heat", "1,2"),
-    ] {
-        Nexus::new().ember(&[option, value]).failed(2, &[option, value]);
-    }
-}
-
-#[test]
 fn the_receipt_can_be_looked_at() {
     let nexus = Nexus::new();
     let (_, received) = print(&nexus, &["-c", "400"]);
