@@ -39,16 +39,14 @@ pub(super) struct Birth {
 
 impl Birth {
     /// As this process was started, but for the option by which it draws. `folder` is
-    /// where the printer is, and where the life tells its status. Fails when this
-    /// program's own file is not known.
+    /// where the printer is, and where the life tells its status.
     pub(super) fn like_this_process(folder: &Path, device: &Path) -> Result<Self> {
         let program = std::env::current_exe().context("cannot find the program's own file; report this")?;
         let arguments = std::env::args_os().skip(1).filter(|argument| argument != OPTION).collect();
         Ok(Self { program, arguments, device: device.to_owned(), status: folder.join("status") })
     }
 
-    /// Listens to what the lives say of themselves, as systemd would. Fails when the
-    /// socket cannot be made.
+    /// Listens to what the lives say of themselves, as systemd would.
     pub(super) fn listen(&self, events: Sender<Event>) -> Result<()> {
         let socket = UnixDatagram::bind(&self.status)
             .with_context(|| format!("cannot make the socket {:?}; free some space", self.status))?;
@@ -75,8 +73,7 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// Starts one, whose light, fill and words are told as events. Fails when the
-    /// process cannot be started.
+    /// Starts one, whose light, fill and words are told as events.
     pub(super) fn begin(birth: &Birth, events: &Sender<Event>) -> Result<Self> {
         let (ours, theirs) = UnixStream::pair().context("cannot make a socket; end other programs")?;
         let mut process = Command::new(&birth.program)
@@ -107,12 +104,10 @@ impl Life {
         let _ = link::send(&self.socket, Message::Button(down));
     }
 
-    /// How it has ended, if it has.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Asks it to end.
     pub(super) fn end(&self) {
         // SAFETY: the process is a child that was not waited for, so its id is its own.
         unsafe { libc::kill(self.process.id() as libc::pid_t, libc::SIGTERM) };

@@ -21,7 +21,6 @@ const NO_PAPER: u8 = 0x72;
 pub(super) enum Out {
     /// A receipt begins.
     Begin,
-    /// A printed line.
     Line(Printed),
     /// So many dot rows of blank paper.
     Feed(usize),

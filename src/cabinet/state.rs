@@ -18,12 +18,10 @@ const PRESS: Duration = Duration::from_millis(150);
 /// the program has to see the button up before it sees it go down, and a key can be faster.
 const SETTLED: Duration = Duration::from_millis(200);
 
-/// How long a held button stays down after the piece is armed: until the slip is asked
-/// for, and a moment more.
+/// How long a held button stays down once the piece is armed: a moment more than it has to.
 const HOLD: Duration = HELD.saturating_add(Duration::from_secs(1));
 
-/// The paces of the printer, in multiples of the real one; past the last one it prints as
-/// fast as the model speaks.
+/// The paces of the printer, see [`Deed::Pace`]; past the last one there is none.
 const PACES: [u32; 6] = [1, 2, 4, 8, 16, 32];
 
 /// The time over which the tokens a second are counted: the model speaks while the printer
@@ -53,13 +51,10 @@ pub(super) enum Doing {
 /// A key, or what stands for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
-    /// Presses the button.
     Press,
     /// Holds the button, or lets it go.
     Hold,
-    /// Prints faster.
     Faster,
-    /// Prints slower.
     Slower,
     /// Unplugs the printer, or plugs it in.
     Plug,
@@ -69,20 +64,16 @@ pub(super) enum Key {
     Save,
     /// Scrolls by so many rows, back if positive.
     Rows(isize),
-    /// Scrolls by so many pages.
     Pages(isize),
-    /// Leaves.
     Leave,
 }
 
 /// What happened.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A key was pressed.
     Key(Key),
     /// The mouse was clicked there.
     Click(u16, u16),
-    /// The printer has printed.
     Printed(Vec<Out>),
     /// The light has this luminance.
     Light(f32),
@@ -92,7 +83,6 @@ pub(super) enum Event {
     Status(String),
     /// A line on stderr.
     Words(String),
-    /// The life's process has ended.
     Ended(ExitStatus),
 }
 
@@ -116,11 +106,12 @@ pub(super) fn words_of(exit: ExitStatus) -> String {
 pub(super) enum Deed {
     /// The button goes down or up.
     Button(bool),
-    /// The printer's pace; as fast as the model speaks if there is none.
+    /// The printer's pace, in multiples of the real one; without one it prints as fast as
+    /// the model speaks.
     Pace(Option<u32>),
-    /// There is paper, or none.
+    /// Whether there is paper.
     Paper(bool),
-    /// The printer is plugged in, or not.
+    /// Whether the printer is plugged in.
     Plug(bool),
     /// The next life's process is to be started.
     Start,
@@ -128,7 +119,6 @@ pub(super) enum Deed {
     End,
     /// The last receipt is to be saved.
     Save,
-    /// The terminal is to be left.
     Leave,
 }
 
@@ -335,13 +325,11 @@ impl Cabinet {
         };
     }
 
-    /// The printer's pace, as a multiple of the real one; as fast as the model speaks if
-    /// there is none.
+    /// The printer's pace, as in [`Deed::Pace`].
     pub(super) fn pace(&self) -> Option<u32> {
         PACES.get(self.pace).copied()
     }
 
-    /// Whether the button is down.
     pub(super) fn is_down(&self) -> bool {
         self.is_down
     }

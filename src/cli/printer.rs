@@ -22,9 +22,8 @@ use crate::paper::template::{self, Design};
 const MIN_COLUMNS: i64 = 16;
 const MAX_COLUMNS: i64 = 64;
 
-/// The greatest line time, in milliseconds, about four times the default: the end
-/// of a life waits 30 s for the lines of the death and those queued before them,
-/// some 20 in all.
+/// The greatest line time, in milliseconds: the end of a life waits 30 s for the lines of
+/// the death and those queued before them, some 20 in all.
 const MAX_LINE_MILLIS: u64 = 1_500;
 
 /// The longest wait for paper, in seconds: a day.
@@ -139,8 +138,7 @@ impl PrinterArgs {
         }
     }
 
-    /// The settings of the printer that is drawn, on this device. It says itself when
-    /// it takes bytes and whether it has paper.
+    /// Those of the printer that is drawn: it says itself when it takes bytes.
     #[cfg(feature = "cabinet")]
     pub(crate) fn drawn(&self, device: &Path, link: &Link) -> Settings {
         Settings {

@@ -32,8 +32,7 @@ pub struct Interrupt {
 pub struct Raise(#[expect(dead_code, reason = "dropping it closes the channel")] Sender<Infallible>);
 
 impl Interrupt {
-    /// An interrupt, and the handle that raises it. No supervisor is told of its
-    /// waits.
+    /// An interrupt, and the handle that raises it. No supervisor is told of its waits.
     #[must_use]
     pub fn new() -> (Raise, Self) {
         let (sender, raised) = bounded(0);
@@ -63,11 +62,9 @@ impl Interrupt {
         &self.progress
     }
 
-    /// An interrupt that the process's first signal raises (except a signal
-    /// that the process was started to ignore, as by nohup); the second ends the
-    /// process at once, whatever it is doing. With `verbose`, the first one is
-    /// reported on stderr when it comes. Its waits on this thread are told to the
-    /// process's supervisor.
+    /// An interrupt that the process's first signal raises (except one that it was
+    /// started to ignore, as by nohup), which is reported with `verbose`; the second ends
+    /// the process at once. Waits on this thread are told to the process's supervisor.
     ///
     /// # Errors
     ///
@@ -97,12 +94,6 @@ impl Interrupt {
     }
 
     /// The next value of `receiver`, or `None` when the interrupt is raised
-    /// first or no value can come any more.
-    pub fn or_next<T>(&self, receiver: &Receiver<T>) -> Option<T> {
-        self.or_next_within(receiver, Duration::MAX)
-    }
-
-    /// The next value of `receiver`, or `None` when the interrupt is raised
     /// first, no value can come any more, or `time` has gone by.
     pub fn or_next_within<T>(&self, receiver: &Receiver<T>, time: Duration) -> Option<T> {
         let end = Instant::now().checked_add(time);
@@ -114,6 +105,11 @@ impl Interrupt {
                 default(step) => if is_over(end) { return None },
             }
         }
+    }
+
+    /// The same without a limit.
+    pub fn or_next<T>(&self, receiver: &Receiver<T>) -> Option<T> {
+        self.or_next_within(receiver, Duration::MAX)
     }
 
     /// Sends `value`, waiting until there is room.

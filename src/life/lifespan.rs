@@ -75,8 +75,7 @@ impl Lifespan {
         self.prompt
     }
 
-    /// The number of used tokens at which the life ends:
-    /// floor(0.95 × context size).
+    /// The number of used tokens at which the life ends: floor(0.95 × context size).
     #[must_use]
     pub fn limit(&self) -> u32 {
         self.limit
@@ -94,9 +93,8 @@ impl Lifespan {
         rate(used - self.prompt, time)
     }
 
-    /// What `--verbose` says after a life: tokens, times and rates. `prefill`
-    /// is the time that the prompt took to decode, if it was not restored. The
-    /// rate leaves out the part of `life` that was `waited` for the paper.
+    /// What `--verbose` says after a life. `prefill` is the time that the prompt took to
+    /// decode, if it was not restored. The rate leaves out what was `waited` for the paper.
     #[must_use]
     pub fn report(&self, used: u32, prefill: Option<Duration>, life: Duration, waited: Duration) -> String {
         let Self { context_size, prompt, .. } = *self;

@@ -42,12 +42,10 @@ impl Step {
 pub(crate) struct Progress(Option<Arc<dyn Fn(Step) + Send + Sync>>);
 
 impl Progress {
-    /// Tells each step to `told`.
     pub(crate) fn new(told: impl Fn(Step) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(told)))
     }
 
-    /// Tells this step.
     pub(crate) fn at(&self, step: Step) {
         if let Some(told) = &self.0 {
             told(step);

@@ -29,11 +29,7 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// Parses hours as 10:00-18:00.
-    ///
-    /// # Errors
-    ///
-    /// When they are no such text.
+    /// Parses hours as 10:00-18:00; an error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let minutes = |text: &str| -> Option<u16> {
             let (hours, minutes) = text.trim().split_once(':')?;
@@ -63,8 +59,7 @@ fn number(digits: &str, bound: u16) -> Option<u16> {
 /// What is known when it is asked whether a life may begin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// The time since the last life, if there was one since the board was switched
-    /// on.
+    /// The time since the last life, if there was one since the board was switched on.
     pub since_life: Option<Duration>,
     /// Minutes since midnight; `None` while the clock is not believed.
     pub minute: Option<u16>,

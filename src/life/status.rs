@@ -21,9 +21,8 @@ pub(crate) struct Status<'a> {
 }
 
 impl<'a> Status<'a> {
-    /// Begins a life, whose context the prompt fills to `birth`. `number` returns
-    /// the life's number once it is known. `printer` is the printer, if there is
-    /// one.
+    /// Begins a life, whose context the prompt fills to `birth`. `number` returns the
+    /// life's number once it is known.
     pub(crate) fn begin(
         supervisor: &'a Supervisor,
         number: impl Fn() -> Option<u64> + Send + 'static,
@@ -37,8 +36,7 @@ impl<'a> Status<'a> {
     }
 }
 
-/// Begins the death: from here on the status is that the piece dies, and whether
-/// its last words wait for paper.
+/// Begins the death: the status is that the piece dies, and whether it waits for paper.
 pub(crate) fn dies(supervisor: &Supervisor, printer: PrinterStatus) {
     supervisor.status_of(move || {
         if printer.is_out_of_paper() { "dies, waits for paper".to_owned() } else { "dies".to_owned() }

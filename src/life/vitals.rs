@@ -29,14 +29,12 @@ pub(crate) struct Seen {
     pub(crate) used: u32,
     /// The highest temperature, in °C.
     pub(crate) celsius: Option<f64>,
-    /// All limits that were ever in force: the low 16 bits of the firmware's
-    /// `get_throttled`.
+    /// All limits that were ever in force: the firmware's `get_throttled`, low 16 bits.
     pub(crate) throttled: Option<u32>,
 }
 
 impl<R: FnMut() -> Health> Vitals<R> {
-    /// Begins to measure; the first time in 5 s, so that nothing delays the
-    /// first word.
+    /// Begins to measure; the first time in 5 s, so that nothing delays the first word.
     pub(crate) fn new(read: R) -> Self {
         Self { read, birth: Instant::now(), next: PERIOD, seen: Seen::default() }
     }

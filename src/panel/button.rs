@@ -27,9 +27,10 @@ const FIRST_CUE: u64 = 3;
 pub(super) const JAMMED: Duration = Duration::from_secs(30);
 
 /// What a press means at present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Role {
     /// Ignored: the level is not read.
+    #[default]
     Idle,
     /// A press begins a life.
     Armed,
@@ -57,7 +58,7 @@ pub(super) enum Event {
 }
 
 /// The state of a button whose level is polled.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Button {
     role: Role,
     level: Level,
@@ -69,23 +70,16 @@ pub(super) struct Button {
     jam: Jam,
 }
 
-/// Whether the button is jammed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Jam {
+    #[default]
     No,
     /// It was before it was armed again, and has not been seen up since.
     Reported,
     Yes,
 }
 
-impl Default for Button {
-    fn default() -> Self {
-        Self { role: Role::Idle, level: Level::default(), down: None, next_cue: None, jam: Jam::No }
-    }
-}
-
 impl Button {
-    /// Sets its role; setting the role that it has changes nothing.
     pub(super) fn set_role(&mut self, role: Role) {
         if role == self.role {
             return;
@@ -119,7 +113,6 @@ impl Button {
         self.next_cue.is_some_and(|cue| cue > FIRST_CUE)
     }
 
-    /// Whether it is jammed.
     pub(super) fn is_jammed(&self) -> bool {
         self.jam == Jam::Yes
     }

@@ -60,9 +60,9 @@ pub(super) struct Pwm {
 }
 
 /// Looks for the channel of `pin` under `root`, the folder of the PWM chips, `waited`
-/// after the first look: `None` is to look again. `switched` tells whether the pin has
-/// been switched to the block: the kernel does that before the chip appears. Fails when
-/// it will not come: the reason, without a next step.
+/// after the first look: `None` is to look again, an error why it will not come.
+/// `switched` tells whether the pin has been switched to the block: the kernel does that
+/// before the chip appears.
 pub(super) fn look(
     root: &Path,
     device_tree: &Path,
@@ -94,8 +94,7 @@ pub(super) fn look(
 }
 
 impl Pwm {
-    /// Exports and enables the channel with a duty cycle of 0. Fails when it cannot be
-    /// used yet, or not at all.
+    /// Exports and enables the channel. Fails when that cannot be done yet, or at all.
     fn open(chip: &Path, channel: u32) -> io::Result<Self> {
         let folder = chip.join(format!("pwm{channel}"));
         if !folder.exists() {

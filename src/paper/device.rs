@@ -22,7 +22,6 @@ enum Kind {
     Serial,
     /// A printer of the USB class.
     LinePrinter,
-    /// A named pipe.
     Pipe,
 }
 
@@ -42,8 +41,7 @@ impl Kind {
 }
 
 /// Opens the printer's device, and locks it. `flow`: XON and XOFF from a printer on a
-/// serial port are obeyed. Fails when the device is absent, cannot be a printer, or
-/// another program uses it.
+/// serial port are obeyed.
 pub(super) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Box<dyn Port>> {
     let kind = Kind::of(path)?;
     let device = open_as(path, kind)?;
@@ -134,9 +132,8 @@ fn console_on(path: &Path, proc: &Path) -> Option<String> {
 /// The device number of the terminal of the process in folder `process`.
 fn terminal_of(process: &Path) -> Option<u64> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
-    // proc_pid_stat(5): after the name in parentheses come state, parent,
-    // group, session and terminal. Its major number is in the bits 8 to 19, its
-    // minor number in the others.
+    // proc_pid_stat(5): after the name in parentheses come state, parent, group, session
+    // and terminal, whose major number is in the bits 8 to 19.
     let (_, after) = stat.rsplit_once(") ")?;
     let number: u32 = after.split(' ').nth(4)?.parse().ok()?;
     Some(libc::makedev((number >> 8) & 0xFFF, (number & 0xFF) | ((number >> 12) & 0xF_FF00)))

@@ -21,9 +21,8 @@ pub(crate) const DOTS_PER_MM: u32 = 8;
 /// Time for a sleeping printer to wake.
 const WAKING: Duration = Duration::from_millis(50);
 
-/// Pause after a reset: bytes that arrive too early are lost or printed as
-/// text. No manual gives a time; this one is our choice, and it is spent twice a
-/// receipt.
+/// Pause after a reset, spent twice a receipt: bytes that arrive too early are lost or
+/// printed as text. No manual gives a time; this one is our choice.
 const RESETTING: Duration = Duration::from_millis(200);
 
 /// Time for a line of garbage: that of an ordinary line, see
@@ -92,20 +91,17 @@ pub struct Chunk {
 /// How a line looks; plain by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Style {
-    /// In bold.
     pub bold: bool,
     /// Twice as wide and twice as high.
     pub double: bool,
-    /// In the middle of the paper.
     pub centred: bool,
 }
 
 /// What the printer may hold when a receipt begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Leftover {
-    /// The receipt before this one has no end. Text of it that is still in the
-    /// printer is printed, and blank paper is fed, where the receipts can be
-    /// torn apart.
+    /// The receipt before this one has no end: what the printer still has of it is
+    /// printed, and blank paper is fed, where the receipts can be torn apart.
     pub cut_off: bool,
     /// The printer may have been switched on since the last receipt: these
     /// printers put up to five characters of garbage into the line then.
@@ -154,14 +150,10 @@ pub(crate) fn start(format: &Format, leftover: Leftover) -> Vec<Chunk> {
     chunks
 }
 
-/// A line of text with its line feed. Every line carries all settings that it
-/// needs, so that a printer that is switched on in the middle of a life prints
-/// the rest of it correctly.
+/// A line of text with its line feed, and with all settings that it needs: a printer that
+/// is switched on in the middle of a life prints the rest as it should.
 pub(crate) fn line(text: &str, style: Style, font: Font) -> Chunk {
-    let mut folded = String::new();
-    fold(text, &mut folded);
-    let text: Vec<u8> = folded.chars().filter_map(byte).collect();
-
+    let text: Vec<u8> = fold(text).chars().filter_map(byte).collect();
     let mut bytes = Vec::with_capacity(text.len() + 24);
     if !text.is_ascii() {
         bytes.extend(NO_CHINESE);
@@ -210,18 +202,15 @@ pub(crate) fn feed(rows: u8) -> Chunk {
 /// What a printer says of its paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Roll {
-    /// There is paper.
     Present,
-    /// There is paper, but little of it.
+    /// There is little of it.
     NearEnd,
-    /// There is none.
     Out,
 }
 
 /// A command that asks for the paper status.
 #[derive(Debug)]
 pub(crate) struct Query {
-    /// The bytes of the query.
     pub bytes: [u8; 3],
     /// The bits that are fixed in a reply, and their values.
     fixed: (u8, u8),

@@ -10,27 +10,22 @@ use std::time::Duration;
 use super::escpos::Chunk;
 use super::format::Font;
 
-/// Time to feed a dot row, in microseconds: 60 mm/s at 8 dots a millimetre, the
-/// slowest that the manuals of these mechanisms give (60 to 90 mm/s). Heating
-/// only adds to it.
+/// Time to feed a dot row, in microseconds: 60 mm/s at 8 dots a millimetre, the slowest
+/// that the manuals of these mechanisms give (60 to 90 mm/s). Heating adds to it.
 const FED_ROW_MICROS: u64 = 2_100;
 
 /// The default of `--printer-line-ms`: the time of a line of text in the large
 /// font, in milliseconds.
 ///
-/// What a line needs by the manuals: the mechanism heats at most 64 dots at once
-/// (`ESC 7`'s power-on values: 8 x 8 dots, 800 µs, 20 µs of pause). Of the 384
-/// dots of a row of text some 20 % are black, 77 dots: two heatings, 1.64 ms,
-/// which is less than the 2.1 ms of the feed. So 28 rows x 2.1 ms = 59 ms; the
-/// wire needs 36 bytes x 10 bits / 9600 baud = 37.5 ms, at the same time. A low
-/// supply voltage, a dense line and cold paper make it slower, and nobody has
-/// timed all clones: Adafruit's library assumes 30 ms for each of the 24 rows of
-/// characters, 729 ms in all, after the slowest unit it was tried on.
+/// By the manuals a line needs 28 rows x 2.1 ms of feed = 59 ms: the heating of a row of
+/// text is faster (77 of 384 dots are black, 64 are heated at once by `ESC 7`'s power-on
+/// values, 820 µs each time), and so is the wire (36 bytes x 10 bits / 9600 baud). A low
+/// supply voltage, a dense line and cold paper make it slower, and nobody has timed all
+/// clones: Adafruit's library assumes 729 ms, after the slowest unit it was tried on.
 ///
-/// 350 ms is six times what the manuals say, and should still hold no life back:
-/// at 4.4 characters a token a line of 29 characters takes 6.6 tokens, 0.6 s at the
-/// 11 tokens a second that others measured on this board with llama.cpp, and 0.41 s
-/// at 16. No life was timed on a board yet.
+/// 350 ms is six times what the manuals say, and should still hold no life back: a line
+/// of 29 characters takes 6.6 tokens, 0.6 s at the 11 tokens a second that others
+/// measured on this board with llama.cpp. No life was timed on a board yet.
 pub(crate) const LINE_MILLIS: u64 = 350;
 
 /// Bytes that a printer buffers while it prints a line. The manuals of these
@@ -83,7 +78,6 @@ impl Pace {
         Self { byte, printed_row, fed_row, wire_free: zero, paper_free: zero, waiting: VecDeque::new() }
     }
 
-    /// Time that the wire needs for a byte.
     pub(crate) fn byte(&self) -> Duration {
         self.byte
     }

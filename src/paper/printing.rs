@@ -35,10 +35,8 @@ pub(crate) struct Paper {
 }
 
 impl Paper {
-    /// Checks the device and the state folder before anything else is done. A device
-    /// that is merely absent causes only a warning. Fails when the device cannot be a
-    /// printer, see [`super::device::check`], and when the design cannot be printed,
-    /// see [`Template::read`].
+    /// Checks the device and the state folder before anything else is done. Fails as
+    /// [`Settings::check`] and [`Template::read`].
     pub(crate) fn open(
         settings: Option<Settings>,
         design: &Design,

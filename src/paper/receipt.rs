@@ -104,9 +104,7 @@ pub(crate) fn typeset(lines: &[Line], format: &Format) -> Vec<Chunk> {
 
 /// Columns that `text` takes once it is folded.
 fn width(text: &str) -> usize {
-    let mut folded = String::new();
-    fold(text, &mut folded);
-    folded.chars().count()
+    fold(text).chars().count()
 }
 
 /// The generated text as it arrives: a line is given out once it is full.
@@ -115,7 +113,6 @@ pub struct Thought {
     wrapper: Wrapper,
     style: Style,
     font: Font,
-    folded: String,
     /// Wrapped text that is not given out yet: less than a line between calls.
     wrapped: String,
     /// Whether a line was given out.
@@ -131,7 +128,6 @@ impl Thought {
             wrapper: Wrapper::new(format.columns),
             style: Style::default(),
             font: format.font,
-            folded: String::new(),
             wrapped: String::new(),
             began: false,
             blank: false,
@@ -140,9 +136,7 @@ impl Thought {
 
     /// Takes more text and appends the lines that it completes.
     pub fn text(&mut self, text: &str, chunks: &mut Vec<Chunk>) {
-        self.folded.clear();
-        fold(text, &mut self.folded);
-        self.wrapper.push(&self.folded, &mut self.wrapped);
+        self.wrapper.push(&fold(text), &mut self.wrapped);
         self.give_out(chunks);
     }
 
