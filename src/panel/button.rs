@@ -286,7 +286,8 @@ mod tests {
 
     #[test]
     fn a_button_that_is_down_when_the_piece_is_armed_starts_nothing_until_it_has_been_up() {
-        let cases: [(&str, fn(&mut Hand) -> &mut Hand, &[Event]); 6] = [
+        type Case = (&'static str, fn(&mut Hand) -> &mut Hand, &'static [Event]);
+        let cases: [Case; 6] = [
             ("held", |hand| hand.down(2900), &[]),
             ("held almost for the slip", |hand| hand.down(9900), &[Event::Cue; 7]),
             ("let go with bounces", |hand| hand.down(1000).bounce(), &[]),

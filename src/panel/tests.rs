@@ -471,7 +471,8 @@ fn a_fault_keeps_its_words_and_blinks_until_it_was_said() {
 
 #[test]
 fn the_death_a_bug_and_wrong_options_are_shown_until_a_signal_comes_before_the_pins_are_reset() {
-    let ends: [(&str, fn(Panel)); 3] = [
+    type End = (&'static str, fn(Panel));
+    let ends: [End; 3] = [
         ("the death", |panel| {
             panel.dying();
             panel.hold_last_light();
