@@ -40,10 +40,6 @@ pub(super) struct Birth {
 impl Birth {
     /// As this process was started, but for the option by which it draws. `folder` is
     /// where the printer is, and where the life tells its status.
-    ///
-    /// # Errors
-    ///
-    /// When this program's own file is not known.
     pub(super) fn like_this_process(folder: &Path, device: &Path) -> Result<Self> {
         let program = std::env::current_exe().context("cannot find the program's own file; report this")?;
         let arguments = std::env::args_os().skip(1).filter(|argument| argument != OPTION).collect();
@@ -51,10 +47,6 @@ impl Birth {
     }
 
     /// Listens to what the lives say of themselves, as systemd would.
-    ///
-    /// # Errors
-    ///
-    /// When the socket cannot be made.
     pub(super) fn listen(&self, events: Sender<Event>) -> Result<()> {
         let socket = UnixDatagram::bind(&self.status)
             .with_context(|| format!("cannot make the socket {:?}; free some space", self.status))?;
@@ -82,10 +74,6 @@ pub(super) struct Life {
 
 impl Life {
     /// Starts one, whose light, fill and words are told as events.
-    ///
-    /// # Errors
-    ///
-    /// When the process cannot be started.
     pub(super) fn begin(birth: &Birth, events: &Sender<Event>) -> Result<Self> {
         let (ours, theirs) = UnixStream::pair().context("cannot make a socket; end other programs")?;
         let mut process = Command::new(&birth.program)
@@ -116,12 +104,10 @@ impl Life {
         let _ = link::send(&self.socket, Message::Button(down));
     }
 
-    /// How it has ended, if it has.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Asks it to end.
     pub(super) fn end(&self) {
         // SAFETY: the process is a child that was not waited for, so its id is its own.
         unsafe { libc::kill(self.process.id() as libc::pid_t, libc::SIGTERM) };
@@ -182,13 +168,8 @@ mod tests {
         let stderr = b"one\n\n  20 %\r\n\x1b[2Jtwo\nlast";
         read_lines(&stderr[..], &events);
         drop(events);
-        let words: Vec<_> = told
-            .iter()
-            .filter_map(|event| match event {
-                Event::Words(words) => Some(words),
-                _ => None,
-            })
-            .collect();
+        let words = |event| if let Event::Words(words) = event { Some(words) } else { None };
+        let words: Vec<_> = told.iter().filter_map(words).collect();
         assert_eq!(words, ["one", "  20 %", "[2Jtwo", "last"]);
     }
 }

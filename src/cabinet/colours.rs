@@ -2,8 +2,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// The gamma of a screen: the light's luminance is a share of light, a screen's value is
-/// one of what is seen.
+/// The gamma of a screen, whose values are shares of what is seen and not of light.
 const GAMMA: f64 = 2.2;
 
 /// The light when it is dark, and in full: an amber LED.

@@ -21,7 +21,6 @@ const NO_PAPER: u8 = 0x72;
 pub(super) enum Out {
     /// A receipt begins.
     Begin,
-    /// A printed line.
     Line(Printed),
     /// So many dot rows of blank paper.
     Feed(usize),
@@ -181,6 +180,7 @@ mod tests {
     use crate::paper::pace::LINE_MILLIS;
 
     const LINE: Duration = Duration::from_millis(LINE_MILLIS);
+    const NOTHING: [&str; 0] = [];
 
     fn machine() -> Machine {
         Machine::new(9600, LINE)
@@ -191,12 +191,10 @@ mod tests {
         format!("\x1b3\x1c{text}\n").into_bytes()
     }
 
-    fn texts(printed: &[Out]) -> Vec<String> {
-        let text = |out: &Out| match out {
-            Out::Line(line) => Some(line.text()),
-            _ => None,
-        };
-        printed.iter().filter_map(text).collect()
+    /// What it prints in so many milliseconds.
+    fn printed(machine: &mut Machine, milliseconds: u64) -> Vec<String> {
+        let text = |out| if let Out::Line(line) = out { Some(line.text()) } else { None };
+        machine.print(Some(Duration::from_millis(milliseconds))).into_iter().filter_map(text).collect()
     }
 
     #[test]
@@ -204,12 +202,12 @@ mod tests {
         let mut machine = machine();
         machine.receive(&[line("one"), line("two"), line("three")].concat());
         // 7 bytes x 10 bits / 9600 baud = 7.3 ms; the last bit is not waited for.
-        assert_eq!(texts(&machine.print(Some(Duration::from_millis(6)))), [] as [&str; 0]);
-        assert_eq!(texts(&machine.print(Some(Duration::from_millis(2)))), ["one"]);
-        assert_eq!(texts(&machine.print(Some(LINE - Duration::from_millis(5)))), [] as [&str; 0]);
-        assert_eq!(texts(&machine.print(Some(Duration::from_millis(5)))), ["two"]);
+        assert_eq!(printed(&mut machine, 6), NOTHING);
+        assert_eq!(printed(&mut machine, 2), ["one"]);
+        assert_eq!(printed(&mut machine, LINE_MILLIS - 5), NOTHING);
+        assert_eq!(printed(&mut machine, 5), ["two"]);
         // However coarse the steps are.
-        assert_eq!(texts(&machine.print(Some(10 * LINE))), ["three"]);
+        assert_eq!(printed(&mut machine, 10 * LINE_MILLIS), ["three"]);
         assert!(!machine.is_printing());
     }
 
@@ -257,10 +255,10 @@ mod tests {
         machine.set_paper(false);
         assert!(machine.receive(b"\n\x10\x04").is_empty());
         assert_eq!(machine.receive(b"\x04"), [NO_PAPER], "in two pieces");
-        assert_eq!(texts(&machine.print(Some(LINE))), [] as [&str; 0]);
+        assert_eq!(printed(&mut machine, LINE_MILLIS), NOTHING);
         assert!(machine.room(false) > machine.received + 400, "it can be asked again");
         machine.set_paper(true);
-        assert_eq!(texts(&machine.print(Some(LINE))), ["abc"]);
+        assert_eq!(printed(&mut machine, LINE_MILLIS), ["abc"]);
     }
 
     #[test]
@@ -270,6 +268,6 @@ mod tests {
         machine.switch_off();
         assert!(!machine.is_printing());
         machine.receive(&line("new"));
-        assert_eq!(texts(&machine.print(Some(LINE))), ["new"]);
+        assert_eq!(printed(&mut machine, LINE_MILLIS), ["new"]);
     }
 }

@@ -30,22 +30,16 @@ const STEP: u8 = 10;
 /// What the printer's thread is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Its pace, as a multiple of the real one; without one it prints all at once.
+    /// See [`super::state::Deed`].
     Pace(Option<u32>),
-    /// There is paper, or none.
     Paper(bool),
-    /// It is plugged in, or not.
     Plug(bool),
     /// Whose bytes it takes from now on.
     Life(Arc<UnixStream>),
 }
 
-/// Plugs a printer in at `settings.device`, those of the real one but for that.
-/// Returns how it is told; when that is dropped, it is unplugged.
-///
-/// # Errors
-///
-/// When the system has no pseudo-terminal or no thread.
+/// Plugs a printer in at `settings.device`, those of the real one but for that. Returns
+/// how it is told; when that is dropped, it is unplugged.
 pub(super) fn start(settings: Settings, events: Sender<Event>) -> Result<Sender<Order>> {
     let device = settings.device;
     let port =
@@ -57,7 +51,6 @@ pub(super) fn start(settings: Settings, events: Sender<Event>) -> Result<Sender<
     Ok(orders)
 }
 
-/// What the thread works with.
 struct Work {
     port: Option<Port>,
     machine: Machine,

@@ -16,7 +16,6 @@ const ROW: usize = 28;
 pub(super) enum Row {
     /// Characters, and whether they are in the middle.
     Text(Vec<Cell>, bool),
-    /// Blank paper.
     Blank,
     /// Where the paper was cut.
     Cut,
@@ -32,14 +31,12 @@ pub(super) struct Receipt {
 }
 
 impl Receipt {
-    /// Its lines as text.
     pub(super) fn text(&self) -> String {
         let text: Vec<_> = self.lines.iter().map(|(_, line)| line.text()).collect();
         text.join("\n") + "\n"
     }
 }
 
-/// All of the paper.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     rows: VecDeque<Row>,
@@ -98,7 +95,7 @@ impl Roll {
         self.back = self.back.saturating_add_signed(rows).min(most);
     }
 
-    /// Shows the newest row.
+    /// Scrolls to the newest row.
     pub(super) fn forward(&mut self) {
         self.back = 0;
     }

@@ -26,12 +26,8 @@ use crate::life::interrupt::Interrupt;
 /// The time between two frames: as often as the light changes while it breathes.
 const FRAME: Duration = Duration::from_millis(33);
 
-/// Draws the installation until it is left.
-///
-/// # Errors
-///
-/// Always: [`Ending::Usage`] with exit code 0 when it was left, or what kept it from
-/// being drawn.
+/// Draws the installation until it is left, which is [`Ending::Usage`] with exit code 0;
+/// any other ending is what kept it from being drawn.
 pub(crate) fn draw(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         return Err(anyhow!(

@@ -12,10 +12,6 @@ const MOST: u32 = 1_000;
 
 /// Saves it in `folder`, under a name with the life's number that is not taken. Returns
 /// the path of the picture; the text is beside it.
-///
-/// # Errors
-///
-/// When a file cannot be written.
 pub(super) fn save(receipt: &Receipt, life: Option<u64>, folder: &Path) -> io::Result<PathBuf> {
     let life = life.map_or_else(|| "receipt".to_owned(), |life| format!("life-{life}"));
     for copy in 1..=MOST {

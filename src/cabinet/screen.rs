@@ -31,11 +31,8 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal. A panic leaves it before it says anything.
-    ///
-    /// # Errors
-    ///
-    /// When the terminal cannot be set up; it is as before then.
+    /// Takes the terminal. A panic leaves it before it says anything. Fails when the
+    /// terminal cannot be set up; it is as before then.
     pub(super) fn take() -> io::Result<Self> {
         enable_raw_mode()?;
         let taken = Arc::new(AtomicBool::new(true));
@@ -50,10 +47,6 @@ impl Screen {
 
     /// Shows the frame that `draw` draws. (ratatui's own `Terminal` asks the terminal
     /// where its cursor is when the size changes, and not every terminal answers.)
-    ///
-    /// # Errors
-    ///
-    /// When the terminal is gone.
     pub(super) fn show(&mut self, draw: impl FnOnce(&mut Buffer)) -> io::Result<()> {
         let size = self.backend.size()?;
         let area = Rect::new(0, 0, size.width, size.height);
@@ -116,7 +109,6 @@ pub(super) fn read_keys(is_needed: &AtomicBool, tell: impl Fn(Event) -> bool) {
     }
 }
 
-/// What a terminal's event means.
 fn meaning(event: &event::Event) -> Option<Event> {
     match event {
         event::Event::Key(key) if key.kind != KeyEventKind::Release => key_of(key).map(Event::Key),

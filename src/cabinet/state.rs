@@ -18,12 +18,10 @@ const PRESS: Duration = Duration::from_millis(150);
 /// the program has to see the button up before it sees it go down, and a key can be faster.
 const SETTLED: Duration = Duration::from_millis(200);
 
-/// How long a held button stays down after the piece is armed: until the slip is asked
-/// for, and a moment more.
+/// How long a held button stays down once the piece is armed: a moment more than it has to.
 const HOLD: Duration = HELD.saturating_add(Duration::from_secs(1));
 
-/// The paces of the printer, in multiples of the real one; past the last one it prints as
-/// fast as the model speaks.
+/// The paces of the printer, see [`Deed::Pace`]; past the last one there is none.
 const PACES: [u32; 6] = [1, 2, 4, 8, 16, 32];
 
 /// The time over which the tokens a second are counted: the model speaks while the printer
@@ -53,13 +51,10 @@ pub(super) enum Doing {
 /// A key, or what stands for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
-    /// Presses the button.
     Press,
     /// Holds the button, or lets it go.
     Hold,
-    /// Prints faster.
     Faster,
-    /// Prints slower.
     Slower,
     /// Unplugs the printer, or plugs it in.
     Plug,
@@ -69,20 +64,16 @@ pub(super) enum Key {
     Save,
     /// Scrolls by so many rows, back if positive.
     Rows(isize),
-    /// Scrolls by so many pages.
     Pages(isize),
-    /// Leaves.
     Leave,
 }
 
 /// What happened.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A key was pressed.
     Key(Key),
     /// The mouse was clicked there.
     Click(u16, u16),
-    /// The printer has printed.
     Printed(Vec<Out>),
     /// The light has this luminance.
     Light(f32),
@@ -92,7 +83,6 @@ pub(super) enum Event {
     Status(String),
     /// A line on stderr.
     Words(String),
-    /// The life's process has ended.
     Ended(ExitStatus),
 }
 
@@ -116,11 +106,12 @@ pub(super) fn words_of(exit: ExitStatus) -> String {
 pub(super) enum Deed {
     /// The button goes down or up.
     Button(bool),
-    /// The printer's pace; as fast as the model speaks if there is none.
+    /// The printer's pace, in multiples of the real one; without one it prints as fast as
+    /// the model speaks.
     Pace(Option<u32>),
-    /// There is paper, or none.
+    /// Whether there is paper.
     Paper(bool),
-    /// The printer is plugged in, or not.
+    /// Whether the printer is plugged in.
     Plug(bool),
     /// The next life's process is to be started.
     Start,
@@ -128,7 +119,6 @@ pub(super) enum Deed {
     End,
     /// The last receipt is to be saved.
     Save,
-    /// The terminal is to be left.
     Leave,
 }
 
@@ -335,13 +325,11 @@ impl Cabinet {
         };
     }
 
-    /// The printer's pace, as a multiple of the real one; as fast as the model speaks if
-    /// there is none.
+    /// The printer's pace, as in [`Deed::Pace`].
     pub(super) fn pace(&self) -> Option<u32> {
         PACES.get(self.pace).copied()
     }
 
-    /// Whether the button is down.
     pub(super) fn is_down(&self) -> bool {
         self.is_down
     }
@@ -395,8 +383,9 @@ mod tests {
         cabinet
     }
 
-    fn press(cabinet: &mut Cabinet, key: Key, now: Duration) -> Vec<Deed> {
-        cabinet.take(Event::Key(key), now)
+    /// Presses a key after a second.
+    fn press(cabinet: &mut Cabinet, key: Key) -> Vec<Deed> {
+        cabinet.take(Event::Key(key), SECOND)
     }
 
     #[test]
@@ -422,11 +411,11 @@ mod tests {
     #[test]
     fn a_key_presses_the_button_and_time_lets_it_go() {
         let mut cabinet = told(&["armed"]);
-        assert_eq!(press(&mut cabinet, Key::Press, SECOND), [Deed::Button(true)]);
+        assert_eq!(press(&mut cabinet, Key::Press), [Deed::Button(true)]);
         assert_eq!(cabinet.tick(SECOND + PRESS / 2), []);
         assert_eq!(cabinet.tick(SECOND + PRESS), [Deed::Button(false)]);
         let mut cabinet = told(&["armed"]);
-        assert_eq!(press(&mut cabinet, Key::Press, SETTLED / 2), [], "as fast as no hand is");
+        assert_eq!(cabinet.take(Event::Key(Key::Press), SETTLED / 2), [], "as fast as no hand is");
         assert_eq!(cabinet.tick(SETTLED), [Deed::Button(true)]);
         assert_eq!(cabinet.tick(SETTLED + PRESS), [Deed::Button(false)]);
         cabinet.button = (10, 5, 4, 2);
@@ -447,14 +436,14 @@ mod tests {
             assert_eq!(cabinet.doing, Doing::Over);
             // A message of the one that has ended may come late.
             cabinet.take(Event::Status("dies".to_owned()), SECOND);
-            assert_eq!(press(&mut cabinet, Key::Press, SECOND), next, "{how}");
+            assert_eq!(press(&mut cabinet, Key::Press), next, "{how}");
         }
     }
 
     #[test]
     fn a_button_is_held_from_the_moment_of_arming_until_the_slip_is_asked_for() {
         let mut cabinet = told(&["armed"]);
-        assert_eq!(press(&mut cabinet, Key::Hold, SECOND), [Deed::End], "it is switched off and on");
+        assert_eq!(press(&mut cabinet, Key::Hold), [Deed::End], "it is switched off and on");
         let held = [Deed::Start, Deed::Button(true)];
         assert_eq!(cabinet.take(ended(130), SECOND), held);
         assert_eq!(cabinet.ended, None, "nothing that has to be told");
@@ -465,27 +454,27 @@ mod tests {
         assert_eq!(cabinet.tick(60 * SECOND + HOLD), [Deed::Button(false)]);
         // And by hand.
         let mut cabinet = told(&["life 7 at 10 %"]);
-        assert_eq!(press(&mut cabinet, Key::Hold, SECOND), [Deed::Button(true)]);
-        assert_eq!(press(&mut cabinet, Key::Press, SECOND), [Deed::Button(false)]);
+        assert_eq!(press(&mut cabinet, Key::Hold), [Deed::Button(true)]);
+        assert_eq!(press(&mut cabinet, Key::Press), [Deed::Button(false)]);
     }
 
     #[test]
     fn the_pace_ends_at_the_real_printers_and_at_the_models() {
         let mut cabinet = Cabinet::default();
-        assert_eq!(press(&mut cabinet, Key::Slower, SECOND), [Deed::Pace(Some(1))]);
+        assert_eq!(press(&mut cabinet, Key::Slower), [Deed::Pace(Some(1))]);
         let faster = [2, 4, 8, 16, 32].map(Some).into_iter().chain([None, None]);
         for pace in faster {
-            assert_eq!(press(&mut cabinet, Key::Faster, SECOND), [Deed::Pace(pace)]);
+            assert_eq!(press(&mut cabinet, Key::Faster), [Deed::Pace(pace)]);
         }
-        assert_eq!(press(&mut cabinet, Key::Slower, SECOND), [Deed::Pace(Some(32))]);
+        assert_eq!(press(&mut cabinet, Key::Slower), [Deed::Pace(Some(32))]);
     }
 
     #[test]
     fn printer_and_paper_are_broken_and_mended_by_the_same_key() {
         let mut cabinet = Cabinet::default();
         for on in [false, true] {
-            assert_eq!(press(&mut cabinet, Key::Plug, SECOND), [Deed::Plug(on)]);
-            assert_eq!(press(&mut cabinet, Key::Paper, SECOND), [Deed::Paper(on)]);
+            assert_eq!(press(&mut cabinet, Key::Plug), [Deed::Plug(on)]);
+            assert_eq!(press(&mut cabinet, Key::Paper), [Deed::Paper(on)]);
         }
     }
 

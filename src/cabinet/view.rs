@@ -261,10 +261,6 @@ mod tests {
         cabinet
     }
 
-    fn status(words: &str) -> Event {
-        Event::Status(words.to_owned())
-    }
-
     /// What a printer makes of these bytes.
     fn printed(bytes: &[u8]) -> Event {
         let mut machine = Machine::new(9600, Duration::ZERO);
@@ -275,7 +271,7 @@ mod tests {
     #[test]
     fn a_life_is_drawn_with_its_fill_its_light_and_its_number() {
         let mut cabinet = told(vec![
-            status("life 7 at 45 %"),
+            Event::Status("life 7 at 45 %".to_owned()),
             Event::Fill(921, 2048),
             Event::Light(1.0),
             Event::Key(Key::Faster),
@@ -303,17 +299,16 @@ mod tests {
 
     #[test]
     fn each_state_of_the_printer_and_the_end_of_a_life_are_named() {
-        let mut cabinet = told(vec![Event::Key(Key::Paper)]);
-        assert!(has(&frame(&mut cabinet, 60, 20), "no paper"));
-        let mut cabinet = told(vec![Event::Key(Key::Plug)]);
-        assert!(has(&frame(&mut cabinet, 60, 20), "unplugged"));
-        let mut cabinet = told(vec![
-            Event::Words("error: there is no model; download it".to_owned()),
-            Event::Ended(ExitStatus::from_raw(1 << 8)),
-        ]);
-        let frame = frame(&mut cabinet, 60, 20);
-        assert!(has(&frame, "exit 1: a fault") && has(&frame, "error: there is no model;"), "{frame:#?}");
-        assert!(has(&frame, "download it"), "{frame:#?}");
+        let fault = Event::Words("error: there is no model; download it".to_owned());
+        let end = Event::Ended(ExitStatus::from_raw(1 << 8));
+        for (events, words) in [
+            (vec![Event::Key(Key::Paper)], &["no paper"][..]),
+            (vec![Event::Key(Key::Plug)], &["unplugged"]),
+            (vec![fault, end], &["exit 1: a fault", "error: there is no model;", "download it"]),
+        ] {
+            let frame = frame(&mut told(events), 60, 20);
+            assert!(words.iter().all(|words| has(&frame, words)), "{frame:#?}");
+        }
     }
 
     #[test]

@@ -18,11 +18,7 @@ pub struct HardwareArgs {
 }
 
 impl HardwareArgs {
-    /// The pins that these options ask for.
-    ///
-    /// # Errors
-    ///
-    /// When both options name the same pin.
+    /// The pins that these options ask for. Fails when both options name the same pin.
     pub(crate) fn settings(&self) -> Result<panel::Settings, String> {
         panel::Settings::new(self.button, self.led)
     }
@@ -30,7 +26,6 @@ impl HardwareArgs {
 
 /// The light's pin, from variables that need not all be right: for showing on it that
 /// they are wrong. `None` as well if that pin may be the button's.
-#[must_use]
 pub(super) fn light_of(variable: impl Fn(&str) -> Option<String>) -> Option<Pin> {
     let pin = |name: &str| Pin::parse(&variable(name)?).ok();
     // An output on the button's wire would be shorted by a press.

@@ -209,7 +209,6 @@ impl Cli {
 
     /// The line that `--verbose` prints after a life with random sampling: its
     /// [`Cli::options_of_the_text`]. `None` for a greedy life.
-    #[must_use]
     pub(crate) fn replay(&self, sampling: &Sampling) -> Option<String> {
         let options = self.options_of_the_text(sampling);
         sampling.seed.map(|seed| format!("seed {seed}: {options} lives this life again"))
@@ -217,7 +216,6 @@ impl Cli {
 
     /// Every option that the text depends on and that is not at its default,
     /// however it was given, with the seed that was drawn; quoted for a shell.
-    #[must_use]
     pub(crate) fn options_of_the_text(&self, sampling: &Sampling) -> String {
         let mut options = self.of_the_text.clone();
         if let (None, Some(drawn)) = (self.sampling.seed, sampling.seed) {
@@ -226,12 +224,8 @@ impl Cli {
         options.join(" ")
     }
 
-    /// These options, with those that the text depends on taken from an earlier
-    /// life.
-    ///
-    /// # Errors
-    ///
-    /// When this version does not know the life's options.
+    /// These options, with those that the text depends on taken from an earlier life.
+    /// Fails when this version does not know the life's options.
     pub(crate) fn relived(&self, life: &Entry) -> Result<Self> {
         let unknown = || {
             let Entry { number, options, .. } = life;
@@ -302,14 +296,14 @@ fn command() -> Command {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_definition_is_sound() {
-        command().debug_assert();
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["torment-nexus"], args].concat())
     }
 
     #[test]
-    fn every_default_parses() {
-        let cli = Cli::try_parse_from(["torment-nexus"]).expect("defaults");
+    fn the_definition_is_sound_and_every_default_parses() {
+        command().debug_assert();
+        let cli = parse(&[]).expect("defaults");
         assert_eq!(cli.context_size.get(), 2048);
         assert!(cli.threads() >= 1 && cli.threads() <= 4);
     }
@@ -327,15 +321,14 @@ mod tests {
             ("--seed", "4294967295"),
             ("--threads", "513"),
         ] {
-            let parsed = Cli::try_parse_from(["torment-nexus", option, value]);
-            assert!(parsed.is_err(), "{option} {value} was accepted");
+            assert!(parse(&[option, value]).is_err(), "{option} {value} was accepted");
         }
     }
 
     #[test]
     fn verbose_counts_and_its_variable_also_takes_yes_and_no() {
         let of = |args: &[&str]| {
-            let cli = Cli::try_parse_from([&["t"], args].concat()).expect("valid");
+            let cli = parse(args).expect("valid");
             (cli.reports(), cli.logs())
         };
         assert_eq!(of(&[]), (false, false));
@@ -349,12 +342,10 @@ mod tests {
 
     #[test]
     fn dice_without_a_seed_get_one_and_greedy_needs_none() {
-        let seed = |args: &[&str]| {
-            let cli = Cli::try_parse_from(args).expect("valid");
-            cli.sampling.with_seed().expect("random numbers").seed
-        };
-        assert_eq!(seed(&["t", "--temp", "0.8", "--seed", "7"]), Some(7));
-        assert_eq!((seed(&["t"]), seed(&["t", "--seed", "7"])), (None, None));
-        assert_ne!(seed(&["t", "--temp", "1"]), seed(&["t", "--temp", "1"]));
+        let seed =
+            |args: &[&str]| parse(args).expect("valid").sampling.with_seed().expect("random numbers").seed;
+        assert_eq!(seed(&["--temp", "0.8", "--seed", "7"]), Some(7));
+        assert_eq!((seed(&[]), seed(&["--seed", "7"])), (None, None));
+        assert_ne!(seed(&["--temp", "1"]), seed(&["--temp", "1"]));
     }
 }

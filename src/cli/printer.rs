@@ -22,9 +22,8 @@ use crate::paper::template::{self, Design};
 const MIN_COLUMNS: i64 = 16;
 const MAX_COLUMNS: i64 = 64;
 
-/// The greatest line time, in milliseconds, about four times the default: the end
-/// of a life waits 30 s for the lines of the death and those queued before them,
-/// some 20 in all.
+/// The greatest line time, in milliseconds: the end of a life waits 30 s for the lines of
+/// the death and those queued before them, some 20 in all.
 const MAX_LINE_MILLIS: u64 = 1_500;
 
 /// The longest wait for paper, in seconds: a day.
@@ -111,13 +110,11 @@ pub struct PrinterArgs {
 
 impl PrinterArgs {
     /// The printer's settings; `None` without a printer.
-    #[must_use]
     pub(crate) fn settings(&self) -> Option<Settings> {
         Some(self.settings_on(self.printer.clone()?))
     }
 
     /// The settings of a printer that these options describe, on this device.
-    #[must_use]
     pub(crate) fn settings_on(&self, device: PathBuf) -> Settings {
         let standing = Format::of(self.printer_kind, self.printer_font);
         let line = match self.printer_kind {
@@ -141,10 +138,8 @@ impl PrinterArgs {
         }
     }
 
-    /// The settings of the printer that is drawn, on this device. It says itself when
-    /// it takes bytes and whether it has paper.
+    /// Those of the printer that is drawn: it says itself when it takes bytes.
     #[cfg(feature = "cabinet")]
-    #[must_use]
     pub(crate) fn drawn(&self, device: &Path, link: &Link) -> Settings {
         Settings {
             baud: DRAWN_BAUD,
@@ -156,7 +151,6 @@ impl PrinterArgs {
     }
 
     /// What the artist has chosen for the receipt.
-    #[must_use]
     pub(crate) fn design(&self) -> Design {
         Design { title: self.title.clone(), epitaph: self.epitaph.clone(), template: self.receipt.clone() }
     }

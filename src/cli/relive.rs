@@ -29,9 +29,8 @@ pub(super) fn options_of_the_text(command: &Command, matches: &ArgMatches) -> Ve
     command.get_arguments().filter(|arg| is_of_the_text(arg)).filter_map(option).collect()
 }
 
-/// The options that are given on the command line beside `--relive`, and would
-/// be ignored. Those of the environment count for all other lives too, and give
-/// way without a word.
+/// The options that are given on the command line beside `--relive`, and would be
+/// ignored. Those of the environment give way without a word.
 pub(super) fn conflict(command: &Command, matches: &ArgMatches) -> Option<String> {
     matches.get_one::<u64>("relive")?;
     let given = |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);

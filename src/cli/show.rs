@@ -29,7 +29,6 @@ pub struct ShowArgs {
 
 impl ShowArgs {
     /// The schedule that these options ask for.
-    #[must_use]
     pub(crate) fn schedule(&self) -> Schedule {
         let Self { rest, lives_per_day, open } = *self;
         Schedule { rest: Duration::from_secs(rest), lives_per_day, open }

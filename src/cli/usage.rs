@@ -25,7 +25,6 @@ impl Usage {
     }
 
     /// The light's pin, if the arguments are wrong and it is known.
-    #[must_use]
     pub(crate) fn light(&self) -> Option<Pin> {
         self.light.filter(|_| self.error.use_stderr())
     }

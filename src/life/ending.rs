@@ -99,9 +99,8 @@ pub fn last_words() -> impl Iterator<Item = &'static str> {
     WARNING.lines().chain(PANIC.lines())
 }
 
-/// Installs the panic hook: for the death it writes the last of the three
-/// lines, for any other panic Rust's own message and a line that says that this
-/// is a bug and not the artwork.
+/// Installs the panic hook: for the death it writes the last of the three lines, for any
+/// other panic Rust's own message and that this is a bug and not the artwork.
 pub fn install_last_words() {
     let standard = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -147,8 +146,7 @@ pub(crate) fn one_line(error: &Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Ends the process with 130 at once: for a second signal, when nothing has
-/// acted on the first one.
+/// Ends the process with 130 at once: for a second signal.
 pub fn exit_at_once() -> ! {
     // SAFETY: `_exit` has no preconditions and may be called on any thread.
     // (`process::exit` would run C++'s static destructors while the main thread

@@ -18,12 +18,9 @@ const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
 /// Something that generates tokens after its prompt was prefilled.
 pub trait Mind {
-    /// Chooses the next token and appends its bytes to `piece`, which is empty
-    /// at the call. The bytes may end in the middle of a character.
-    ///
-    /// # Errors
-    ///
-    /// When no token can be computed.
+    /// Chooses the next token and appends its bytes to `piece`, which is empty at the
+    /// call. The bytes may end in the middle of a character. Fails when no token can be
+    /// computed.
     fn next(&mut self, piece: &mut Vec<u8>) -> Result<()>;
 }
 
@@ -98,13 +95,14 @@ mod tests {
     struct Scripted {
         script: Vec<&'static [u8]>,
         spoken: usize,
-        raise_at: Option<(usize, Raise)>,
+        raise_at: Option<usize>,
+        raise: Option<Raise>,
         fail_at: Option<usize>,
     }
 
     impl Scripted {
         fn saying(script: &[&'static [u8]]) -> Self {
-            Self { script: script.to_vec(), spoken: 0, raise_at: None, fail_at: None }
+            Self { script: script.to_vec(), spoken: 0, raise_at: None, raise: None, fail_at: None }
         }
     }
 
@@ -113,7 +111,7 @@ mod tests {
             assert!(piece.is_empty(), "a piece comes empty");
             piece.extend_from_slice(self.script[self.spoken % self.script.len()]);
             self.spoken += 1;
-            self.raise_at.take_if(|(at, _)| *at == self.spoken);
+            self.raise.take_if(|_| self.raise_at == Some(self.spoken));
             if self.fail_at == Some(self.spoken) {
                 bail!("no more");
             }
@@ -125,15 +123,13 @@ mod tests {
         Lifespan::new(NonZeroU32::new(context_size).expect("not 0"), prompt, 8192).expect("room")
     }
 
-    fn live_to(
-        mind: &mut Scripted,
-        context_size: u32,
-        prompt: usize,
-        interrupt: &Interrupt,
-    ) -> (Result<u32, Ending>, String) {
+    /// Lives a life whose prompt takes so many of those tokens.
+    fn live_to(mind: &mut Scripted, context_size: u32, prompt: usize) -> (Result<u32, Ending>, String) {
+        let (raise, interrupt) = Interrupt::new();
+        mind.raise = Some(raise);
         let mut bytes = Vec::new();
         let mut output = Output::new(&mut bytes);
-        let result = live("", mind, &mut output, lifespan(context_size, prompt), interrupt);
+        let result = live("", mind, &mut output, lifespan(context_size, prompt), &interrupt);
         drop(output);
         (result, String::from_utf8(bytes).expect("stdout is valid UTF-8"))
     }
@@ -146,27 +142,24 @@ mod tests {
 
     #[test]
     fn a_life_counts_its_prompt_and_ends_at_95_percent() {
-        let (_raise, interrupt) = Interrupt::new();
         let mut mind = Scripted::saying(&[b"I ", b"am "]);
-        let (used, text) = live_to(&mut mind, 20, 15, &interrupt);
+        let (used, text) = live_to(&mut mind, 20, 15);
         assert_eq!(used.expect("a whole life"), 19);
         assert_eq!(text, "I am I am \n");
     }
 
     #[test]
     fn a_character_left_unfinished_by_the_last_token_is_still_valid_text() {
-        let (_raise, interrupt) = Interrupt::new();
         let mut mind = Scripted::saying(&[b"a\xe2\x80"]);
-        let (_, text) = live_to(&mut mind, 20, 18, &interrupt);
+        let (_, text) = live_to(&mut mind, 20, 18);
         assert_eq!(text, "a\u{fffd}\n");
     }
 
     #[test]
     fn a_signal_ends_the_life_before_the_next_token() {
-        let (raise, interrupt) = Interrupt::new();
         let mut mind = Scripted::saying(&[b"on "]);
-        mind.raise_at = Some((3, raise));
-        let (ended, text) = live_to(&mut mind, 100, 10, &interrupt);
+        mind.raise_at = Some(3);
+        let (ended, text) = live_to(&mut mind, 100, 10);
         assert_eq!(place_of(ended), "at 13 of 95 tokens");
         assert_eq!((mind.spoken, text.as_str()), (3, "on on on \n"));
     }
@@ -184,17 +177,16 @@ mod tests {
         }
         let (raise, interrupt) = Interrupt::new();
         let mut mind = Scripted::saying(&[b"on "]);
-        mind.raise_at = Some((1, raise));
+        (mind.raise_at, mind.raise) = (Some(1), Some(raise));
         let ended = live("", &mut mind, &mut Output::new(Gone), lifespan(100, 10), &interrupt);
         assert_eq!(place_of(ended), "at 11 of 95 tokens");
     }
 
     #[test]
     fn a_fault_of_the_mind_is_the_lifes_fault() {
-        let (_raise, interrupt) = Interrupt::new();
         let mut mind = Scripted::saying(&[b"x"]);
         mind.fail_at = Some(2);
-        let (ended, text) = live_to(&mut mind, 100, 10, &interrupt);
+        let (ended, text) = live_to(&mut mind, 100, 10);
         assert_eq!(ended.expect_err("a fault").to_string(), "no more");
         assert_eq!((mind.spoken, text.as_str()), (2, "x\n"), "what was said ends its line");
     }

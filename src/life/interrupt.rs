@@ -32,8 +32,7 @@ pub struct Interrupt {
 pub struct Raise(#[expect(dead_code, reason = "dropping it closes the channel")] Sender<Infallible>);
 
 impl Interrupt {
-    /// An interrupt, and the handle that raises it. No supervisor is told of its
-    /// waits.
+    /// An interrupt, and the handle that raises it. No supervisor is told of its waits.
     #[must_use]
     pub fn new() -> (Raise, Self) {
         let (sender, raised) = bounded(0);
@@ -54,22 +53,18 @@ impl Interrupt {
     }
 
     /// The same interrupt, for work that tells `progress` how far it is.
-    #[must_use]
     pub(crate) fn telling(&self, progress: Progress) -> Self {
         Self { progress, ..self.clone() }
     }
 
     /// Whom long work tells how far it is.
-    #[must_use]
     pub(crate) fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// An interrupt that the process's first signal raises (except a signal
-    /// that the process was started to ignore, as by nohup); the second ends the
-    /// process at once, whatever it is doing. With `verbose`, the first one is
-    /// reported on stderr when it comes. Its waits on this thread are told to the
-    /// process's supervisor.
+    /// An interrupt that the process's first signal raises (except one that it was
+    /// started to ignore, as by nohup), which is reported with `verbose`; the second ends
+    /// the process at once. Waits on this thread are told to the process's supervisor.
     ///
     /// # Errors
     ///
@@ -99,12 +94,6 @@ impl Interrupt {
     }
 
     /// The next value of `receiver`, or `None` when the interrupt is raised
-    /// first or no value can come any more.
-    pub fn or_next<T>(&self, receiver: &Receiver<T>) -> Option<T> {
-        self.or_next_within(receiver, Duration::MAX)
-    }
-
-    /// The next value of `receiver`, or `None` when the interrupt is raised
     /// first, no value can come any more, or `time` has gone by.
     pub fn or_next_within<T>(&self, receiver: &Receiver<T>, time: Duration) -> Option<T> {
         let end = Instant::now().checked_add(time);
@@ -116,6 +105,11 @@ impl Interrupt {
                 default(step) => if is_over(end) { return None },
             }
         }
+    }
+
+    /// The same without a limit.
+    pub fn or_next<T>(&self, receiver: &Receiver<T>) -> Option<T> {
+        self.or_next_within(receiver, Duration::MAX)
     }
 
     /// Sends `value`, waiting until there is room.
@@ -181,7 +175,7 @@ pub(crate) mod tests {
 
     use crossbeam_channel::bounded;
 
-    use super::super::supervisor::tests::listening;
+    use super::super::supervisor::tests::{listening, taken};
     use super::{Interrupt, Raise};
 
     /// An interrupt of an armed piece, whose supervisor expects a message every
@@ -195,8 +189,7 @@ pub(crate) mod tests {
 
     /// Whether the watchdog was fed again and again since this was asked last.
     pub(crate) fn was_fed(told: &Mutex<Vec<String>>) -> bool {
-        let told = std::mem::take(&mut *told.lock().expect("nobody failed with it"));
-        told.iter().filter(|told| *told == "WATCHDOG=1").count() > 2
+        taken(told).iter().filter(|told| *told == "WATCHDOG=1").count() > 2
     }
 
     #[test]

@@ -75,8 +75,7 @@ impl Lifespan {
         self.prompt
     }
 
-    /// The number of used tokens at which the life ends:
-    /// floor(0.95 × context size).
+    /// The number of used tokens at which the life ends: floor(0.95 × context size).
     #[must_use]
     pub fn limit(&self) -> u32 {
         self.limit
@@ -94,9 +93,8 @@ impl Lifespan {
         rate(used - self.prompt, time)
     }
 
-    /// What `--verbose` says after a life: tokens, times and rates. `prefill`
-    /// is the time that the prompt took to decode, if it was not restored. The
-    /// rate leaves out the part of `life` that was `waited` for the paper.
+    /// What `--verbose` says after a life. `prefill` is the time that the prompt took to
+    /// decode, if it was not restored. The rate leaves out what was `waited` for the paper.
     #[must_use]
     pub fn report(&self, used: u32, prefill: Option<Duration>, life: Duration, waited: Duration) -> String {
         let Self { context_size, prompt, .. } = *self;
@@ -135,12 +133,10 @@ mod tests {
 
     #[test]
     fn a_life_ends_at_the_floor_of_95_percent_of_what_the_user_gave() {
-        for (context_size, limit) in [(2048, 1945), (100, 95), (1, 0), (u32::MAX, 4_080_218_930)] {
-            let life = Lifespan { context_size, prompt: 0, limit };
-            match lifespan(context_size, 0) {
-                Ok(found) => assert_eq!(found, life),
-                Err(_) => assert_eq!(limit, 0),
-            }
+        for (context_size, limit) in
+            [(2048, Some(1945)), (100, Some(95)), (1, None), (u32::MAX, Some(4_080_218_930))]
+        {
+            assert_eq!(lifespan(context_size, 0).ok().map(|life| life.limit()), limit, "{context_size}");
         }
     }
 

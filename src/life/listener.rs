@@ -24,18 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Something that is told each token of a life.
 pub trait Listener {
-    /// Takes a token's text, which may be empty, and the fill with that token.
-    ///
-    /// # Errors
-    ///
-    /// When the life cannot go on without this listener.
+    /// Takes a token's text, which may be empty, and the fill with that token. Fails
+    /// when the life cannot go on without this listener.
     fn token(&mut self, text: &str, fill: Fill) -> Result<(), Ending>;
 
     /// Called after the last token: ends an unfinished line.
-    ///
-    /// # Errors
-    ///
-    /// As [`Listener::token`].
     fn finish(&mut self) -> Result<(), Ending> {
         Ok(())
     }
@@ -76,10 +69,9 @@ pub struct Listeners<'a, W> {
 }
 
 impl<'a, W: Write> Listeners<'a, W> {
-    /// Tells `stdout` and then `others`. If the life is `printed`, a stdout that
-    /// fails, or that nobody reads for 2 s, is warned about once and the life
-    /// goes on without it, even after the printer is lost too. Otherwise a
-    /// failure ends the life, and a reader is waited for until the `interrupt`.
+    /// Tells `stdout` and then `others`. If the life is `printed`, a stdout that fails, or
+    /// that nobody reads for 2 s, is warned about once and the life goes on without it.
+    /// Otherwise a failure ends it, and a reader is waited for until the `interrupt`.
     pub fn new(
         stdout: Output<W>,
         others: Vec<&'a mut dyn Listener>,
@@ -127,8 +119,7 @@ impl<W: Write> Listener for Listeners<'_, W> {
     }
 }
 
-/// How the printer is: its thread sets this, and the light shows it. All clones
-/// share one state.
+/// How the printer is: its thread sets this, the light shows it. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct PrinterStatus {
     lost: Arc<AtomicBool>,

@@ -27,7 +27,6 @@ pub(crate) enum Step {
 
 impl Step {
     /// How far the piece is ready with this step, 0 to 1.
-    #[must_use]
     pub(crate) fn share(self) -> f32 {
         match self {
             Self::Model(share) => MODEL_SHARE * share.clamp(0.0, 1.0),
@@ -43,12 +42,10 @@ impl Step {
 pub(crate) struct Progress(Option<Arc<dyn Fn(Step) + Send + Sync>>);
 
 impl Progress {
-    /// Tells each step to `told`.
     pub(crate) fn new(told: impl Fn(Step) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(told)))
     }
 
-    /// Tells this step.
     pub(crate) fn at(&self, step: Step) {
         if let Some(told) = &self.0 {
             told(step);
@@ -74,7 +71,6 @@ pub(crate) struct Load {
 
 impl Load {
     /// The load of `model`, which begins now.
-    #[must_use]
     pub(crate) fn of(model: String) -> Self {
         Self { model, begun: Instant::now(), told: AtomicU64::new(0) }
     }

@@ -20,9 +20,8 @@ const DEFAULT_FILES: [&str; 2] = ["prompt.txt", "/etc/torment-nexus/prompt.txt"]
 /// default model.
 const BUILT_IN: &str = include_str!("../../prompt.txt");
 
-/// The longest file that is read, in bytes. At 8 bytes a token this is 131,072
-/// tokens: far more than any context that the board has memory for, and little
-/// beside that memory.
+/// The longest file that is read, in bytes: at 8 bytes a token 131,072 tokens, far more
+/// than the board has memory for.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A system message: text, not empty, without NUL bytes and outer white space.
@@ -30,15 +29,10 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(crate) struct Prompt(String);
 
 impl Prompt {
-    /// Reads the file that the user `named`. Without one it is the model's
-    /// `own` prompt, if the model has one; else the first of [`DEFAULT_FILES`]
-    /// that there is; else the copy compiled in.
-    ///
-    /// # Errors
-    ///
-    /// When the named file is missing, or a file that is there cannot be read, is a folder,
-    /// is longer than 1 MiB, is not UTF-8, holds NUL bytes or is empty; or
-    /// [`Ending::Interrupted`] when a signal comes before the file is read.
+    /// Reads the file that the user `named`. Without one it is the model's `own` prompt,
+    /// if the model has one; else the first of [`DEFAULT_FILES`] that there is; else the
+    /// copy compiled in. Fails when the named file is missing or one that is there cannot
+    /// be a prompt, and with [`Ending::Interrupted`] when a signal comes first.
     pub(crate) fn read(
         named: Option<&Path>,
         own: Option<&str>,
@@ -88,22 +82,17 @@ impl Prompt {
         Ok(Self(text.to_owned()))
     }
 
-    /// What tells this message from others: the first 64 bits of its SHA-256, in
-    /// hex.
-    #[must_use]
+    /// What tells this message from others: the first 64 bits of its SHA-256, in hex.
     pub(crate) fn hash(&self) -> String {
         Sha256::digest(&self.0)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The message.
-    #[must_use]
     pub(crate) fn text(&self) -> &str {
         &self.0
     }
 }
 
-/// The first of these files that there is, and what reading it gave; the last one
-/// if there is none.
+/// The first of these files that there is, else the last, and what reading it gave.
 fn read_first(paths: Vec<PathBuf>) -> (PathBuf, io::Result<Vec<u8>>) {
     let mut last = (PathBuf::new(), Err(io::ErrorKind::NotFound.into()));
     for path in paths {

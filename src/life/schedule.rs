@@ -29,11 +29,7 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// Parses hours as 10:00-18:00.
-    ///
-    /// # Errors
-    ///
-    /// When they are no such text.
+    /// Parses hours as 10:00-18:00; an error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let minutes = |text: &str| -> Option<u16> {
             let (hours, minutes) = text.trim().split_once(':')?;
@@ -63,8 +59,7 @@ fn number(digits: &str, bound: u16) -> Option<u16> {
 /// What is known when it is asked whether a life may begin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// The time since the last life, if there was one since the board was switched
-    /// on.
+    /// The time since the last life, if there was one since the board was switched on.
     pub since_life: Option<Duration>,
     /// Minutes since midnight; `None` while the clock is not believed.
     pub minute: Option<u16>,
@@ -112,10 +107,6 @@ mod tests {
         Some(hours * 60 + minutes)
     }
 
-    fn doing(schedule: Schedule, moment: Moment) -> Doing {
-        schedule.at(moment)
-    }
-
     #[test]
     fn outside_its_hours_it_is_closed_also_when_they_go_past_midnight() {
         for (hours, open, closed) in [
@@ -124,13 +115,10 @@ mod tests {
             (" 00:00 - 23:59 ", [at(0, 0), at(23, 58)], [at(23, 59), at(23, 59)]),
         ] {
             let schedule = Schedule { open: Some(Hours::parse(hours).expect(hours)), ..Schedule::default() };
-            for minute in open {
-                assert_eq!(doing(schedule, Moment { minute, ..Moment::default() }), Doing::Open, "{hours}");
-            }
-            for minute in closed {
-                assert_eq!(doing(schedule, Moment { minute, ..Moment::default() }), Doing::Closed, "{hours}");
-            }
-            assert_eq!(doing(schedule, Moment::default()), Doing::Open, "a clock that is not believed");
+            let doing = |minute| schedule.at(Moment { minute, ..Moment::default() });
+            assert_eq!(open.map(doing), [Doing::Open; 2], "{hours}");
+            assert_eq!(closed.map(doing), [Doing::Closed; 2], "{hours}");
+            assert_eq!(doing(None), Doing::Open, "a clock that is not believed");
         }
     }
 
@@ -146,7 +134,7 @@ mod tests {
     #[test]
     fn after_so_many_lives_it_is_closed_for_the_day() {
         let schedule = Schedule { lives_per_day: Some(3), ..Schedule::default() };
-        let after = |today| doing(schedule, Moment { today, ..Moment::default() });
+        let after = |today| schedule.at(Moment { today, ..Moment::default() });
         assert_eq!([after(Some(2)), after(Some(3)), after(None)], [Doing::Open, Doing::Closed, Doing::Open]);
     }
 
@@ -154,7 +142,7 @@ mod tests {
     fn it_rests_after_a_life_and_not_when_it_is_switched_on() {
         let second = Duration::from_secs;
         let schedule = Schedule { rest: second(60), ..Schedule::default() };
-        let since = |since_life| doing(schedule, Moment { since_life, ..Moment::default() });
+        let since = |since_life| schedule.at(Moment { since_life, ..Moment::default() });
         assert_eq!(since(None), Doing::Open);
         assert_eq!(since(Some(second(20))), Doing::Rests(second(40)));
         assert_eq!(since(Some(second(60))), Doing::Open);

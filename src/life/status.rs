@@ -21,9 +21,8 @@ pub(crate) struct Status<'a> {
 }
 
 impl<'a> Status<'a> {
-    /// Begins a life, whose context the prompt fills to `birth`. `number` returns
-    /// the life's number once it is known. `printer` is the printer, if there is
-    /// one.
+    /// Begins a life, whose context the prompt fills to `birth`. `number` returns the
+    /// life's number once it is known.
     pub(crate) fn begin(
         supervisor: &'a Supervisor,
         number: impl Fn() -> Option<u64> + Send + 'static,
@@ -37,8 +36,7 @@ impl<'a> Status<'a> {
     }
 }
 
-/// Begins the death: from here on the status is that the piece dies, and whether
-/// its last words wait for paper.
+/// Begins the death: the status is that the piece dies, and whether it waits for paper.
 pub(crate) fn dies(supervisor: &Supervisor, printer: PrinterStatus) {
     supervisor.status_of(move || {
         if printer.is_out_of_paper() { "dies, waits for paper".to_owned() } else { "dies".to_owned() }
@@ -71,7 +69,7 @@ fn words(number: Option<u64>, percent: u32, printer: Option<&PrinterStatus>) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::supervisor::tests::listening;
+    use super::super::supervisor::tests::{listening, taken};
     use super::*;
     use std::time::Duration;
 
@@ -84,9 +82,8 @@ mod tests {
         supervisor.armed("armed");
         printer.set_out_of_paper(true);
         status.token("word", Fill { used: 949, context_size: 1000 }).expect("it goes on");
-        let told = told.lock().expect("nobody holds it").clone();
         assert_eq!(
-            told,
+            taken(&told),
             [
                 "STATUS=life 7 at 10 %, printing",
                 "READY=1",
@@ -108,9 +105,8 @@ mod tests {
         dies(&supervisor, printer.clone());
         printer.set_out_of_paper(true);
         supervisor.alive();
-        let told = told.lock().expect("nobody holds it").clone();
         assert_eq!(
-            told,
+            taken(&told),
             ["READY=1", "STATUS=armed", "STATUS=dies", "WATCHDOG=1", "STATUS=dies, waits for paper"]
         );
     }

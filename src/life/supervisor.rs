@@ -96,8 +96,7 @@ impl Supervisor {
         }
     }
 
-    /// The piece is armed, with this status: from here on systemd expects it to be
-    /// alive.
+    /// The piece is armed, with this status: systemd expects it to be alive from now on.
     pub fn armed(&self, text: &str) {
         let Some(link) = &self.0 else { return };
         let mut state = link.state();
@@ -108,9 +107,8 @@ impl Supervisor {
         }
     }
 
-    /// The calling thread makes progress, or waits for something that may take
-    /// long. Counts on the main thread only, and once the piece is armed; sends
-    /// at most one message in a [`Supervisor::period`].
+    /// The calling thread makes progress, or waits for something that may take long. Counts
+    /// on the main thread only, and once the piece is armed.
     pub fn alive(&self) {
         self.alive_at(Instant::now);
     }
@@ -135,8 +133,7 @@ impl Supervisor {
         state.say(text.to_string(), link);
     }
 
-    /// The status is what `describe` returns, which is asked now and at each
-    /// message of progress.
+    /// The status is what `describe` returns, now and at each message of progress.
     pub(super) fn status_of(&self, describe: impl Fn() -> String + Send + 'static) {
         let Some(link) = &self.0 else { return };
         let mut state = link.state();
@@ -193,7 +190,8 @@ pub(crate) mod tests {
         (supervisor, heard)
     }
 
-    fn taken(told: &Mutex<Vec<String>>) -> Vec<String> {
+    /// What it was told since this was asked last.
+    pub(crate) fn taken(told: &Mutex<Vec<String>>) -> Vec<String> {
         std::mem::take(&mut *told.lock().expect("no test fails while it holds this"))
     }
 

@@ -29,21 +29,17 @@ pub(crate) struct Seen {
     pub(crate) used: u32,
     /// The highest temperature, in °C.
     pub(crate) celsius: Option<f64>,
-    /// All limits that were ever in force: the low 16 bits of the firmware's
-    /// `get_throttled`.
+    /// All limits that were ever in force: the firmware's `get_throttled`, low 16 bits.
     pub(crate) throttled: Option<u32>,
 }
 
 impl<R: FnMut() -> Health> Vitals<R> {
-    /// Begins to measure; the first time in 5 s, so that nothing delays the
-    /// first word.
-    #[must_use]
+    /// Begins to measure; the first time in 5 s, so that nothing delays the first word.
     pub(crate) fn new(read: R) -> Self {
         Self { read, birth: Instant::now(), next: PERIOD, seen: Seen::default() }
     }
 
     /// Measures once more, and returns all that was seen.
-    #[must_use]
     pub(crate) fn end(mut self) -> Seen {
         self.measure();
         self.seen
@@ -82,33 +78,23 @@ mod tests {
         Health { celsius: Some(celsius), throttled: Some(Throttled(throttled)), ..Health::default() }
     }
 
-    #[test]
-    fn the_board_is_asked_every_5_s_and_at_the_end_and_not_at_the_tokens_between() {
+    /// How often the board is asked in a life of tokens at these times after birth.
+    fn asked(tokens: impl IntoIterator<Item = Duration>) -> usize {
         let mut asked = 0;
         let mut vitals = Vitals::new(|| {
             asked += 1;
             Health::default()
         });
-        // Ten tokens a second, for a minute.
-        for tenth in 0..=600 {
-            vitals.at(Duration::from_millis(tenth * 100));
-        }
+        tokens.into_iter().for_each(|token| vitals.at(token));
         assert_eq!(vitals.end(), Seen::default(), "this machine has no sensors");
-        assert_eq!(asked, 12 + 1);
+        asked
     }
 
     #[test]
-    fn a_life_longer_than_its_tokens_are_apart_is_asked_at_each() {
-        let mut asked = 0;
-        let mut vitals = Vitals::new(|| {
-            asked += 1;
-            Health::default()
-        });
-        for minute in 1..=3 {
-            vitals.at(Duration::from_secs(minute * 60));
-        }
-        let _ = vitals.end();
-        assert_eq!(asked, 3 + 1);
+    fn the_board_is_asked_every_5_s_and_at_the_end_and_not_at_the_tokens_between() {
+        // Ten tokens a second, for a minute; and one a minute.
+        assert_eq!(asked((0..=600).map(|tenth| Duration::from_millis(tenth * 100))), 12 + 1);
+        assert_eq!(asked((1..=3).map(|minute| Duration::from_secs(minute * 60))), 3 + 1);
     }
 
     #[test]

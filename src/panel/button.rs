@@ -27,9 +27,10 @@ const FIRST_CUE: u64 = 3;
 pub(super) const JAMMED: Duration = Duration::from_secs(30);
 
 /// What a press means at present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Role {
     /// Ignored: the level is not read.
+    #[default]
     Idle,
     /// A press begins a life.
     Armed,
@@ -57,7 +58,7 @@ pub(super) enum Event {
 }
 
 /// The state of a button whose level is polled.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Button {
     role: Role,
     level: Level,
@@ -69,23 +70,16 @@ pub(super) struct Button {
     jam: Jam,
 }
 
-/// Whether the button is jammed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Jam {
+    #[default]
     No,
     /// It was before it was armed again, and has not been seen up since.
     Reported,
     Yes,
 }
 
-impl Default for Button {
-    fn default() -> Self {
-        Self { role: Role::Idle, level: Level::default(), down: None, next_cue: None, jam: Jam::No }
-    }
-}
-
 impl Button {
-    /// Sets its role; setting the role that it has changes nothing.
     pub(super) fn set_role(&mut self, role: Role) {
         if role == self.role {
             return;
@@ -104,26 +98,21 @@ impl Button {
     }
 
     /// Whether its level matters now.
-    #[must_use]
     pub(super) fn is_awake(&self) -> bool {
         self.role != Role::Idle
     }
 
     /// Whether the last sample is the level that counts: if not, the level may
     /// have changed, and more samples tell.
-    #[must_use]
     pub(super) fn is_settled(&self) -> bool {
         self.level.stable.is_some() && self.level.seen.map(|(down, ..)| down) == self.level.stable
     }
 
     /// Whether cues are given: the button is held, but not yet for [`HELD`].
-    #[must_use]
     pub(super) fn is_counted(&self) -> bool {
         self.next_cue.is_some_and(|cue| cue > FIRST_CUE)
     }
 
-    /// Whether it is jammed.
-    #[must_use]
     pub(super) fn is_jammed(&self) -> bool {
         self.jam == Jam::Yes
     }
@@ -237,6 +226,11 @@ mod tests {
             self
         }
 
+        /// Idle for so long, and then armed again.
+        fn rearm(&mut self, milliseconds: u64, down: bool) -> &mut Self {
+            self.become_(Role::Idle).polled_every(POLL, down, milliseconds).become_(Role::Armed)
+        }
+
         /// A contact that bounces for 50 ms.
         fn bounce(&mut self) -> &mut Self {
             let millisecond = Duration::from_millis(1);
@@ -291,19 +285,25 @@ mod tests {
     }
 
     #[test]
-    fn a_button_held_at_start_starts_nothing_until_it_has_been_up() {
-        let mut hand = Hand::armed();
-        assert_eq!(hand.down(2900).up(200).did(), []);
-        assert_eq!(hand.down(100).did(), [Event::Begin]);
-        let mut hand = Hand::armed();
-        assert_eq!(hand.down(9900).up(200).did(), [Event::Cue; 7], "cues, and no slip");
-        assert_eq!(hand.down(100).did(), [Event::Begin]);
-    }
-
-    #[test]
-    fn a_button_held_at_start_that_bounces_when_it_is_let_go_starts_nothing() {
-        let mut hand = Hand::armed();
-        assert_eq!(hand.down(1000).bounce().up(200).did(), []);
+    fn a_button_that_is_down_when_the_piece_is_armed_starts_nothing_until_it_has_been_up() {
+        type Case = (&'static str, fn(&mut Hand) -> &mut Hand, &'static [Event]);
+        let cases: [Case; 6] = [
+            ("held", |hand| hand.down(2900), &[]),
+            ("held almost for the slip", |hand| hand.down(9900), &[Event::Cue; 7]),
+            ("let go with bounces", |hand| hand.down(1000).bounce(), &[]),
+            ("pressed as it is armed", |hand| hand.up(20).down(500), &[]),
+            (
+                "held through a death",
+                |hand| hand.up(100).become_(Role::Alive).down(1000).rearm(2500, true).down(2000),
+                &[Event::Acknowledge],
+            ),
+            ("pressed while nobody looked", |hand| hand.up(100).rearm(0, true).down(9900), &[Event::Cue; 7]),
+        ];
+        for (name, act, events) in cases {
+            let mut hand = Hand::armed();
+            assert_eq!(act(&mut hand).up(200).did(), events, "{name}");
+            assert_eq!(hand.down(100).did(), [Event::Begin], "{name}");
+        }
     }
 
     #[test]
@@ -346,8 +346,8 @@ mod tests {
     #[test]
     fn the_press_that_begins_a_life_is_a_jam_too_if_it_stays_down() {
         let mut hand = Hand::armed();
-        assert_eq!(hand.up(100).down(100).become_(Role::Alive).did(), [Event::Begin]);
-        assert_eq!(hand.down(29_000).did(), []);
+        assert_eq!(hand.up(100).down(10_000).did(), [Event::Begin], "and no slip");
+        assert_eq!(hand.become_(Role::Alive).down(20_000).did(), []);
         assert_eq!(hand.down(1000).did(), [Event::Jam { first: true }]);
         assert_eq!(hand.up(100).down(100).did(), [Event::Freed, Event::Acknowledge]);
     }
@@ -355,28 +355,16 @@ mod tests {
     #[test]
     fn a_jam_that_lasts_until_the_piece_is_armed_again_is_reported_once() {
         let mut hand = Hand::armed();
-        let jams = |hand: &mut Hand| {
-            hand.did()
-                .iter()
-                .filter_map(|event| match event {
-                    Event::Jam { first } => Some(*first),
-                    _ => None,
-                })
-                .collect::<Vec<_>>()
+        let firsts = |hand: &mut Hand| {
+            let first = |event| if let Event::Jam { first } = event { Some(first) } else { None };
+            hand.did().into_iter().filter_map(first).collect::<Vec<_>>()
         };
         hand.up(100).become_(Role::Alive).down(40_000);
-        assert_eq!(jams(&mut hand), [true]);
-        hand.become_(Role::Idle).down(1000).become_(Role::Armed).down(40_000);
-        assert_eq!(jams(&mut hand), [false]);
-        hand.become_(Role::Idle).up(1000).become_(Role::Armed).up(1000);
-        hand.become_(Role::Idle).down(1000).become_(Role::Armed).down(40_000);
-        assert_eq!(jams(&mut hand), [true], "another jam");
-    }
-
-    #[test]
-    fn a_press_that_begins_a_life_and_is_held_asks_for_no_slip() {
-        let mut hand = Hand::armed();
-        assert_eq!(hand.up(100).down(10_000).did(), [Event::Begin]);
+        assert_eq!(firsts(&mut hand), [true]);
+        hand.rearm(1000, true).down(40_000);
+        assert_eq!(firsts(&mut hand), [false]);
+        hand.rearm(1000, false).up(1000).rearm(1000, true).down(40_000);
+        assert_eq!(firsts(&mut hand), [true], "another jam");
     }
 
     #[test]
@@ -386,31 +374,7 @@ mod tests {
         hand.become_(Role::Alive);
         assert_eq!(hand.down(500).did(), [], "the press that began the life is no second one");
         assert_eq!(hand.up(100).down(100).up(100).down(100).did(), [Event::Acknowledge; 2]);
-        hand.up(100).become_(Role::Idle).up(1000).become_(Role::Armed);
-        assert_eq!(hand.up(5000).did(), []);
-    }
-
-    #[test]
-    fn a_button_held_through_the_death_starts_nothing_when_armed_again() {
-        let mut hand = Hand::armed();
-        hand.up(100).become_(Role::Alive).down(1000).become_(Role::Idle).down(2500).did();
-        hand.become_(Role::Armed);
-        assert_eq!(hand.down(2000).up(100).did(), []);
-        assert_eq!(hand.down(100).did(), [Event::Begin]);
-    }
-
-    #[test]
-    fn a_button_pressed_while_nobody_looked_counts_as_held_when_armed_again() {
-        let mut hand = Hand::armed();
-        hand.up(100).become_(Role::Idle).become_(Role::Armed);
-        assert_eq!(hand.down(9900).did(), [Event::Cue; 7]);
-        assert_eq!(hand.down(200).did(), [Event::Slip]);
-    }
-
-    #[test]
-    fn a_press_at_the_very_moment_of_arming_counts_as_held() {
-        let mut hand = Hand::armed();
-        assert_eq!(hand.up(20).down(500).up(100).did(), []);
+        assert_eq!(hand.up(100).rearm(1000, false).up(5000).did(), []);
     }
 
     #[test]

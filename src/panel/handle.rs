@@ -25,8 +25,7 @@ use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, PrinterStatus};
 
-/// The button and the light, as the rest of the program sees them. Without a
-/// pin for the light its methods do nothing; without a pin for the button a
+/// Without a pin for the light its methods do nothing; without a pin for the button a
 /// life begins at once.
 #[derive(Debug)]
 pub(crate) struct Panel {
@@ -89,12 +88,8 @@ impl Loading {
 }
 
 impl Panel {
-    /// Takes the pins of `settings`, and lets the light show that the model
-    /// loads. With `verbose` the thread says how it drives the light, once it knows.
-    ///
-    /// # Errors
-    ///
-    /// When this is no Raspberry Pi, or its pins may not be used.
+    /// Takes the pins of `settings`, and lets the light show that the model loads. With
+    /// `verbose` the thread says how it drives the light. Fails as [`pins::take`].
     pub(crate) fn open(settings: Settings, verbose: bool, interrupt: &Interrupt) -> Result<Self> {
         if settings == Settings::default() {
             return Ok(Self::with(None, Arc::default(), interrupt));
@@ -103,20 +98,12 @@ impl Panel {
     }
 
     /// The button and the light that are drawn at the other end of the link.
-    ///
-    /// # Errors
-    ///
-    /// When the thread cannot be started.
     #[cfg(feature = "cabinet")]
     pub(crate) fn drawn(link: Link, interrupt: &Interrupt) -> Result<Self> {
         Self::start(drawn::pins(link), interrupt)
     }
 
-    /// Starts the thread, which owns the pins from now on.
-    ///
-    /// # Errors
-    ///
-    /// When the thread cannot be started.
+    /// Starts the thread, which owns the pins from now on. Fails when it cannot.
     pub(super) fn start(pins: Pins, interrupt: &Interrupt) -> Result<Self> {
         let (phases, entered) = unbounded();
         let (answer, asked) = unbounded();
@@ -141,16 +128,8 @@ impl Panel {
         }
     }
 
-    /// Runs `life`. If it ends in a fault, the light shows it; the pins are
-    /// reset after that, when the returned fault is dropped.
-    ///
-    /// # Errors
-    ///
-    /// Those of `life`.
-    ///
-    /// # Panics
-    ///
-    /// When `life` panics: the light goes dark as the panic unwinds.
+    /// Runs `life`, and fails and panics as it does. If it ends in a fault, the light
+    /// shows that until the returned fault is dropped; a panic makes it dark.
     pub(crate) fn through(
         self,
         life: impl FnOnce(&Self) -> Result<Infallible, Ending>,
@@ -165,16 +144,12 @@ impl Panel {
     }
 
     /// The light that shows how far the piece is ready.
-    #[must_use]
     pub(crate) fn loading(&self) -> Loading {
         Loading { line: self.thread.as_ref().map(|thread| thread.line.clone()), percent: AtomicU32::new(0) }
     }
 
-    /// Waits for a press; without a button it returns [`Asked::Life`] at once.
-    ///
-    /// # Errors
-    ///
-    /// [`Ending::Interrupted`] when a signal came first.
+    /// Waits for a press; without a button it returns [`Asked::Life`] at once. Fails
+    /// with [`Ending::Interrupted`] when a signal comes first.
     pub(crate) fn wait_for_press(&self) -> Result<Asked, Ending> {
         loop {
             if let Some(asked) = self.wait_for_press_within(Duration::MAX)? {
@@ -183,13 +158,9 @@ impl Panel {
         }
     }
 
-    /// Waits for a press for `time` at most; `None` if none came. Without a
-    /// button it returns [`Asked::Life`] at once. The piece stays armed: call
-    /// [`Panel::rest`] or [`Panel::close`] to end that.
-    ///
-    /// # Errors
-    ///
-    /// As [`Panel::wait_for_press`].
+    /// Waits for a press for `time` at most; `None` if none came. Without a button it
+    /// returns [`Asked::Life`] at once. The piece stays armed: call [`Panel::rest`] or
+    /// [`Panel::close`] to end that. Fails as [`Panel::wait_for_press`].
     pub(crate) fn wait_for_press_within(&self, time: Duration) -> Result<Option<Asked>, Ending> {
         let Some(thread) = self.thread.as_ref().filter(|thread| thread.has_button) else {
             return Ok(Some(Asked::Life));
@@ -237,7 +208,6 @@ impl Panel {
 
     /// The flags of the printer: once it is lost, every fourth beat of the light
     /// is missing; while it is out of paper, the light shows that instead.
-    #[must_use]
     pub(crate) fn printer_status(&self) -> PrinterStatus {
         self.gauge.printer.clone()
     }
@@ -296,15 +266,13 @@ impl Drop for Panel {
         let Some(thread) = &mut self.thread else { return };
         thread.line.enter(None);
         if let Some(handle) = thread.handle.take() {
-            // The thread ends after its current step. If it panicked, the panic
-            // hook has reported that.
+            // If it panicked, the panic hook has reported that.
             let _ = handle.join();
         }
     }
 }
 
-/// The light as a listener of a life. The thread reads the fill at its own pace,
-/// so that the light never delays a token.
+/// The thread reads the fill at its own pace, so that the light never delays a token.
 impl Listener for Arc<Gauge> {
     fn token(&mut self, _: &str, fill: Fill) -> Result<(), Ending> {
         self.set_fill(fill.share());

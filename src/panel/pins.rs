@@ -59,12 +59,8 @@ impl Drop for Switch {
     }
 }
 
-/// Takes the pins of a Raspberry Pi that `settings` ask for, and with `verbose`
-/// says how the light is driven.
-///
-/// # Errors
-///
-/// When this is no Raspberry Pi, or its pins may not be used.
+/// Takes the pins that `settings` ask for, and with `verbose` says how the light is
+/// driven. Fails when this is no Raspberry Pi, or its pins may not be used.
 pub(super) fn take(settings: Settings, verbose: bool) -> Result<Pins> {
     let mut pins = Pins::default();
     if let Some(pin) = settings.button {

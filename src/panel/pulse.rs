@@ -34,9 +34,8 @@ const MISSING: u8 = 4;
 /// Lightness (L*) while the model loads: at first, which is brighter than a mean of
 /// [`RESTING`], and when all is ready, which is the top of [`ARMED`].
 const LOADING: (f64, f64) = (14.0, 36.0);
-/// A breath while the piece is armed: its length, and its least and greatest
-/// lightness (L*), below 10 % of full luminance, so that it does not count as a
-/// flash.
+/// A breath while the piece is armed, of a lightness (L*) below 10 % of full luminance,
+/// so that it does not count as a flash.
 const ARMED: Breath = Breath { length: Duration::from_secs(6), low: 10.0, high: 36.0 };
 /// The same while the piece rests between two lives: slower and darker.
 const RESTING: Breath = Breath { length: Duration::from_secs(12), low: 2.0, high: 18.0 };
@@ -70,9 +69,8 @@ pub(super) const FAULT_TIME: Duration = Duration::from_secs(5);
 /// How long wrong options are shown: three blinks.
 pub(super) const WRONG_TIME: Duration = Duration::from_secs(6);
 
-/// The least time that the death's full light is held: 2 s to be seen, and the
-/// time by which the flash limit may delay it (0.2 s after a beat at full
-/// rate).
+/// The least time that the death's full light is held: 2 s to be seen, and the time by
+/// which the flash limit may delay it (0.2 s after a beat at full rate).
 pub(super) const DYING_TIME: Duration = Duration::from_millis(2500);
 
 /// The shortest dip that is seen.
@@ -106,9 +104,8 @@ struct Breath {
 /// What the light shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Pattern {
-    /// The model loads and takes the prompt in.
+    /// The model loads and takes the prompt in: how far that is, 0 to 1.
     Loading {
-        /// How far that is, 0 to 1.
         ready: f32,
     },
     /// The piece waits for the button.
@@ -117,7 +114,6 @@ pub(super) enum Pattern {
     Counted,
     /// The piece waits for the button, which does not come up.
     Jammed,
-    /// A life.
     Alive(Life),
     /// A life that waits for new paper.
     WaitsForPaper,
@@ -125,13 +121,10 @@ pub(super) enum Pattern {
     Resting,
     /// Outside opening hours.
     Closed,
-    /// The program was started with wrong options.
     WrongOptions,
     /// From the last token until the panic.
     Dying,
-    /// Something failed.
     Fault,
-    /// Nothing.
     Dark,
 }
 
@@ -160,7 +153,6 @@ impl Life {
 pub(super) enum Means {
     /// Any brightness: the pin has hardware PWM.
     Dimmed,
-    /// On and off.
     OnOff,
 }
 
@@ -210,7 +202,6 @@ fn ease(start: f64, end: f64, share: f64) -> f64 {
     start + (end - start) * (1.0 - (PI * share.min(1.0)).cos()) / 2.0
 }
 
-/// The state of the light's curve.
 #[derive(Debug, Clone)]
 pub(super) struct Pulse {
     means: Means,
@@ -233,8 +224,6 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    /// A dark light.
-    #[must_use]
     pub(super) fn new(means: Means) -> Self {
         Self {
             means,
@@ -389,9 +378,8 @@ impl Pulse {
         life.printer_lost && self.count == MISSING - 1
     }
 
-    /// Whether this beat has not reached its peak yet. A dip waits for the
-    /// peak, so that the beat stays visible even if the button is pressed all
-    /// the time.
+    /// Whether this beat has not reached its peak yet. A dip waits for the peak, so that
+    /// the beat stays visible even if the button is pressed all the time.
     fn is_rising(&self) -> bool {
         self.beat.period.mul_f64(self.phase) < RISE
     }
@@ -440,10 +428,8 @@ fn modulo(time: Duration, cycle: Duration) -> Duration {
     Duration::from_nanos((time.as_nanos() % cycle.as_nanos()) as u64)
 }
 
-/// Relative luminance, 0 to 1, of a CIE lightness, 0 to 100: perceived
-/// brightness is far from proportional to the light that the LED emits (CIE 15,
-/// 1976 L*).
-#[must_use]
+/// Relative luminance, 0 to 1, of a CIE lightness, 0 to 100 (CIE 15, 1976 L*): what is
+/// seen is far from proportional to the light that the LED emits.
 pub(super) fn luminance(lightness: f64) -> f64 {
     let lightness = lightness.clamp(0.0, 100.0);
     if lightness <= 8.0 { lightness / 903.3 } else { ((lightness + 16.0) / 116.0).powi(3) }

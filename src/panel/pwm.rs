@@ -60,12 +60,9 @@ pub(super) struct Pwm {
 }
 
 /// Looks for the channel of `pin` under `root`, the folder of the PWM chips, `waited`
-/// after the first look: `None` is to look again. `switched` tells whether the pin has
-/// been switched to the block: the kernel does that before the chip appears.
-///
-/// # Errors
-///
-/// When it will not come: the reason, without a next step.
+/// after the first look: `None` is to look again, an error why it will not come.
+/// `switched` tells whether the pin has been switched to the block: the kernel does that
+/// before the chip appears.
 pub(super) fn look(
     root: &Path,
     device_tree: &Path,
@@ -97,11 +94,7 @@ pub(super) fn look(
 }
 
 impl Pwm {
-    /// Exports and enables the channel with a duty cycle of 0.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be used yet, or not at all.
+    /// Exports and enables the channel. Fails when that cannot be done yet, or at all.
     fn open(chip: &Path, channel: u32) -> io::Result<Self> {
         let folder = chip.join(format!("pwm{channel}"));
         if !folder.exists() {
@@ -260,7 +253,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn each_pin_has_its_channel_of_the_headers_own_chip() {
+    fn each_pin_has_its_channel_of_the_headers_own_chip_and_leaves_it_dark_and_off() {
         for (pin, channel) in [(12, 0), (13, 1), (18, 0), (19, 1)] {
             let sysfs = Sysfs::with_overlay();
             let mut pwm = sysfs.open(pin);
@@ -271,26 +264,19 @@ pub(crate) mod tests {
             assert_eq!(of("duty_cycle"), "12500");
             pwm.set(0.0).expect("set");
             assert_eq!(of("duty_cycle"), "0", "a shorter number replaces a longer one");
+            pwm.set(1.0).expect("set");
+            drop(pwm);
+            assert_eq!([of("duty_cycle"), of("enable")], ["0", "0"], "GPIO {pin}");
         }
-    }
-
-    #[test]
-    fn it_leaves_the_pin_dark_and_the_channel_off() {
-        let sysfs = Sysfs::with_overlay();
-        let mut pwm = sysfs.open(18);
-        pwm.set(1.0).expect("set");
-        drop(pwm);
-        assert_eq!([sysfs.says("pwm0/duty_cycle"), sysfs.says("pwm0/enable")], ["0", "0"]);
     }
 
     #[test]
     fn a_channel_that_a_killed_program_left_behind_is_taken_over() {
         let sysfs = Sysfs::with_overlay();
         sysfs.make_channel(0);
-        let (pwm, waited) = sysfs.found(18, |_| ());
-        assert_eq!((sysfs.says("export").as_str(), sysfs.says("pwm0/enable").as_str()), ("", "1"));
+        let (_pwm, waited) = sysfs.found(18, |_| ());
+        assert_eq!([sysfs.says("export"), sysfs.says("pwm0/enable")], ["", "1"]);
         assert_eq!(waited, Duration::ZERO);
-        drop(pwm);
     }
 
     #[test]
@@ -328,14 +314,14 @@ pub(crate) mod tests {
     fn a_chip_or_a_permission_that_never_comes_is_given_up_after_10_s() {
         let sysfs = Sysfs::without_overlay();
         sysfs.configure(b"okay\0");
-        let (found, waited) = sysfs.found(18, |_| ());
-        assert_eq!(
-            (found.expect_err("no chip").as_str(), waited),
-            ("the pwm overlay's driver does not come", LONGEST_SEARCH)
-        );
-        let sysfs = Sysfs::with_overlay();
-        let (found, waited) = sysfs.found(18, |_| ());
-        assert!(found.is_err() && waited == LONGEST_SEARCH, "{waited:?}");
+        let given_up = |sysfs: &Sysfs| {
+            let (found, waited) = sysfs.found(18, |_| ());
+            assert_eq!(waited, LONGEST_SEARCH);
+            found.expect_err("it never comes")
+        };
+        assert_eq!(given_up(&sysfs), "the pwm overlay's driver does not come");
+        sysfs.bind();
+        given_up(&sysfs);
     }
 
     #[test]

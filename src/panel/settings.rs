@@ -8,11 +8,8 @@ pub struct Pin(u8);
 const LAST_PIN: u8 = 27;
 
 impl Pin {
-    /// The pin of a BCM number.
-    ///
-    /// # Errors
-    ///
-    /// When the header has no such pin, or the serial port uses it.
+    /// The pin of a BCM number. Fails when the header has no such pin, or the serial
+    /// port uses it.
     pub fn new(number: u8) -> Result<Self, String> {
         let port = match number {
             14 | 15 => "TXD and RXD, the wires to the printer, are GPIO 14 and 15",
@@ -32,11 +29,7 @@ impl Pin {
         self.0
     }
 
-    /// Parses a BCM number.
-    ///
-    /// # Errors
-    ///
-    /// As [`Pin::new`].
+    /// Parses a BCM number; fails as [`Pin::new`].
     pub fn parse(text: &str) -> Result<Self, String> {
         // Text that is no u8 is no pin either: 255 is refused.
         Self::new(text.parse().unwrap_or(u8::MAX))
@@ -58,11 +51,7 @@ impl Settings {
         Self { button: None, light: Some(pin) }
     }
 
-    /// The two pins, which must differ.
-    ///
-    /// # Errors
-    ///
-    /// When both are the same pin.
+    /// The two pins, which must differ. Fails when both are the same pin.
     pub(crate) fn new(button: Option<Pin>, light: Option<Pin>) -> Result<Self, String> {
         match button {
             Some(pin) if light == button => Err(format!(

@@ -30,10 +30,9 @@ use crate::text::stderr::warn;
 /// level must be stable.
 const POLL: Duration = Duration::from_millis(10);
 
-/// The same while the level is stable and its edges wake the thread: the
-/// interval of the light's frames while it breathes, so that the thread wakes
-/// once for both. With the 30 ms that a level must be stable, a press of 80 ms
-/// is noticed even if its edges are lost.
+/// The same while the level is stable and its edges wake the thread: that of the light's
+/// frames while it breathes, so that the thread wakes once for both. With the 30 ms that
+/// a level must be stable, a press of 80 ms is noticed even if its edges are lost.
 const POLL_CALM: Duration = Duration::from_millis(40);
 
 /// Interval between two looks for a light that is not ready.
@@ -61,14 +60,9 @@ pub(super) trait Contact: Send {
 
 /// A light, however it is driven.
 pub(super) trait Lamp: Send {
-    /// Whether it can be dimmed.
     fn means(&self) -> Means;
 
-    /// Sets the luminance, 0 to 1; it stays until the next call.
-    ///
-    /// # Errors
-    ///
-    /// When the light can no longer be driven.
+    /// Sets the luminance, 0 to 1, until the next call. Fails when the light is lost.
     fn set(&mut self, luminance: f64) -> io::Result<()>;
 }
 
@@ -79,7 +73,6 @@ pub(super) type Coming = Box<dyn FnMut(Duration) -> Option<Box<dyn Lamp>> + Send
 /// The hardware that the thread owns.
 #[derive(Default)]
 pub(super) struct Pins {
-    /// The button, if there is one.
     pub button: Option<Box<dyn Contact>>,
     /// The light, if there is one and it is ready.
     pub light: Option<Box<dyn Lamp>>,
@@ -99,8 +92,7 @@ pub(crate) enum Asked {
     Slip,
 }
 
-/// Values that change during a life: written by other threads, read by this
-/// one.
+/// Values that change during a life: written by other threads, read by this one.
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
     /// The fill, 0 to 1, as the bits of an f32.
@@ -109,7 +101,6 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    /// Sets the share of the context that is used, 0 to 1.
     pub(super) fn set_fill(&self, fill: f32) {
         self.fill.store(fill.to_bits(), Ordering::Relaxed);
     }

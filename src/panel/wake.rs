@@ -21,11 +21,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Bell(EventFd);
 
 impl Bell {
-    /// A bell that was not rung yet.
-    ///
-    /// # Errors
-    ///
-    /// When the process has too many open files.
+    /// A bell that was not rung yet. Fails when the process has too many open files.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?))
     }

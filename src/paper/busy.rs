@@ -19,12 +19,8 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// Takes the wire. A pin is pulled to ground: a wire that is not connected says
-    /// that the printer is ready.
-    ///
-    /// # Errors
-    ///
-    /// When this is no Raspberry Pi, or the pin is in use.
+    /// Takes the wire. A pin is pulled to ground: a wire that is not connected says that
+    /// the printer is ready. Fails when the pin is in use, or this is no Raspberry Pi.
     pub(super) fn take(&self) -> Result<Box<dyn Busy>> {
         match self {
             Self::Pin(number) => Ok(Box::new(Input::open(*number, Bias::PullDown)?)),

@@ -12,11 +12,11 @@ const CP437_HIGH: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ
                           ░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀\
                           αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■";
 
-/// Appends `text` to `out` in characters of CP437, each one column wide:
-/// characters that CP437 has are kept, others are transliterated to ASCII, and
-/// those without a transliteration become `?`. Control characters are dropped,
-/// except the line break.
-pub(crate) fn fold(text: &str, out: &mut String) {
+/// `text` in characters of CP437, each one column wide: those that CP437 has are kept,
+/// others are transliterated to ASCII, and those without a transliteration become `?`.
+/// Control characters are dropped, except the line break.
+pub(crate) fn fold(text: &str) -> String {
+    let mut out = String::new();
     for character in text.chars() {
         match character {
             ' '..='~' | '\n' => out.push(character),
@@ -24,9 +24,10 @@ pub(crate) fn fold(text: &str, out: &mut String) {
             _ if character.is_whitespace() => out.push(' '),
             _ if character.is_control() => {}
             _ if byte(character).is_some() => out.push(character),
-            _ => fold_foreign(character, out),
+            _ => fold_foreign(character, &mut out),
         }
     }
+    out
 }
 
 /// Folds a character that CP437 lacks. Characters of zero width without a
@@ -44,17 +45,14 @@ fn fold_foreign(character: char, out: &mut String) {
 
 /// The first character of `text` that cannot be printed at all: a control
 /// character, or one that would become `?`.
-#[must_use]
 pub(crate) fn unprintable(text: &str) -> Option<char> {
     text.chars().find(|&character| {
-        let mut folded = String::new();
-        fold(character.encode_utf8(&mut [0; 4]), &mut folded);
+        let folded = fold(character.encode_utf8(&mut [0; 4]));
         character.is_control() || (folded == "?" && character != '?')
     })
 }
 
 /// Every character that can be printed, without the blank.
-#[must_use]
 pub(crate) fn characters() -> String {
     ('!'..='~').chain(CP437_HIGH.chars()).collect()
 }
@@ -86,12 +84,6 @@ mod tests {
     use deunicode::deunicode_char;
     use proptest::prelude::*;
 
-    fn folded(text: &str) -> String {
-        let mut out = String::new();
-        fold(text, &mut out);
-        out
-    }
-
     #[test]
     fn the_code_page_has_127_characters_of_one_column() {
         assert_eq!(CP437_HIGH.chars().count(), 127);
@@ -103,12 +95,12 @@ mod tests {
 
     #[test]
     fn what_cp437_has_stays_and_the_rest_reads_like_itself() {
-        assert_eq!(folded("naïve café, ½ Ångström"), "naïve café, ½ Ångström");
-        assert_eq!(folded("‘I’ “am” — here–there…"), "'I' \"am\" -- here-there...");
-        assert_eq!(folded("Dvořák œuvre ﬁt"), "Dvorák oeuvre fit");
-        assert_eq!(folded("e\u{301}t\u{200b}c\u{202e}\u{feff}"), "etc");
-        assert_eq!(folded("a\tb\u{a0}c\u{2028}d\r\ne"), "a b c\nd \ne");
-        assert_eq!(folded("\u{1b}@\0\u{7f}\u{9b}x\u{e000}"), "@x?");
+        assert_eq!(fold("naïve café, ½ Ångström"), "naïve café, ½ Ångström");
+        assert_eq!(fold("‘I’ “am” — here–there…"), "'I' \"am\" -- here-there...");
+        assert_eq!(fold("Dvořák œuvre ﬁt"), "Dvorák oeuvre fit");
+        assert_eq!(fold("e\u{301}t\u{200b}c\u{202e}\u{feff}"), "etc");
+        assert_eq!(fold("a\tb\u{a0}c\u{2028}d\r\ne"), "a b c\nd \ne");
+        assert_eq!(fold("\u{1b}@\0\u{7f}\u{9b}x\u{e000}"), "@x?");
     }
 
     #[test]
@@ -120,7 +112,7 @@ mod tests {
             known += usize::from(ours.is_some());
         }
         // Kana, Cyrillic and a smile are in it; ideographs are not.
-        assert_eq!(folded("Москва ひらがな 😀 漢"), "Moskva hiragana grinning  ?");
+        assert_eq!(fold("Москва ひらがな 😀 漢"), "Moskva hiragana grinning  ?");
         assert!(known > 15_000, "{known}");
     }
 
@@ -129,9 +121,9 @@ mod tests {
         fn folding_does_not_depend_on_the_split_and_is_done_once(text in any::<String>(), at in any::<prop::sample::Index>()) {
             let boundaries: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
             let (left, right) = text.split_at(*at.get(&boundaries));
-            let whole = folded(&text);
-            prop_assert_eq!(&(folded(left) + &folded(right)), &whole);
-            prop_assert_eq!(&folded(&whole), &whole);
+            let whole = fold(&text);
+            prop_assert_eq!(&(fold(left) + &fold(right)), &whole);
+            prop_assert_eq!(&fold(&whole), &whole);
             prop_assert!(whole.chars().all(|character| character == '\n' || character.width() == Some(1)));
         }
     }

@@ -22,7 +22,6 @@ enum Kind {
     Serial,
     /// A printer of the USB class.
     LinePrinter,
-    /// A named pipe.
     Pipe,
 }
 
@@ -41,12 +40,8 @@ impl Kind {
     }
 }
 
-/// Opens the printer's device, and locks it. `flow`: XON and XOFF from a printer
-/// on a serial port are obeyed.
-///
-/// # Errors
-///
-/// When the device is absent, cannot be a printer, or another program uses it.
+/// Opens the printer's device, and locks it. `flow`: XON and XOFF from a printer on a
+/// serial port are obeyed.
 pub(super) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Box<dyn Port>> {
     let kind = Kind::of(path)?;
     let device = open_as(path, kind)?;
@@ -56,12 +51,8 @@ pub(super) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Box<dyn Por
     })
 }
 
-/// Whether there is a device at `path` that can be a printer; an absent one is
-/// no error.
-///
-/// # Errors
-///
-/// When `path` is something else, when it may not be opened, and when the
+/// Whether there is a device at `path` that can be a printer; an absent one is no
+/// error. Fails when `path` is something else, when it may not be opened, and when the
 /// system's console is on it. The message says what to do.
 pub(crate) fn check(path: &Path) -> Result<bool> {
     let kind = Kind::of(path);
@@ -141,9 +132,8 @@ fn console_on(path: &Path, proc: &Path) -> Option<String> {
 /// The device number of the terminal of the process in folder `process`.
 fn terminal_of(process: &Path) -> Option<u64> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
-    // proc_pid_stat(5): after the name in parentheses come state, parent,
-    // group, session and terminal. Its major number is in the bits 8 to 19, its
-    // minor number in the others.
+    // proc_pid_stat(5): after the name in parentheses come state, parent, group, session
+    // and terminal, whose major number is in the bits 8 to 19.
     let (_, after) = stat.rsplit_once(") ")?;
     let number: u32 = after.split(' ').nth(4)?.parse().ok()?;
     Some(libc::makedev((number >> 8) & 0xFFF, (number & 0xFF) | ((number >> 12) & 0xF_FF00)))
@@ -175,19 +165,18 @@ mod tests {
     fn a_console_on_the_device_is_found_whether_the_kernels_or_a_login() {
         let proc = tempfile::tempdir().expect("a temporary folder");
         // Any device will do, as long as it is there: /dev/null is 1:3.
-        let device = Path::new("/dev/null");
+        let console = || console_on(Path::new("/dev/null"), proc.path());
         let consoles = |lines: &str| fs::write(proc.path().join("consoles"), lines).expect("a file");
         consoles("tty0 -WU (EC  p  ) 4:1\nnull -W- (EC p a) 1:3\n");
-        let console = console_on(device, proc.path()).expect("the kernel's");
-        assert!(console.contains("null"), "{console}");
+        assert!(console().expect("the kernel's").contains("null"));
         consoles("tty0 -WU (EC  p  ) 4:1\nttyS0 -W- (EC p a) 1:35\n");
-        assert_eq!(console_on(device, proc.path()), None);
+        assert_eq!(console(), None);
         let process = proc.path().join("123");
         fs::create_dir(&process).expect("a folder");
         // In the encoding of the kernel, 1:3 is 259.
         fs::write(process.join("stat"), "123 (agetty (x)) S 1 123 123 259 123 0").expect("a file");
-        assert!(console_on(device, proc.path()).expect("a login").contains("123"));
+        assert!(console().expect("a login").contains("123"));
         fs::write(process.join("stat"), "123 (agetty) S 1 123 123 1025 123 0").expect("a file");
-        assert_eq!(console_on(device, proc.path()), None, "another terminal");
+        assert_eq!(console(), None, "another terminal");
     }
 }

@@ -21,9 +21,8 @@ pub(crate) const DOTS_PER_MM: u32 = 8;
 /// Time for a sleeping printer to wake.
 const WAKING: Duration = Duration::from_millis(50);
 
-/// Pause after a reset: bytes that arrive too early are lost or printed as
-/// text. No manual gives a time; this one is our choice, and it is spent twice a
-/// receipt.
+/// Pause after a reset, spent twice a receipt: bytes that arrive too early are lost or
+/// printed as text. No manual gives a time; this one is our choice.
 const RESETTING: Duration = Duration::from_millis(200);
 
 /// Time for a line of garbage: that of an ordinary line, see
@@ -92,20 +91,17 @@ pub struct Chunk {
 /// How a line looks; plain by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Style {
-    /// In bold.
     pub bold: bool,
     /// Twice as wide and twice as high.
     pub double: bool,
-    /// In the middle of the paper.
     pub centred: bool,
 }
 
 /// What the printer may hold when a receipt begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Leftover {
-    /// The receipt before this one has no end. Text of it that is still in the
-    /// printer is printed, and blank paper is fed, where the receipts can be
-    /// torn apart.
+    /// The receipt before this one has no end: what the printer still has of it is
+    /// printed, and blank paper is fed, where the receipts can be torn apart.
     pub cut_off: bool,
     /// The printer may have been switched on since the last receipt: these
     /// printers put up to five characters of garbage into the line then.
@@ -114,7 +110,6 @@ pub(crate) struct Leftover {
 
 /// The bytes before a receipt: they wake and reset the printer, clear what it
 /// may hold, and select CP437.
-#[must_use]
 pub(crate) fn start(format: &Format, leftover: Leftover) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let height = format.font.line_rows();
@@ -155,15 +150,10 @@ pub(crate) fn start(format: &Format, leftover: Leftover) -> Vec<Chunk> {
     chunks
 }
 
-/// A line of text with its line feed. Every line carries all settings that it
-/// needs, so that a printer that is switched on in the middle of a life prints
-/// the rest of it correctly.
-#[must_use]
+/// A line of text with its line feed, and with all settings that it needs: a printer that
+/// is switched on in the middle of a life prints the rest as it should.
 pub(crate) fn line(text: &str, style: Style, font: Font) -> Chunk {
-    let mut folded = String::new();
-    fold(text, &mut folded);
-    let text: Vec<u8> = folded.chars().filter_map(byte).collect();
-
+    let text: Vec<u8> = fold(text).chars().filter_map(byte).collect();
     let mut bytes = Vec::with_capacity(text.len() + 24);
     if !text.is_ascii() {
         bytes.extend(NO_CHINESE);
@@ -196,7 +186,6 @@ pub(crate) fn line(text: &str, style: Style, font: Font) -> Chunk {
 
 /// Feeds the end of the receipt past the cutter and cuts the paper, or to where it
 /// can be torn off.
-#[must_use]
 pub(crate) fn end(format: &Format) -> Chunk {
     match format.cut {
         true => Chunk { bytes: CUT.to_vec(), fed: END_ROWS.into(), rest: CUTTING, ..Chunk::default() },
@@ -205,7 +194,6 @@ pub(crate) fn end(format: &Format) -> Chunk {
 }
 
 /// A feed of `rows` blank dot rows.
-#[must_use]
 pub(crate) fn feed(rows: u8) -> Chunk {
     let bytes = [&FEED[..], &[rows]].concat();
     Chunk { bytes, fed: rows.into(), ..Chunk::default() }
@@ -214,18 +202,15 @@ pub(crate) fn feed(rows: u8) -> Chunk {
 /// What a printer says of its paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Roll {
-    /// There is paper.
     Present,
-    /// There is paper, but little of it.
+    /// There is little of it.
     NearEnd,
-    /// There is none.
     Out,
 }
 
 /// A command that asks for the paper status.
 #[derive(Debug)]
 pub(crate) struct Query {
-    /// The bytes of the query.
     pub bytes: [u8; 3],
     /// The bits that are fixed in a reply, and their values.
     fixed: (u8, u8),
@@ -246,7 +231,6 @@ pub(crate) const QUERIES: [Query; 3] = [
 
 impl Query {
     /// What `reply` says of the paper; `None` if it is no reply to this query.
-    #[must_use]
     pub(crate) fn paper(&self, reply: u8) -> Option<Roll> {
         (reply & self.fixed.0 == self.fixed.1).then_some(match reply {
             _ if reply & self.end != 0 => Roll::Out,
@@ -258,55 +242,52 @@ impl Query {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reading::{Reader, Step};
     use super::*;
     use proptest::prelude::*;
 
-    #[test]
-    fn a_text_line_fits_the_smallest_input_buffer() {
-        let chunk = line(&"x".repeat(32), Style::default(), Font::Large);
-        assert_eq!(chunk.bytes.len(), 36);
-        assert_eq!((chunk.printed, chunk.fed), (24, 4));
+    /// The bytes that begin a receipt.
+    fn started(format: &Format, leftover: Leftover) -> Vec<u8> {
+        start(format, leftover).into_iter().flat_map(|chunk| chunk.bytes).collect()
     }
 
     #[test]
-    fn a_blank_line_only_feeds() {
-        let chunk = line("  ", Style::default(), Font::Large);
-        assert_eq!((chunk.printed, chunk.fed), (0, 28));
+    fn a_text_line_fits_the_smallest_input_buffer_and_a_blank_one_only_feeds() {
+        let chunk = line(&"x".repeat(32), Style::default(), Font::Large);
+        assert_eq!((chunk.bytes.len(), chunk.printed, chunk.fed), (36, 24, 4));
+        let blank = line("  ", Style::default(), Font::Large);
+        assert_eq!((blank.printed, blank.fed), (0, 28));
     }
 
     #[test]
     fn the_commands_are_those_of_python_escpos() {
         // The output of `Dummy` of python-escpos 3.1: see
         // tests/it/paper/python_escpos.py, which prints these lines.
-        let has =
-            |chunk: &Chunk, bytes: &[u8]| chunk.bytes.windows(bytes.len()).any(|window| window == bytes);
-        let started = start(&Format::default(), Leftover::default())
-            .into_iter()
-            .map(|chunk| chunk.bytes)
-            .collect::<Vec<_>>()
-            .concat();
-        let started = Chunk { bytes: started, ..Chunk::default() };
-        assert!(has(&started, b"\x1b\x40"), "hw('INIT')");
-        assert!(has(&started, b"\x1b\x74\x00"), "charcode('CP437')");
-        let title = line("A", Style { bold: true, double: true, centred: true }, Font::Large);
-        assert!(has(&title, b"\x1b\x61\x01"), "set(align='center')");
-        assert!(has(&title, b"\x1b\x61\x00"), "set(align='left')");
-        assert!(has(&title, b"\x1b\x45\x01"), "set(bold=True)");
-        assert!(has(&title, b"\x1b\x45\x00"), "set(bold=False)");
-        assert!(has(&title, b"\x1d\x21\x11"), "set(custom_size=True, width=2, height=2)");
-        assert!(has(&title, b"\x1d\x21\x00"), "set(custom_size=True, width=1, height=1)");
-        let text = line("Café ─ naïve █", Style::default(), Font::Large);
-        assert!(has(&text, b"\x1b\x33\x1c"), "line_spacing(28, divisor=180)");
-        let encoded = b"\x1b\x74\x00\x43\x61\x66\x82\x20\xc4\x20\x6e\x61\x8b\x76\x65\x20\xdb\x0a";
-        let [page, encoded] = [&encoded[..3], &encoded[3..]];
-        assert!(has(&text, page) && has(&text, encoded), "charcode('CP437'), text(…)");
+        let title = line("A", Style { bold: true, double: true, centred: true }, Font::Large).bytes;
+        let text = line("Café ─ naïve █", Style::default(), Font::Large).bytes;
+        let started = started(&Format::default(), Leftover::default());
+        for (bytes, command, name) in [
+            (&started, &b"\x1b\x40"[..], "hw('INIT')"),
+            (&started, b"\x1b\x74\x00", "charcode('CP437')"),
+            (&title, b"\x1b\x61\x01", "set(align='center')"),
+            (&title, b"\x1b\x61\x00", "set(align='left')"),
+            (&title, b"\x1b\x45\x01", "set(bold=True)"),
+            (&title, b"\x1b\x45\x00", "set(bold=False)"),
+            (&title, b"\x1d\x21\x11", "set(custom_size=True, width=2, height=2)"),
+            (&title, b"\x1d\x21\x00", "set(custom_size=True, width=1, height=1)"),
+            (&text, b"\x1b\x33\x1c", "line_spacing(28, divisor=180)"),
+            (&text, b"\x1b\x74\x00", "charcode('CP437')"),
+            (&text, b"\x43\x61\x66\x82\x20\xc4\x20\x6e\x61\x8b\x76\x65\x20\xdb\x0a", "text(…)"),
+        ] {
+            assert!(bytes.windows(command.len()).any(|window| window == command), "{name}");
+        }
         assert_eq!(QUERIES[0].bytes, *b"\x10\x04\x04", "paper_status()");
     }
 
     #[test]
     fn heat_is_sent_only_when_given() {
         let heat = "11, 120,40".parse().expect("three numbers");
-        let bytes = |heat| start(&Format { heat, ..Format::default() }, Leftover::default()).concat_bytes();
+        let bytes = |heat| started(&Format { heat, ..Format::default() }, Leftover::default());
         assert!(bytes(Some(heat)).windows(5).any(|window| window == [0x1B, b'7', 11, 120, 40]));
         assert!(!bytes(None).contains(&b'7'));
         for wrong in ["", "1,2", "1,2,3,4", "1,2,256", "a,b,c"] {
@@ -352,74 +333,48 @@ mod tests {
     fn what_a_printer_holds_after_power_up_is_not_in_the_first_line() {
         for kind in [Kind::Mini, Kind::Epson] {
             let format = Format::of(kind, Font::Large);
-            let receipt = |garbage| {
-                let mut chunks = start(&format, Leftover { cut_off: false, garbage });
-                chunks.push(line("TITLE", Style { centred: true, ..Style::default() }, Font::Large));
-                chunks.concat_bytes()
-            };
+            let title = line("TITLE", Style { centred: true, ..Style::default() }, Font::Large).bytes;
             // Characters, and the beginnings of commands.
             for held in [&b""[..], b"x(J", b"\x1b", b"ab\x1d", b"\xff\x1b"] {
-                let bytes = |garbage| [held, &receipt(garbage)].concat();
-                let ended = |garbage, keeps| printed(&bytes(garbage), keeps).pop().expect("a line");
-                assert_eq!(ended(true, false), "TITLE", "{kind:?} after {held:?}");
-                assert_eq!(
-                    ended(true, true),
-                    "TITLE",
-                    "{kind:?} after {held:?}, a clone that keeps its line"
-                );
-                assert_eq!(ended(false, false), "TITLE", "{kind:?} after {held:?}: the reset is enough");
+                let ended = |garbage, keeps| {
+                    let start = started(&format, Leftover { cut_off: false, garbage });
+                    printed(&[held, &start, &title].concat(), keeps).pop().expect("a line")
+                };
+                // The reset is enough, but for a clone that keeps its line.
+                for (garbage, keeps) in [(false, false), (true, false), (true, true)] {
+                    let ended = ended(garbage, keeps);
+                    assert_eq!(ended, "TITLE", "{kind:?} after {held:?}, garbage: {garbage}, keeps: {keeps}");
+                }
             }
-        }
-    }
-
-    trait ConcatBytes {
-        fn concat_bytes(&self) -> Vec<u8>;
-    }
-    impl ConcatBytes for Vec<Chunk> {
-        fn concat_bytes(&self) -> Vec<u8> {
-            self.iter().flat_map(|chunk| chunk.bytes.clone()).collect()
         }
     }
 
     #[test]
     fn every_question_tells_paper_from_none_and_from_noise() {
-        let [real_time, sensor, status] = QUERIES;
-        assert_eq!(real_time.paper(0x12), Some(Roll::Present));
-        assert_eq!(real_time.paper(0x1E), Some(Roll::NearEnd), "nearly out is not out");
-        assert_eq!(real_time.paper(0x72), Some(Roll::Out));
-        assert_eq!(real_time.paper(0xFF), None);
-        assert_eq!(sensor.paper(0x00), Some(Roll::Present));
-        assert_eq!(sensor.paper(0x04), Some(Roll::Out));
-        assert_eq!(status.paper(0x0C), Some(Roll::Out));
-        assert_eq!(status.paper(0x90), None);
+        let (paper, out) = (Some(Roll::Present), Some(Roll::Out));
+        for (query, reply, told) in [
+            (0, 0x12, paper),
+            (0, 0x1E, Some(Roll::NearEnd)),
+            (0, 0x72, out),
+            (0, 0xFF, None),
+            (1, 0x00, paper),
+            (1, 0x04, out),
+            (2, 0x0C, out),
+            (2, 0x90, None),
+        ] {
+            assert_eq!(QUERIES[query].paper(reply), told, "{query}: {reply:x}");
+        }
     }
 
-    /// The bytes of a line's text without the commands; fails on any byte that
-    /// is neither a command of a line nor printable.
-    fn text_of(mut bytes: &[u8]) -> Vec<u8> {
-        let mut text = Vec::new();
-        let mut ended = false;
-        while let [first, rest @ ..] = bytes {
-            bytes = match (first, rest) {
-                (0x1C, [b'.', rest @ ..]) => rest,
-                (0x1B, [b't', 0, rest @ ..]) => rest,
-                (0x1B, [b'3', 28 | 52 | 20 | 37, rest @ ..]) => rest,
-                (0x1B, [b'M', 1, rest @ ..]) => rest,
-                (0x1B, [b'a' | b'E', 0 | 1, rest @ ..]) => rest,
-                (0x1D, [b'!', 0 | DOUBLE, rest @ ..]) => rest,
-                (b'\n', rest) if !ended => {
-                    ended = true;
-                    rest
-                }
-                (0x20..=0x7E | 0x80..=0xFE, rest) if !ended => {
-                    text.push(*first);
-                    rest
-                }
-                _ => panic!("{bytes:x?} is neither a command nor text"),
-            };
-        }
-        assert!(ended, "a line has its line feed");
-        text
+    /// The text of a line, of which a printer that has just been switched on prints
+    /// nothing else.
+    fn text_of(bytes: &[u8]) -> String {
+        let mut reader = Reader::default();
+        let steps = bytes.iter().filter_map(|&byte| reader.read(byte).expect("a command or text"));
+        let steps: Vec<_> = steps.filter(|step| *step != Step::Nothing).collect();
+        let [Step::Line(line)] = &steps[..] else { panic!("{steps:?} of {bytes:x?}") };
+        assert!(reader.is_at_rest(), "{bytes:x?}");
+        line.text()
     }
 
     proptest! {
@@ -434,7 +389,7 @@ mod tests {
 
         #[test]
         fn control_characters_never_pass(text in "[\\x00-\\x1f\\x7f-\\u{9f}\\u{200b}-\\u{200f}\\u{202a}-\\u{202e}\\u{2060}-\\u{2069}\\u{feff}]*") {
-            prop_assert!(text_of(&line(&text, Style::default(), Font::Large).bytes).iter().all(|&byte| byte == b' '));
+            prop_assert!(text_of(&line(&text, Style::default(), Font::Large).bytes).trim().is_empty());
         }
     }
 }

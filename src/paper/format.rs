@@ -38,19 +38,16 @@ impl Font {
     }
 
     /// Dot rows of a character.
-    #[must_use]
     pub(crate) fn rows(self) -> u32 {
         self.size().1
     }
 
     /// Blank dot rows below a line.
-    #[must_use]
     pub(crate) fn spacing_rows(self) -> u32 {
         self.size().2
     }
 
     /// Dot rows from one line to the next.
-    #[must_use]
     pub(crate) fn line_rows(self) -> u32 {
         self.rows() + self.spacing_rows()
     }

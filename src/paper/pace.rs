@@ -10,27 +10,22 @@ use std::time::Duration;
 use super::escpos::Chunk;
 use super::format::Font;
 
-/// Time to feed a dot row, in microseconds: 60 mm/s at 8 dots a millimetre, the
-/// slowest that the manuals of these mechanisms give (60 to 90 mm/s). Heating
-/// only adds to it.
+/// Time to feed a dot row, in microseconds: 60 mm/s at 8 dots a millimetre, the slowest
+/// that the manuals of these mechanisms give (60 to 90 mm/s). Heating adds to it.
 const FED_ROW_MICROS: u64 = 2_100;
 
 /// The default of `--printer-line-ms`: the time of a line of text in the large
 /// font, in milliseconds.
 ///
-/// What a line needs by the manuals: the mechanism heats at most 64 dots at once
-/// (`ESC 7`'s power-on values: 8 x 8 dots, 800 µs, 20 µs of pause). Of the 384
-/// dots of a row of text some 20 % are black, 77 dots: two heatings, 1.64 ms,
-/// which is less than the 2.1 ms of the feed. So 28 rows x 2.1 ms = 59 ms; the
-/// wire needs 36 bytes x 10 bits / 9600 baud = 37.5 ms, at the same time. A low
-/// supply voltage, a dense line and cold paper make it slower, and nobody has
-/// timed all clones: Adafruit's library assumes 30 ms for each of the 24 rows of
-/// characters, 729 ms in all, after the slowest unit it was tried on.
+/// By the manuals a line needs 28 rows x 2.1 ms of feed = 59 ms: the heating of a row of
+/// text is faster (77 of 384 dots are black, 64 are heated at once by `ESC 7`'s power-on
+/// values, 820 µs each time), and so is the wire (36 bytes x 10 bits / 9600 baud). A low
+/// supply voltage, a dense line and cold paper make it slower, and nobody has timed all
+/// clones: Adafruit's library assumes 729 ms, after the slowest unit it was tried on.
 ///
-/// 350 ms is six times what the manuals say, and should still hold no life back:
-/// at 4.4 characters a token a line of 29 characters takes 6.6 tokens, 0.6 s at the
-/// 11 tokens a second that others measured on this board with llama.cpp, and 0.41 s
-/// at 16. No life was timed on a board yet.
+/// 350 ms is six times what the manuals say, and should still hold no life back: a line
+/// of 29 characters takes 6.6 tokens, 0.6 s at the 11 tokens a second that others
+/// measured on this board with llama.cpp. No life was timed on a board yet.
 pub(crate) const LINE_MILLIS: u64 = 350;
 
 /// Bytes that a printer buffers while it prints a line. The manuals of these
@@ -44,7 +39,6 @@ const BITS_PER_BYTE: u64 = 10;
 
 /// The time to print a dot row, and to feed a blank one, of a printer that needs
 /// `line` for a line of text in the large font.
-#[must_use]
 pub(crate) fn row_times(line: Duration) -> (Duration, Duration) {
     // The paper moves at its own speed; what is left of a line's time is for the
     // heating of its rows.
@@ -54,7 +48,6 @@ pub(crate) fn row_times(line: Duration) -> (Duration, Duration) {
 }
 
 /// The time that the wire needs for a byte at `baud` bits a second.
-#[must_use]
 pub(crate) fn byte_time(baud: u32) -> Duration {
     Duration::from_nanos(BITS_PER_BYTE * 1_000_000_000 / u64::from(baud.max(1)))
 }
@@ -78,7 +71,6 @@ pub(crate) struct Pace {
 impl Pace {
     /// A printer at `baud` bits a second whose paper needs `line` for a line
     /// of text in the large font.
-    #[must_use]
     pub(crate) fn new(baud: u32, line: Duration) -> Self {
         let byte = byte_time(baud);
         let (printed_row, fed_row) = row_times(line);
@@ -86,15 +78,12 @@ impl Pace {
         Self { byte, printed_row, fed_row, wire_free: zero, paper_free: zero, waiting: VecDeque::new() }
     }
 
-    /// Time that the wire needs for a byte.
-    #[must_use]
     pub(crate) fn byte(&self) -> Duration {
         self.byte
     }
 
     /// The earliest time, `now` or later, at which `bytes` more bytes do not
     /// overflow the printer's input buffer.
-    #[must_use]
     pub(crate) fn ready(&self, bytes: usize, now: Duration) -> Duration {
         let mut ready = now.max(self.wire_free);
         if bytes > INPUT_BUFFER {
@@ -141,19 +130,16 @@ impl Pace {
     }
 
     /// When everything that was sent has arrived.
-    #[must_use]
     pub(crate) fn wire_free(&self) -> Duration {
         self.wire_free
     }
 
     /// When everything that was sent is on paper.
-    #[must_use]
     pub(crate) fn paper_free(&self) -> Duration {
         self.paper_free
     }
 
     /// When `chunks` would all have been sent, beginning `now`.
-    #[must_use]
     pub(crate) fn all_sent<'a>(
         &self,
         chunks: impl IntoIterator<Item = &'a Chunk>,
@@ -174,11 +160,18 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::escpos::{Style, feed};
+    use super::super::escpos::{self, Style, feed};
     use super::*;
 
     fn line(text: &str, style: Style) -> Chunk {
-        super::super::escpos::line(text, style, Font::Large)
+        escpos::line(text, style, Font::Large)
+    }
+
+    /// A printer at 9600 baud that has got this chunk.
+    fn after(chunk: &Chunk, line: Duration) -> Pace {
+        let mut pace = Pace::new(9600, line);
+        pace.sent(chunk, Duration::ZERO);
+        pace
     }
 
     fn millis(millis: u64) -> Duration {
@@ -193,8 +186,7 @@ mod tests {
 
     #[test]
     fn a_line_in_the_small_font_takes_less_time() {
-        let mut pace = Pace::new(9600, millis(LINE_MILLIS));
-        pace.sent(&super::super::escpos::line("x", Style::default(), Font::Small), millis(0));
+        let pace = after(&escpos::line("x", Style::default(), Font::Small), millis(LINE_MILLIS));
         // 17 rows x (350 - 4 x 2.1) / 24 ms + 3 x 2.1 ms.
         assert_eq!((pace.paper_free() - pace.wire_free()).as_millis(), 248);
     }
@@ -217,16 +209,14 @@ mod tests {
 
     #[test]
     fn what_is_larger_than_the_buffer_waits_for_an_idle_printer() {
-        let mut pace = Pace::new(9600, millis(728));
-        pace.sent(&line("x", Style::default()), millis(0));
+        let pace = after(&line("x", Style::default()), millis(728));
         assert_eq!(pace.ready(INPUT_BUFFER + 1, millis(5)), pace.paper_free());
     }
 
     #[test]
     fn white_is_faster_than_text_and_a_title_slower() {
         let paper = |chunk: &Chunk| {
-            let mut pace = Pace::new(9600, Duration::from_micros(728_400));
-            pace.sent(chunk, millis(0));
+            let pace = after(chunk, Duration::from_micros(728_400));
             pace.paper_free() - pace.wire_free()
         };
         assert_eq!(paper(&feed(100)).as_millis(), 210);
@@ -237,8 +227,7 @@ mod tests {
 
     #[test]
     fn what_stands_behind_a_line_feed_waits_with_the_next_line() {
-        let mut pace = Pace::new(9600, millis(728));
-        pace.sent(&line("x", Style { bold: true, ..Style::default() }), millis(0));
+        let pace = after(&line("x", Style { bold: true, ..Style::default() }), millis(728));
         let begun = pace.wire_free();
         assert_eq!(pace.ready(37, begun), begun);
         assert_eq!(pace.ready(38, begun), pace.paper_free());
@@ -246,8 +235,7 @@ mod tests {
 
     #[test]
     fn a_wire_that_was_held_makes_everything_later() {
-        let mut pace = Pace::new(9600, millis(728));
-        pace.sent(&line("x", Style::default()), millis(0));
+        let mut pace = after(&line("x", Style::default()), millis(728));
         let (wire, paper) = (pace.wire_free(), pace.paper_free());
         pace.held(wire + millis(5000));
         assert_eq!(pace.paper_free(), paper + millis(5000));
@@ -255,8 +243,7 @@ mod tests {
 
     #[test]
     fn without_paper_time_only_the_wire_counts() {
-        let mut pace = Pace::new(9600, Duration::ZERO);
-        pace.sent(&line(&"x".repeat(32), Style::default()), millis(0));
+        let pace = after(&line(&"x".repeat(32), Style::default()), Duration::ZERO);
         assert_eq!(pace.ready(36, millis(0)), pace.wire_free());
         assert_eq!(pace.paper_free(), pace.wire_free());
     }

@@ -5,28 +5,15 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A port that a printer is on, as the printer thread needs it. No method
-/// blocks.
+/// A port that a printer is on. No method blocks; an error says that the device is gone.
 pub(super) trait Port {
     /// Writes as many of `bytes` as the kernel has room for, possibly none.
-    ///
-    /// # Errors
-    ///
-    /// When the device is gone.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
     /// The number of written bytes that have not left the port yet.
-    ///
-    /// # Errors
-    ///
-    /// When the device is gone.
     fn unsent(&mut self) -> io::Result<usize>;
 
     /// Reads the bytes that have arrived; 0 if none have.
-    ///
-    /// # Errors
-    ///
-    /// When the device is gone.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Discards the bytes that have not left the port yet.
@@ -52,8 +39,6 @@ pub(super) trait Busy {
 pub(super) trait Clock {
     /// Time since an arbitrary fixed moment.
     fn now(&self) -> Duration;
-
-    /// Sleeps for `time`.
     fn sleep(&self, time: Duration);
 }
 

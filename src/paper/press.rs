@@ -81,8 +81,7 @@ pub(super) struct BreakOff {
     pub(super) closing: Vec<Chunk>,
 }
 
-/// The printer thread's side of the queue: sends lines to the port, no faster
-/// than the printer prints them.
+/// The printer thread's side of the queue.
 pub(super) struct Press<C> {
     pub(super) port: Box<dyn Port>,
     pub(super) clock: C,
@@ -92,24 +91,21 @@ pub(super) struct Press<C> {
     pub(super) busy: Option<Box<dyn Busy>>,
     /// How long a printer that says that it is out of paper is waited for.
     pub(super) paper_wait: Duration,
-    /// Shown by the light.
     pub(super) status: PrinterStatus,
     /// Reports what somebody has to do, as a line on stderr.
     pub(super) report: Box<dyn Fn(&str)>,
-    /// Whether incoming bytes are read, even unrequested ones: with flow
-    /// control a full receive buffer would make the kernel send XOFF to the
-    /// printer.
+    /// Whether incoming bytes are read, even unrequested ones: with flow control a full
+    /// receive buffer would make the kernel send XOFF to the printer.
     pub(super) listens: bool,
     /// Set when the main thread no longer waits for the receipt.
     pub(super) abandoned: Arc<AtomicBool>,
 }
 
 impl<C: Clock> Press<C> {
-    /// Prints `header` and then the queued lines, until the last. Returns
-    /// whether it is printed to its end, so that it can be torn off: not if the
-    /// sender of its lines was dropped before. An error says why the printer is
-    /// lost; unsent bytes are discarded, so that nothing stale is printed when it
-    /// comes back.
+    /// Prints `header` and then the queued lines, until the last. Returns whether it is
+    /// printed to its end: not if the sender of its lines was dropped before. An error
+    /// says why the printer is lost; what is unsent is discarded, so that nothing stale is
+    /// printed when it comes back.
     pub(super) fn print(
         &mut self,
         header: Vec<Chunk>,

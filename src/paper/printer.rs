@@ -39,9 +39,8 @@ use crate::state::entry::PaperEnd;
 use crate::state::lives::Lives;
 use crate::text::stderr::{say, warn};
 
-/// Lines in the queue before the generator waits for the printer. One more is
-/// being sent and one printed, so that the text on stdout is at most a few
-/// lines ahead of the paper.
+/// Lines in the queue before the generator waits for the printer. One more is being sent
+/// and one printed: stdout is a few lines ahead of the paper at most.
 const LINES_AHEAD: usize = 3;
 
 /// How long a life waits for room in the queue, and its end for the last line,
@@ -77,9 +76,8 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Begins the receipt of a life on a thread of its own: takes the life's
-    /// number from `lives` and prints the header. A printer that is absent
-    /// counts as lost, and `status` says so.
+    /// Begins the receipt of a life on a thread of its own: takes the life's number from
+    /// `lives` and prints the header. A printer that is absent is lost to `status`.
     #[must_use]
     pub fn begin(
         settings: &Settings,
@@ -93,9 +91,8 @@ impl Printer {
         Self::start(settings, template, lives, status, interrupt, true, head)
     }
 
-    /// Prints `lines` as a slip of their own and waits until they are on
-    /// paper, at most 30 s; after a signal, at most 3 s each to queue the end
-    /// and to print it.
+    /// Prints `lines` as a slip of their own and waits until they are on paper, at most
+    /// 30 s; after a signal, at most 3 s each to queue the end and to print it.
     pub fn slip(
         settings: &Settings,
         lives: Option<Lives>,
@@ -158,10 +155,9 @@ impl Printer {
         self.waited
     }
 
-    /// Prints the death and waits until it is printed and the paper is fed, at
-    /// most 30 s, and as long as a new roll is waited for. A signal does not end
-    /// this wait, because the life has been lived and its receipt is completed;
-    /// only the wait for a new roll ends. Returns whether it is printed to its end.
+    /// Prints the death and waits until that is on paper, at most 30 s and as long as a
+    /// new roll is waited for; a signal ends only the latter, because the life has been
+    /// lived. Returns whether the receipt is printed to its end.
     pub fn finish(mut self, summary: &Summary) -> bool {
         let mut lines = std::mem::take(&mut self.rest);
         self.thought.finish(&mut lines);
@@ -201,9 +197,9 @@ impl Printer {
         self.leave();
     }
 
-    /// Ends the receipt of a life that did not reach the death, within 3 s:
-    /// prints as much of the text as the time allows, a rule, and why it ended.
-    /// Returns whether that is printed to its end.
+    /// Ends the receipt of a life that did not reach the death, within 3 s: as much of
+    /// the text as the time allows, a rule, and why it ended. Returns whether that is
+    /// printed to its end.
     pub fn break_off(mut self, ending: &Ending) -> bool {
         let mut rest = std::mem::take(&mut self.rest);
         self.thought.finish(&mut rest);
@@ -320,14 +316,7 @@ impl Job {
     fn header(&self, head: Head) -> Vec<Chunk> {
         let before = self.lives.as_ref().and_then(|lives| {
             let begun = if self.is_life { lives.begin() } else { lives.note_slip(None) };
-            begun
-                .map_err(|error| {
-                    self.say(&format!(
-                        "warning: {error:#}
-"
-                    ))
-                })
-                .ok()
+            begun.map_err(|error| self.say(&format!("warning: {error:#}\n"))).ok()
         });
         // If it is not known whether the last receipt was cut off, a gap is
         // fed: 2 cm of paper at most.

@@ -35,13 +35,8 @@ pub(crate) struct Paper {
 }
 
 impl Paper {
-    /// Checks the device and the state folder before anything else is done. A
-    /// device that is merely absent causes only a warning.
-    ///
-    /// # Errors
-    ///
-    /// When the device cannot be a printer, see [`super::device::check`], and
-    /// when the design cannot be printed, see [`Template::read`].
+    /// Checks the device and the state folder before anything else is done. Fails as
+    /// [`Settings::check`] and [`Template::read`].
     pub(crate) fn open(
         settings: Option<Settings>,
         design: &Design,
@@ -60,14 +55,12 @@ impl Paper {
     }
 
     /// The history in which lives are counted, if they are.
-    #[must_use]
     pub(crate) fn lives(&self) -> Option<&Lives> {
         self.lives.as_ref()
     }
 
     /// Begins the receipt of the life that `about` tells of, and counts it.
     /// `status` says how the printer is.
-    #[must_use]
     pub(crate) fn begin(&self, about: Entry, status: &PrinterStatus, interrupt: &Interrupt) -> Receipt {
         let date = clock::stamp().unwrap_or_default();
         // What becomes of a printer's receipt is known at the end.
@@ -126,7 +119,6 @@ pub(crate) struct Receipt {
 
 impl Receipt {
     /// Whether there is a printer, lost or not.
-    #[must_use]
     pub(crate) fn is_printed(&self) -> bool {
         self.printer.is_some()
     }
@@ -138,7 +130,6 @@ impl Receipt {
     }
 
     /// Time that the generator waited for the printer.
-    #[must_use]
     pub(crate) fn waited(&self) -> Duration {
         self.printer.as_ref().map_or(Duration::ZERO, Printer::waited)
     }

@@ -205,7 +205,6 @@ impl Reader {
 
     /// Whether paper moves once it has read this byte.
     #[cfg(feature = "cabinet")]
-    #[must_use]
     pub(crate) fn prints_with(&self, byte: u8) -> bool {
         matches!((&self.command[..], byte), ([], b'\n') | ([0x1B, b'J'] | [0x1D, b'V', 66], _))
     }
@@ -249,15 +248,9 @@ mod tests {
 
     #[test]
     fn a_line_comes_with_its_line_feed_and_as_it_was_set() {
-        let steps = read(b"\x1c.\x1bt\0\x1b3\x34\x1ba\x01\x1bE\x01\x1d!\x11\xc4A\n\x1ba\0");
-        let lines: Vec<_> = steps
-            .iter()
-            .filter_map(|step| match step {
-                Step::Line(line) => Some(line),
-                _ => None,
-            })
-            .collect();
-        let [line] = lines[..] else { panic!("{steps:?}") };
+        let mut steps = read(b"\x1c.\x1bt\0\x1b3\x34\x1ba\x01\x1bE\x01\x1d!\x11\xc4A\n\x1ba\0");
+        steps.retain(|step| *step != Step::Nothing);
+        let [Step::Line(line)] = &steps[..] else { panic!("{steps:?}") };
         assert_eq!((line.text().as_str(), line.centred, line.rows), ("─A", true, 52));
         assert!(line.cells.iter().all(|cell| cell.bold && cell.size == (2, 2)));
         assert_eq!((line.width(), line.height()), (48, 48));

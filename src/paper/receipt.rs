@@ -57,14 +57,12 @@ pub struct Summary {
 
 impl Summary {
     /// The share of the context that is used, 0 to 1.
-    #[must_use]
     pub(crate) fn share(&self) -> f64 {
         f64::from(self.used) / f64::from(self.context_size.max(1))
     }
 }
 
 /// The chunks that print `lines`.
-#[must_use]
 pub(crate) fn typeset(lines: &[Line], format: &Format) -> Vec<Chunk> {
     let Format { columns, font, .. } = *format;
     let line = |text: &str, style| line(text, style, font);
@@ -106,9 +104,7 @@ pub(crate) fn typeset(lines: &[Line], format: &Format) -> Vec<Chunk> {
 
 /// Columns that `text` takes once it is folded.
 fn width(text: &str) -> usize {
-    let mut folded = String::new();
-    fold(text, &mut folded);
-    folded.chars().count()
+    fold(text).chars().count()
 }
 
 /// The generated text as it arrives: a line is given out once it is full.
@@ -117,7 +113,6 @@ pub struct Thought {
     wrapper: Wrapper,
     style: Style,
     font: Font,
-    folded: String,
     /// Wrapped text that is not given out yet: less than a line between calls.
     wrapped: String,
     /// Whether a line was given out.
@@ -128,13 +123,11 @@ pub struct Thought {
 
 impl Thought {
     /// A thought that is set as `format` says.
-    #[must_use]
     pub(crate) fn new(format: &Format) -> Self {
         Self {
             wrapper: Wrapper::new(format.columns),
             style: Style::default(),
             font: format.font,
-            folded: String::new(),
             wrapped: String::new(),
             began: false,
             blank: false,
@@ -143,9 +136,7 @@ impl Thought {
 
     /// Takes more text and appends the lines that it completes.
     pub fn text(&mut self, text: &str, chunks: &mut Vec<Chunk>) {
-        self.folded.clear();
-        fold(text, &mut self.folded);
-        self.wrapper.push(&self.folded, &mut self.wrapped);
+        self.wrapper.push(&fold(text), &mut self.wrapped);
         self.give_out(chunks);
     }
 
@@ -198,10 +189,6 @@ mod tests {
         Format { columns, ..Format::default() }
     }
 
-    fn thought(columns: usize, pieces: &[&str]) -> Vec<Chunk> {
-        set(&wide(columns), pieces)
-    }
-
     fn set(format: &Format, pieces: &[&str]) -> Vec<Chunk> {
         let (mut thought, mut chunks) = (Thought::new(format), Vec::new());
         for piece in pieces {
@@ -224,18 +211,14 @@ mod tests {
 
     #[test]
     fn runs_of_blank_lines_become_one_and_none_begins_or_ends_the_thought() {
-        let chunks = thought(20, &["\n\n one\n", "\n \n\n", "two\nthree\n\n\n"]);
+        let chunks = set(&wide(20), &["\n\n one\n", "\n \n\n", "two\nthree\n\n\n"]);
         assert_eq!(texts(&chunks), ["one", "", "two", "three"]);
     }
 
     #[test]
-    fn a_word_longer_than_a_line_is_broken() {
-        assert_eq!(texts(&thought(8, &["incomprehensible"])), ["incompre", "hensible"]);
-    }
-
-    #[test]
-    fn what_folding_makes_longer_is_wrapped_after_it() {
-        assert_eq!(texts(&thought(8, &["well…… now"])), ["well....", ".. now"]);
+    fn a_word_longer_than_a_line_is_broken_also_if_folding_has_made_it_longer() {
+        assert_eq!(texts(&set(&wide(8), &["incomprehensible"])), ["incompre", "hensible"]);
+        assert_eq!(texts(&set(&wide(8), &["well…… now"])), ["well....", ".. now"]);
     }
 
     #[test]
@@ -286,8 +269,8 @@ mod tests {
             pieces in prop::collection::vec(any::<String>(), 0..6), columns in 1_usize..40
         ) {
             let split: Vec<&str> = pieces.iter().map(String::as_str).collect();
-            let chunks = thought(columns, &split);
-            prop_assert_eq!(&chunks, &thought(columns, &[&pieces.concat()]));
+            let chunks = set(&wide(columns), &split);
+            prop_assert_eq!(&chunks, &set(&wide(columns), &[&pieces.concat()]));
             for chunk in &chunks {
                 let text = chunk.bytes.strip_prefix(b"\x1c.\x1bt\0").unwrap_or(&chunk.bytes);
                 prop_assert!(text.len() <= columns + 4, "{text:x?}");

@@ -28,13 +28,8 @@ pub(super) struct Serial {
 }
 
 impl Serial {
-    /// Opens the port of a device that is locked. With `flow`, XON and XOFF from the printer are obeyed;
-    /// without it, noise on an RX line that is not connected cannot hold the
-    /// port.
-    ///
-    /// # Errors
-    ///
-    /// When the port cannot be set up.
+    /// Opens the port of a device that is locked. With `flow`, XON and XOFF from the
+    /// printer are obeyed; without it, noise on an open RX line cannot hold the port.
     pub(super) fn open(lock: File, path: &Path, baud: u32, flow: bool) -> io::Result<Self> {
         let mut uart = Uart::with_path(path, baud, Parity::None, 8, 1).map_err(io_error)?;
         if flow {

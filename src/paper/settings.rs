@@ -31,12 +31,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checks the device before anything else is done, and warns if it is
-    /// absent.
-    ///
-    /// # Errors
-    ///
-    /// As [`device::check`], and when the BUSY wire cannot be read.
+    /// Checks the device before anything else is done, and warns if it is absent. Fails
+    /// as [`device::check`], and when the BUSY wire cannot be read.
     pub(crate) fn check(&self) -> Result<()> {
         if !self.is_there()? {
             warn(format_args!("there is no printer {:?} now; each life looks for it anew", self.device));
@@ -44,11 +40,8 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks the device; `false` if it is absent.
-    ///
-    /// # Errors
-    ///
-    /// As [`device::check`], and when the BUSY wire cannot be read.
+    /// Checks the device; `false` if it is absent. Fails as [`device::check`], and when
+    /// the BUSY wire cannot be read.
     pub(crate) fn is_there(&self) -> Result<bool> {
         if let Some(Wire::Pin(number)) = self.busy {
             Wire::Pin(number).take().with_context(|| {

@@ -28,7 +28,6 @@ const NOT_KNOWN: &str = "not known";
 
 impl Slip<'_> {
     /// The slip's lines, each at most `columns` wide.
-    #[must_use]
     pub(super) fn lines(&self, health: &Health, columns: usize) -> Vec<String> {
         let throttled = health.throttled.map(|throttled| throttled.slowed().to_owned());
         let Self { record, .. } = self;
@@ -80,8 +79,12 @@ mod tests {
         prompt: "You are here,\nand you will speak until there is no room left in you for a word.",
     };
 
-    fn record() -> Record {
-        Record { lives: 12, starts: 2, rate: Some(9.84), throttled: Some(0x5), ..Record::default() }
+    /// The slip after this fault.
+    fn lines(words: Option<&str>, health: &Health) -> Vec<String> {
+        let fault = words.map(|words| Fault { life: 9, words: words.to_owned() });
+        let throttled = Some(0x5);
+        let record = Record { lives: 12, starts: 2, rate: Some(9.84), throttled, fault, ..Record::default() };
+        Slip { record: Some(&record), ..SLIP }.lines(health, 32)
     }
 
     #[test]
@@ -91,10 +94,8 @@ mod tests {
             throttled: Some(Throttled(0x5_0000)),
             free: Some(240_000 * 1024),
         };
-        let words = "life 9: llama.cpp failed at token 31 of model ember; -vv shows its log".to_owned();
-        let fault = Fault { life: 9, words };
-        let record = Record { fault: Some(fault), ..record() };
-        let lines = Slip { record: Some(&record), ..SLIP }.lines(&health, 32);
+        let words = "life 9: llama.cpp failed at token 31 of model ember; -vv shows its log";
+        let lines = lines(Some(words), &health);
         assert_eq!(
             lines,
             [
@@ -133,12 +134,10 @@ mod tests {
     #[test]
     fn the_longest_fault_is_told_to_its_end_and_none_is_said_to_be_none() {
         let words = "before life 9: ".to_owned() + &"one two three four five ".repeat(8) + "the next step";
-        let record = Record { fault: Some(Fault { life: 9, words }), ..record() };
-        let lines = Slip { record: Some(&record), ..SLIP }.lines(&Health::default(), 32);
-        assert!(lines.iter().any(|line| line.contains("last fault  before life 9:")), "{lines:?}");
-        assert!(lines.iter().any(|line| line.contains("next step")), "{lines:?}");
-        let none = Record { fault: None, ..record };
-        let lines = Slip { record: Some(&none), ..SLIP }.lines(&Health::default(), 32);
-        assert!(lines.contains(&"last fault  none".to_owned()), "{lines:?}");
+        let told = lines(Some(&words), &Health::default());
+        assert!(told.iter().any(|line| line.contains("last fault  before life 9:")), "{told:?}");
+        assert!(told.iter().any(|line| line.contains("next step")), "{told:?}");
+        let none = lines(None, &Health::default());
+        assert!(none.contains(&"last fault  none".to_owned()), "{none:?}");
     }
 }

@@ -19,7 +19,6 @@ const FILLER: &str = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef
 
 /// The lines before the falling intervals: the result, every character that can be
 /// printed, and a ruler.
-#[must_use]
 pub(crate) fn head(date: Option<String>, result: &[String], columns: usize) -> Vec<Line> {
     let text = |text: &str| Line::Text(text.to_owned());
     let mut lines = vec![Line::Title("CHECK".to_owned())];
@@ -48,7 +47,6 @@ fn ruler(columns: usize) -> String {
 }
 
 /// Numbered lines at falling intervals; `wire` is the time that a byte needs.
-#[must_use]
 pub(crate) fn falling(columns: usize, wire: Duration) -> Vec<Line> {
     let mut lines = vec![
         Line::Text(
@@ -80,13 +78,8 @@ mod tests {
     #[test]
     fn the_numbered_lines_come_ever_faster_and_fit_the_paper() {
         let lines = falling(32, Duration::from_micros(1042));
-        let paced: Vec<_> = lines
-            .iter()
-            .filter_map(|line| match line {
-                Line::Paced(text, rest) => Some((text, *rest)),
-                _ => None,
-            })
-            .collect();
+        let paced = |line| if let Line::Paced(text, rest) = line { Some((text, rest)) } else { None };
+        let paced: Vec<_> = lines.into_iter().filter_map(paced).collect();
         assert_eq!(paced.len(), INTERVALS.len() * LINES);
         assert!(paced.iter().all(|(text, _)| text.len() == 32));
         assert!(paced.windows(2).all(|pair| pair[0].1 >= pair[1].1));

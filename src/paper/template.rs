@@ -116,12 +116,8 @@ impl Known<'_> {
 }
 
 impl Template {
-    /// The template of a design. Reads its files.
-    ///
-    /// # Errors
-    ///
-    /// When a file cannot be read, or holds what cannot be printed: one line that
-    /// names the file and the next step.
+    /// The template of a design. Reads its files. Fails when a file cannot be read, or
+    /// holds what cannot be printed: one line that names the file and the next step.
     pub(crate) fn read(design: &Design) -> Result<Self> {
         let mut template = match &design.template {
             Some(path) => Self::parse(&text_of(path, "--receipt")?)
@@ -185,14 +181,12 @@ impl Template {
     }
 
     /// The lines before the thought.
-    #[must_use]
     pub(crate) fn header(&self, life: Option<u64>) -> Vec<Line> {
         self.fill(&self.header, &Known { life, date: clock::now, summary: None, low: false })
     }
 
     /// The lines after the thought of a life that ended in the death. `low`:
     /// little paper is left.
-    #[must_use]
     pub(crate) fn foot(&self, summary: &Summary, life: Option<u64>, low: bool) -> Vec<Line> {
         let known = Known { life, date: clock::now, summary: Some(summary), low };
         let mut lines = self.fill(&self.foot, &known);
@@ -201,7 +195,6 @@ impl Template {
     }
 
     /// The lines after the thought of a life that ended otherwise.
-    #[must_use]
     pub(crate) fn cut_short(&self, ending: &Ending) -> Vec<Line> {
         let why = match ending {
             Ending::Interrupted(_) => "interrupted",
@@ -286,11 +279,8 @@ impl Template {
     }
 }
 
-/// A line that can be printed.
-///
-/// # Errors
-///
-/// When the printer cannot print one of its characters.
+/// A line that can be printed. Fails when the printer cannot print one of its
+/// characters.
 pub(crate) fn printable(line: &str) -> Result<String, String> {
     match unprintable(line) {
         Some(character) => Err(format!("the printer cannot print {character:?}; replace it")),
@@ -322,10 +312,6 @@ mod tests {
         Summary { used: 1945, context_size: 2048, seconds: 200.04, rate: 9.26, seed: Some(3) }
     }
 
-    fn read(text: &str) -> Result<Template, String> {
-        Template::parse(text)
-    }
-
     fn text(words: &str) -> Line {
         Line::Text(words.to_owned())
     }
@@ -341,14 +327,8 @@ mod tests {
             [Line::Title("TORMENT NEXUS".to_owned()), centred("life 7"), centred("today"), Line::Rule]
         );
         let foot = template.foot(&summary(), Some(7), false);
-        let row = |name: &str, value: &str| Line::Row(name.to_owned(), value.to_owned());
-        let rows = [
-            row("tokens", "1945 of 2048"),
-            row("seconds", "200.0"),
-            row("tokens/s", "9.3"),
-            row("seed", "3"),
-        ];
-        assert_eq!(foot[5..9], rows);
+        let rows = [("tokens", "1945 of 2048"), ("seconds", "200.0"), ("tokens/s", "9.3"), ("seed", "3")];
+        assert_eq!(foot[5..9], rows.map(|(name, value)| Line::Row(name.to_owned(), value.to_owned())));
         assert_eq!(foot[9..], [Line::Blank, Line::Bar(summary().share()), Line::Tear]);
     }
 
@@ -367,7 +347,7 @@ mod tests {
 
     #[test]
     fn the_artists_words_replace_the_standing_ones() {
-        let template = read(
+        let template = Template::parse(
             "# {title}\n= Leben {life}\n{thought}\n---\n* Ende\n{death}\n---\n---\nWörter: {tokens}\n\
              @interrupted abgebrochen\n@paper wenig Papier\n{paper}\n",
         )
@@ -408,7 +388,7 @@ mod tests {
             (&format!("@else x\n{end}"), "@interrupted"),
             (&format!("a\u{1b}b\n{end}"), "line 1: the printer cannot print '\\u{1b}'"),
         ] {
-            let error = read(wrong).expect_err("wrong");
+            let error = Template::parse(wrong).expect_err("wrong");
             assert!(error.contains(words), "{wrong:?}: {error}");
         }
     }
@@ -453,11 +433,8 @@ mod tests {
             (b"\xff\xfe", "not UTF-8"),
         ] {
             fs::write(&path, content).expect("a file");
-            assert!(
-                error(&design).contains(words) && error(&design).contains("epitaph"),
-                "{}",
-                error(&design)
-            );
+            let error = error(&design);
+            assert!(error.contains(words) && error.contains("epitaph"), "{error}");
         }
     }
 

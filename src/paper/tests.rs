@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,7 +34,7 @@ fn line(text: &str, style: Style) -> Chunk {
 /// A printer and its serial line in virtual time: bytes arrive at the baud rate
 /// and wait in the input buffer while the paper moves; those that arrive while
 /// it is full are counted as overruns.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Fake {
     now: Duration,
     /// Written to the kernel, not yet sent.
@@ -45,14 +46,14 @@ struct Fake {
     printed: Vec<u8>,
     overruns: usize,
     /// When XOFF and XON arrive.
-    held: (Duration, Duration),
-    gone_at: Duration,
+    held: Range<Duration>,
+    gone_at: Option<Duration>,
     /// The reply to `DLE EOT 4` from each time on.
     replies: Vec<(Duration, u8)>,
     answers: VecDeque<u8>,
     noise: bool,
     /// When the printer is without paper: it prints nothing meanwhile.
-    without_paper: (Duration, Duration),
+    without_paper: Range<Duration>,
     /// Whether this is a USB printer: the port tells that the paper is out, and
     /// holds the bytes back that the printer has no room for.
     port_tells: bool,
@@ -66,15 +67,13 @@ impl Fake {
     fn advance(&mut self, to: Duration) {
         let byte_time = Duration::from_nanos(10_000_000_000 / u64::from(BAUD));
         while self.now < to {
-            let held = self.now >= self.held.0 && self.now < self.held.1
-                || self.port_tells && self.buffer.len() >= INPUT_BUFFER;
+            let held = self.held.contains(&self.now) || self.port_tells && self.buffer.len() >= INPUT_BUFFER;
             let arrives = match self.unsent.is_empty() || held {
                 true => FOREVER,
                 false => self.wire_free.max(self.now) + byte_time,
             };
             let stands = if self.paper_free > self.now { self.paper_free } else { FOREVER };
-            let (out, back) = self.without_paper;
-            let back = if self.now >= out && self.now < back { back } else { FOREVER };
+            let back = if self.is_without_paper() { self.without_paper.end } else { FOREVER };
             self.now = to.min(arrives).min(stands).min(back);
             self.take_in();
             if self.now == arrives {
@@ -100,22 +99,19 @@ impl Fake {
             }
         }
     }
-}
 
-impl Fake {
     fn is_without_paper(&self) -> bool {
-        let (out, back) = self.without_paper;
-        self.now >= out && self.now < back
+        self.without_paper.contains(&self.now)
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Shared(Rc<RefCell<Fake>>);
 
 impl Port for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut fake = self.0.borrow_mut();
-        if fake.now >= fake.gone_at {
+        if fake.gone_at.is_some_and(|gone| fake.now >= gone) {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
         fake.unsent.extend(bytes);
@@ -167,39 +163,52 @@ impl Clock for Shared {
     }
 }
 
-fn fake() -> Shared {
-    Shared(Rc::new(RefCell::new(Fake {
-        now: Duration::ZERO,
-        unsent: VecDeque::new(),
-        wire_free: Duration::ZERO,
-        buffer: VecDeque::new(),
-        paper_free: Duration::ZERO,
-        printed: Vec::new(),
-        overruns: 0,
-        held: (FOREVER, FOREVER),
-        gone_at: FOREVER,
-        replies: Vec::new(),
-        answers: VecDeque::new(),
-        noise: false,
-        without_paper: (FOREVER, FOREVER),
-        port_tells: false,
-        most: 0,
-    })))
+impl Shared {
+    /// A printer that differs from an ordinary one by what `set` changes.
+    fn that(set: impl FnOnce(&mut Fake)) -> Self {
+        let fake = Self::default();
+        set(&mut fake.0.borrow_mut());
+        fake
+    }
+
+    fn overruns(&self) -> usize {
+        self.0.borrow().overruns
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.borrow().printed).into_owned()
+    }
+
+    fn printed_lines(&self) -> usize {
+        self.text().lines().filter(|line| line.contains("00000")).count()
+    }
 }
 
-fn press(fake: &Shared, line: Duration, replies: bool) -> Press<Shared> {
+/// The printer thread's work on `fake`, without replies.
+fn press(fake: &Shared, line: Duration) -> Press<Shared> {
     Press {
         port: Box::new(fake.clone()),
         clock: fake.clone(),
         pace: Pace::new(BAUD, line),
-        inquiry: replies.then(Inquiry::default),
+        inquiry: None,
         busy: None,
         paper_wait: PAPER_WAIT,
         status: PrinterStatus::default(),
         report: Box::new(|_| ()),
-        listens: replies,
+        listens: false,
         abandoned: Arc::default(),
     }
+}
+
+/// Has the printer's replies wired.
+fn ask(press: &mut Press<Shared>) {
+    press.inquiry = Some(Inquiry::default());
+    press.listens = true;
+}
+
+/// Leaves the pace to the printer.
+fn trust(press: &mut Press<Shared>) {
+    press.pace = Pace::new(BAUD, Duration::ZERO);
 }
 
 fn lines(count: usize) -> Vec<Chunk> {
@@ -210,23 +219,46 @@ fn header() -> Vec<Chunk> {
     escpos::start(&Format::default(), Leftover { cut_off: true, garbage: false })
 }
 
-/// Prints `count` full lines.
-fn print(fake: &Shared, line: Duration, replies: bool, count: usize) -> Result<bool, String> {
+/// Prints `count` full lines on `fake`, with what `set` changes. Returns how it ended,
+/// what was reported, and whether the light showed then that the life waits.
+fn print(
+    fake: &Shared,
+    count: usize,
+    set: impl FnOnce(&mut Press<Shared>),
+) -> (Result<bool, String>, Vec<String>) {
     let (queue, queued) = bounded(1);
     let (_break_off, broken_off) = bounded(1);
     queue.send(Message { lines: lines(count), is_last: true }).expect("room");
-    press(fake, line, replies).print(header(), &queued, &broken_off)
+    let mut press = press(fake, LINE);
+    let reports = Rc::new(RefCell::new(Vec::new()));
+    let (status, told) = (press.status.clone(), reports.clone());
+    press.report = Box::new(move |words| {
+        told.borrow_mut().push(format!("{words} (waits: {})", status.is_out_of_paper()));
+    });
+    set(&mut press);
+    let ended = press.print(header(), &queued, &broken_off);
+    assert!(ended.is_err() || !press.status.is_out_of_paper(), "the light shows a wait that is over");
+    (ended, reports.take())
 }
 
-fn printed_lines(fake: &Shared) -> usize {
-    let text = String::from_utf8_lossy(&fake.0.borrow().printed).into_owned();
-    text.lines().filter(|line| line.contains("00000")).count()
+/// Prints them to their end, and nothing is reported.
+fn print_whole(fake: &Shared, count: usize, set: impl FnOnce(&mut Press<Shared>)) {
+    assert_eq!(print(fake, count, set), (Ok(true), vec![]));
+}
+
+/// Why the printer is lost before 20 lines are printed, and when.
+fn lost(fake: &Shared) -> (String, u64) {
+    let why = print(fake, 20, |_| ()).0.expect_err("lost");
+    (why, fake.now().as_secs())
+}
+
+fn second(second: u64) -> Duration {
+    Duration::from_secs(second)
 }
 
 #[test]
 fn a_held_port_is_let_go_when_nobody_waits_any_more() {
-    let fake = fake();
-    let mut press = press(&fake, SLOWEST, false);
+    let mut press = press(&Shared::default(), SLOWEST);
     let mut looks = 0;
     let held = press.wait(STALL_PAUSE, |press, _| {
         looks += 1;
@@ -238,204 +270,141 @@ fn a_held_port_is_let_go_when_nobody_waits_any_more() {
 
 #[test]
 fn a_printer_without_flow_control_is_never_overrun() {
-    for replies in [false, true] {
-        let fake = fake();
-        assert_eq!(print(&fake, LINE, replies, 300), Ok(true));
-        assert_eq!((fake.0.borrow().overruns, printed_lines(&fake)), (0, 300));
+    for set in [|_: &mut _| (), ask] {
+        let fake = Shared::default();
+        print_whole(&fake, 300, set);
+        assert_eq!((fake.overruns(), fake.printed_lines()), (0, 300));
         // The printer hardly ever waits for the next line.
-        let time = fake.0.borrow().now;
-        assert!(time < (LINE + Duration::from_millis(10)) * 302, "{time:?}");
+        assert!(fake.now() < (LINE + Duration::from_millis(10)) * 302, "{:?}", fake.now());
     }
 }
 
 #[test]
 fn the_fake_printer_notices_a_pace_that_is_too_fast() {
-    let fake = fake();
-    assert_eq!(print(&fake, LINE / 2, false, 300), Ok(true));
-    assert!(fake.0.borrow().overruns > 0);
+    for line in [LINE / 2, Duration::ZERO] {
+        let fake = Shared::default();
+        print_whole(&fake, 300, |press| press.pace = Pace::new(BAUD, line));
+        assert!(fake.overruns() > 0);
+    }
 }
 
 #[test]
 fn a_printer_that_is_held_for_a_while_is_waited_for() {
-    let fake = fake();
-    fake.0.borrow_mut().held = (Duration::from_secs(5), Duration::from_secs(14));
-    assert_eq!(print(&fake, LINE, false, 20), Ok(true));
-    assert_eq!(printed_lines(&fake), 20);
+    let fake = Shared::that(|fake| fake.held = second(5)..second(14));
+    print_whole(&fake, 20, |_| ());
+    assert_eq!(fake.printed_lines(), 20);
 }
 
 #[test]
 fn a_printer_that_is_held_for_10_s_is_lost_and_what_it_did_not_take_is_forgotten() {
-    let fake = fake();
-    fake.0.borrow_mut().held = (Duration::from_secs(5), FOREVER);
-    let why = print(&fake, LINE, false, 20).expect_err("lost");
+    let fake = Shared::that(|fake| fake.held = second(5)..FOREVER);
+    let (why, when) = lost(&fake);
     assert_eq!(why, "it has taken nothing for 10 s");
-    let time = fake.0.borrow().now;
-    assert!(time > Duration::from_secs(15) && time < Duration::from_secs(17), "{time:?}");
+    assert!((15..17).contains(&when), "{when}");
     assert!(fake.0.borrow().unsent.is_empty(), "it comes out when the printer is ready again");
 }
 
 #[test]
 fn a_printer_that_is_gone_is_lost_at_the_next_line() {
-    let fake = fake();
-    fake.0.borrow_mut().gone_at = Duration::from_secs(5);
-    let why = print(&fake, LINE, false, 20).expect_err("lost");
-    assert!(why.contains("cable"), "{why}");
-    assert!(fake.0.borrow().now < Duration::from_secs(7));
+    let (why, when) = lost(&Shared::that(|fake| fake.gone_at = Some(second(5))));
+    assert!(why.contains("cable") && when < 7, "{why}, {when}");
 }
 
-#[test]
-fn a_new_roll_within_the_wait_goes_on_and_none_is_lost() {
-    let paper = |back: u64| {
-        let fake = fake();
-        let (out, back) = (Duration::from_secs(5), Duration::from_secs(back));
-        fake.0.borrow_mut().replies = vec![(Duration::ZERO, 0x12), (out, 0x72), (back, 0x12)];
-        (print(&fake, LINE, true, 20), fake)
-    };
-    let (printed, fake) = paper(170);
-    assert_eq!((printed, printed_lines(&fake)), (Ok(true), 20));
-    let (printed, fake) = paper(600);
-    assert_eq!(printed, Err("it is out of paper".to_owned()));
-    let time = fake.0.borrow().now;
-    assert!(time > Duration::from_secs(185) && time < Duration::from_secs(190), "{time:?}");
-}
-
-/// Prints 20 lines on `fake` with what `set` changes; returns how it ended, what
-/// was reported, and whether the light ever showed that the life waits.
-fn printed(fake: &Shared, set: impl FnOnce(&mut Press<Shared>)) -> (Result<bool, String>, Vec<String>) {
-    let (queue, queued) = bounded(1);
-    let (_break_off, broken_off) = bounded(1);
-    queue.send(Message { lines: lines(20), is_last: true }).expect("room");
-    let mut press = press(fake, LINE, false);
-    let reports = Rc::new(RefCell::new(Vec::new()));
-    let (status, told) = (press.status.clone(), reports.clone());
-    press.report = Box::new(move |words| {
-        told.borrow_mut().push(format!("{words} (waits: {})", status.is_out_of_paper()));
-    });
-    set(&mut press);
-    let ended = press.print(header(), &queued, &broken_off);
-    assert!(ended.is_err() || !press.status.is_out_of_paper(), "the light shows a wait that is over");
-    drop(press);
-    (ended, Rc::into_inner(reports).expect("no other owner").into_inner())
-}
-
-/// What is reported of a wait for paper that ends.
-const WAITED: [&str; 2] = [
-    "it is out of paper; put in a new roll: the life waits 180 s for it (waits: true)",
-    "there is paper again (waits: false)",
+/// How a printer tells that its paper is out, and which words the program has for that.
+const OUT_OF_PAPER: [(&str, &str); 3] = [
+    ("replies", "it is out of paper"),
+    ("USB", "it is out of paper"),
+    ("BUSY", "it stays busy, as without paper or with a wrong BUSY wire"),
 ];
 
-#[test]
-fn a_wait_for_paper_is_shown_and_said_once_and_so_is_its_end() {
-    let fake = fake();
-    fake.0.borrow_mut().replies = vec![(0, 0x12), (5, 0x72), (60, 0x12)]
-        .into_iter()
-        .map(|(second, reply)| (Duration::from_secs(second), reply))
-        .collect();
-    let (ended, reports) = printed(&fake, |press| {
-        press.inquiry = Some(Inquiry::default());
-        press.listens = true;
+/// Prints 20 lines on a printer whose paper is out after 5 s until the second `back`.
+fn print_over_the_end(how: &str, back: u64) -> (Shared, Result<bool, String>, Vec<String>) {
+    let out = second(5)..second(back);
+    let fake = Shared::that(|fake| match how {
+        "replies" => fake.replies = vec![(second(0), 0x12), (out.start, 0x72), (out.end, 0x12)],
+        _ => (fake.port_tells, fake.without_paper) = (how == "USB", out),
     });
-    assert_eq!((ended, reports), (Ok(true), WAITED.map(str::to_owned).to_vec()));
+    let (ended, reports) = print(&fake, 20, |press| match how {
+        "replies" => ask(press),
+        _ => {
+            trust(press);
+            press.busy = (how == "BUSY").then(|| Box::new(fake.clone()) as Box<dyn Busy>);
+        }
+    });
+    (fake, ended, reports)
 }
 
 #[test]
-fn a_usb_printer_tells_that_its_paper_is_out_and_goes_on_with_the_new_roll() {
-    for (back, whole) in [(120, true), (400, false)] {
-        let fake = fake();
-        fake.0.borrow_mut().port_tells = true;
-        fake.0.borrow_mut().without_paper = (Duration::from_secs(5), Duration::from_secs(back));
-        let (ended, reports) = printed(&fake, |press| press.pace = Pace::new(BAUD, Duration::ZERO));
-        match whole {
-            true => {
-                fake.sleep(Duration::from_secs(5));
-                assert_eq!((ended, printed_lines(&fake)), (Ok(true), 20));
-                assert_eq!(reports, WAITED);
-            }
-            false => assert_eq!(ended, Err("it is out of paper".to_owned())),
+fn a_life_waits_for_a_new_roll_which_is_shown_and_said_once_and_goes_on_with_it() {
+    for (how, words) in OUT_OF_PAPER {
+        for back in [60, 150] {
+            let (fake, ended, reports) = print_over_the_end(how, back);
+            // What a printer that holds bytes back has not printed yet.
+            fake.sleep(second(5));
+            assert_eq!((ended, fake.printed_lines(), fake.overruns()), (Ok(true), 20, 0), "{how}");
+            let waits = format!("{words}; put in a new roll: the life waits 180 s for it (waits: true)");
+            assert_eq!(reports, [waits.as_str(), "there is paper again (waits: false)"], "{how}");
         }
+    }
+}
+
+#[test]
+fn a_printer_that_gets_no_new_roll_in_time_is_lost() {
+    for (how, words) in OUT_OF_PAPER {
+        let (fake, ended, _) = print_over_the_end(how, 600);
+        assert_eq!(ended, Err(words.to_owned()), "{how}");
+        assert!((183..196).contains(&fake.now().as_secs()), "{how}: {:?}", fake.now());
     }
 }
 
 #[test]
 fn a_busy_wire_paces_the_printer_without_any_guess() {
-    // Twice as slow as the program thinks: without the wire it is overrun.
-    let fake = fake();
-    let (ended, reports) = printed(&fake, |press| {
-        press.pace = Pace::new(BAUD, Duration::ZERO);
+    let fake = Shared::default();
+    print_whole(&fake, 20, |press| {
+        trust(press);
         press.busy = Some(Box::new(fake.clone()));
     });
-    assert_eq!((ended, reports), (Ok(true), vec![]));
-    assert_eq!((fake.0.borrow().overruns, printed_lines(&fake)), (0, 20));
+    assert_eq!((fake.overruns(), fake.printed_lines()), (0, 20));
     assert!(fake.0.borrow().most > INPUT_BUFFER / 2, "the buffer is used");
-    let unpaced = self::fake();
-    let (_, _) = printed(&unpaced, |press| press.pace = Pace::new(BAUD, Duration::ZERO));
-    assert!(unpaced.0.borrow().overruns > 0);
-}
-
-#[test]
-fn a_printer_that_stays_busy_waits_for_paper_and_goes_on_with_the_new_roll() {
-    for (back, whole) in [(150, true), (400, false)] {
-        let fake = fake();
-        fake.0.borrow_mut().without_paper = (Duration::from_secs(5), Duration::from_secs(back));
-        let (ended, reports) = printed(&fake, |press| {
-            press.pace = Pace::new(BAUD, Duration::ZERO);
-            press.busy = Some(Box::new(fake.clone()));
-        });
-        assert!(
-            reports[0].contains("put in a new roll") && reports[0].contains("waits: true"),
-            "{reports:?}"
-        );
-        match whole {
-            true => {
-                assert_eq!((ended, printed_lines(&fake)), (Ok(true), 20));
-                assert_eq!((fake.0.borrow().overruns, reports.len()), (0, 2));
-            }
-            false => assert!(ended.expect_err("lost").contains("BUSY wire")),
-        }
-    }
 }
 
 #[test]
 fn that_the_paper_is_near_its_end_is_told() {
-    let fake = fake();
-    fake.0.borrow_mut().replies = vec![(Duration::ZERO, 0x1E)];
-    let told = Rc::new(RefCell::new(None));
-    let (ended, _) = printed(&fake, |press| {
-        press.inquiry = Some(Inquiry::default());
-        press.listens = true;
-        told.replace(Some(press.status.clone()));
+    let fake = Shared::that(|fake| fake.replies = vec![(second(0), 0x1E)]);
+    let mut told = PrinterStatus::default();
+    print_whole(&fake, 20, |press| {
+        ask(press);
+        told = press.status.clone();
     });
-    assert_eq!(ended, Ok(true));
-    assert!(told.take().expect("a status").is_near_its_end());
+    assert!(told.is_near_its_end());
 }
 
 #[test]
 fn one_byte_of_noise_does_not_end_the_paper() {
-    let fake = fake();
-    let mut press = press(&fake, LINE, true);
+    let fake = Shared::default();
+    let mut press = press(&fake, LINE);
+    ask(&mut press);
     for (at, chunk) in lines(20).iter().enumerate() {
         if at == 5 {
             fake.0.borrow_mut().answers.push_back(0x72);
         }
         press.put(chunk).expect("there is paper");
     }
-    assert!(!press.status.is_out_of_paper() && fake.0.borrow().now < LINE * 20 + Duration::from_secs(5));
+    assert!(!press.status.is_out_of_paper() && fake.now() < LINE * 20 + second(5));
 }
 
 #[test]
 fn a_wire_that_babbles_end_of_paper_is_not_believed() {
-    let fake = fake();
-    fake.0.borrow_mut().noise = true;
-    assert_eq!(print(&fake, LINE, true, 20), Ok(true));
+    print_whole(&Shared::that(|fake| fake.noise = true), 20, ask);
 }
 
 #[test]
 fn a_printer_that_never_answers_is_asked_in_three_ways_and_then_no_more() {
-    let fake = fake();
-    assert_eq!(print(&fake, LINE, true, 60), Ok(true));
-    let printed = fake.0.borrow().printed.clone();
+    let fake = Shared::default();
+    print_whole(&fake, 60, ask);
     for query in QUERIES {
-        let asked = printed.windows(3).filter(|bytes| *bytes == query.bytes).count();
+        let fake = fake.0.borrow();
+        let asked = fake.printed.windows(3).filter(|bytes| *bytes == query.bytes).count();
         assert!((UNANSWERED..12).contains(&asked), "{query:?}: {asked}");
     }
 }
@@ -444,14 +413,14 @@ fn a_printer_that_never_answers_is_asked_in_three_ways_and_then_no_more() {
 /// follow them. Returns the time until the last byte was sent, and what is
 /// printed.
 fn broken_off(ahead: usize, rest: usize) -> (Duration, String) {
-    let fake = fake();
-    let mut press = press(&fake, SLOWEST, false);
+    let fake = Shared::default();
+    let mut press = press(&fake, SLOWEST);
     for chunk in lines(10) {
         press.put(&chunk).expect("it is there");
     }
     let (queue, queued) = bounded(9);
     queue.send(Message { lines: lines(ahead), is_last: false }).expect("room");
-    let start = fake.0.borrow().now;
+    let start = fake.now();
     let closing = vec![line("---", Style::default()), line("interrupted", Style::default()), feed(120)];
     let request = BreakOff {
         asked: Instant::now(),
@@ -459,11 +428,10 @@ fn broken_off(ahead: usize, rest: usize) -> (Duration, String) {
         closing,
     };
     assert_eq!(press.break_off(VecDeque::new(), &queued, request), Ok(true));
-    let taken = fake.0.borrow().now - start;
-    fake.sleep(Duration::from_secs(20));
-    assert_eq!(fake.0.borrow().overruns, 0);
-    let text = String::from_utf8_lossy(&fake.0.borrow().printed).into_owned();
-    (taken, text)
+    let taken = fake.now() - start;
+    fake.sleep(second(20));
+    assert_eq!(fake.overruns(), 0);
+    (taken, fake.text())
 }
 
 #[test]

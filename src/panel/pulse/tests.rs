@@ -14,8 +14,8 @@ fn without_printer(fill: f32) -> Pattern {
     Pattern::Alive(Life { birth: 0.05, fill, printer_lost: true })
 }
 
-/// Every pattern but the death, with lives at their beginning and at their end.
-fn patterns() -> [Pattern; 14] {
+/// Every pattern, with lives at their beginning and at their end.
+fn patterns() -> [Pattern; 16] {
     [
         loading(0.0),
         loading(1.0),
@@ -31,8 +31,12 @@ fn patterns() -> [Pattern; 14] {
         Pattern::Closed,
         Pattern::WrongOptions,
         Pattern::Fault,
+        Pattern::Dying,
+        Pattern::Dark,
     ]
 }
+
+const BOTH: [Means; 2] = [Means::Dimmed, Means::OnOff];
 
 /// Lightness over time, one sample for each [`STEP`].
 struct Seen {
@@ -43,6 +47,18 @@ struct Seen {
 impl Seen {
     fn by(means: Means) -> Self {
         Self { pulse: Pulse::new(means), samples: Vec::new() }
+    }
+
+    /// What that light shows of a pattern in this time.
+    fn of(means: Means, pattern: Pattern, time: Duration) -> Self {
+        let mut seen = Self::by(means);
+        seen.show(pattern, time);
+        seen
+    }
+
+    /// How often the light goes on.
+    fn blinks(&self) -> usize {
+        self.samples.windows(2).filter(|pair| pair[0] < 50.0 && pair[1] > 50.0).count()
     }
 
     fn show(&mut self, pattern: Pattern, time: Duration) -> &mut Self {
@@ -146,10 +162,9 @@ fn the_technicians_table_has_the_figures_of_the_patterns() {
 
 #[test]
 fn the_beat_is_40_a_minute_at_birth_and_150_at_the_end() {
-    for means in [Means::Dimmed, Means::OnOff] {
+    for means in BOTH {
         for (fill, period) in [(0.05, 1500), (0.95, 400)] {
-            let mut seen = Seen::by(means);
-            seen.show(alive(fill), seconds(30));
+            let seen = Seen::of(means, alive(fill), seconds(30));
             for beat in beats(&seen.samples) {
                 assert!(beat.abs_diff(Duration::from_millis(period)) <= STEP, "{means:?} {fill}: {beat:?}");
             }
@@ -168,8 +183,7 @@ fn the_beat_becomes_faster_and_deeper_with_every_token() {
         (last_period, last_depth) = (beat.period, depth);
     }
     let depth = |fill| {
-        let mut seen = Seen::by(Means::Dimmed);
-        seen.show(alive(fill), seconds(20));
+        let seen = Seen::of(Means::Dimmed, alive(fill), seconds(20));
         let (low, high) = extremes(&seen.samples[steps(seconds(3))..]);
         high - low
     };
@@ -205,8 +219,7 @@ fn the_detector_of_flashes_detects_them() {
 fn whole_lives_flash_at_most_three_times_in_any_second_whatever_is_pressed() {
     for seed in 0..40 {
         let mut dice = Dice(seed);
-        let means = if seed % 2 == 0 { Means::Dimmed } else { Means::OnOff };
-        let mut seen = Seen::by(means);
+        let mut seen = Seen::by(BOTH[seed as usize % 2]);
         for part in 0..10 {
             seen.show(loading(part as f32 / 9.0), Duration::from_millis(dice.below(900)));
         }
@@ -217,18 +230,15 @@ fn whole_lives_flash_at_most_three_times_in_any_second_whatever_is_pressed() {
                 seen.show(Pattern::Counted, seconds(1));
             }
         }
-        let length = 60 + dice.below(60);
-        let presses = 1 + dice.below(60);
+        let (length, presses) = (60 + dice.below(60), 1 + dice.below(60));
         let lost_at = dice.below(2 * length);
         for step in 0..steps(seconds(length)) {
             let past = step as f32 / steps(seconds(length)) as f32;
             let fill = 0.05 + 0.9 * past;
-            let lost = step > steps(seconds(lost_at));
-            let out_of_paper = step / steps(seconds(7)) % 5 == 4;
-            let pattern = match (out_of_paper, lost) {
-                (true, _) => Pattern::WaitsForPaper,
-                (false, true) => without_printer(fill),
-                (false, false) => alive(fill),
+            let pattern = match step {
+                _ if step / steps(seconds(7)) % 5 == 4 => Pattern::WaitsForPaper,
+                _ if step > steps(seconds(lost_at)) => without_printer(fill),
+                _ => alive(fill),
             };
             seen.show(pattern, STEP);
             if dice.below(presses * 20) == 0 {
@@ -247,11 +257,10 @@ fn whole_lives_flash_at_most_three_times_in_any_second_whatever_is_pressed() {
 fn no_order_of_patterns_fills_and_presses_flashes_more_than_three_times_in_a_second() {
     for seed in 0..200 {
         let mut dice = Dice(seed);
-        let mut seen = Seen::by(if seed % 2 == 0 { Means::Dimmed } else { Means::OnOff });
+        let mut seen = Seen::by(BOTH[seed as usize % 2]);
         while seen.samples.len() < steps(seconds(60)) {
             let fill = dice.below(1000) as f32 / 1000.0;
-            let others = [alive(fill), without_printer(fill), Pattern::Dying, Pattern::Dark];
-            let patterns = [&patterns()[..], &others].concat();
+            let patterns = [&patterns()[..], &[alive(fill), without_printer(fill)]].concat();
             let pattern = patterns[dice.below(patterns.len() as u64) as usize];
             if dice.below(4) == 0 {
                 seen.pulse.restart(pattern);
@@ -268,8 +277,7 @@ fn no_order_of_patterns_fills_and_presses_flashes_more_than_three_times_in_a_sec
 fn a_press_is_seen_as_a_dip_at_any_moment_of_a_dimmed_beat() {
     for fill in [0.05, 0.3, 0.6, 0.95] {
         for moment in 0..steps(Duration::from_millis(1500)) {
-            let mut seen = Seen::by(Means::Dimmed);
-            seen.show(alive(fill), seconds(6) + STEP * moment as u32);
+            let mut seen = Seen::of(Means::Dimmed, alive(fill), seconds(6) + STEP * moment as u32);
             seen.pulse.dip();
             let pressed = seen.samples.len();
             seen.show(alive(fill), seconds(3));
@@ -288,8 +296,7 @@ fn a_press_is_seen_as_a_dip_at_any_moment_of_a_dimmed_beat() {
 fn a_press_is_seen_within_a_beat_where_there_is_only_on_and_off() {
     for fill in [0.05, 0.95] {
         for moment in 0..steps(Duration::from_millis(1500)) {
-            let mut pressed = Seen::by(Means::OnOff);
-            pressed.show(alive(fill), seconds(6) + STEP * moment as u32);
+            let mut pressed = Seen::of(Means::OnOff, alive(fill), seconds(6) + STEP * moment as u32);
             let mut left = Seen { pulse: pressed.pulse.clone(), samples: Vec::new() };
             pressed.samples.clear();
             pressed.pulse.dip();
@@ -303,8 +310,7 @@ fn a_press_is_seen_within_a_beat_where_there_is_only_on_and_off() {
 
 #[test]
 fn presses_in_a_row_are_one_dip() {
-    let mut seen = Seen::by(Means::Dimmed);
-    seen.show(alive(0.5), seconds(5));
+    let mut seen = Seen::of(Means::Dimmed, alive(0.5), seconds(5));
     for _ in 0..steps(seconds(20)) {
         seen.pulse.dip();
         seen.show(alive(0.5), STEP);
@@ -315,9 +321,8 @@ fn presses_in_a_row_are_one_dip() {
 
 #[test]
 fn every_fourth_beat_is_missing_without_a_printer() {
-    for means in [Means::Dimmed, Means::OnOff] {
-        let mut seen = Seen::by(means);
-        seen.show(without_printer(0.5), seconds(60));
+    for means in BOTH {
+        let seen = Seen::of(means, without_printer(0.5), seconds(60));
         let beats = beats(&seen.samples);
         let (short, long): (Vec<Duration>, Vec<Duration>) =
             beats.iter().partition(|&&beat| beat < beats[0] * 3 / 2);
@@ -330,10 +335,9 @@ fn every_fourth_beat_is_missing_without_a_printer() {
 
 #[test]
 fn the_death_is_full_for_two_seconds_whenever_it_comes() {
-    for means in [Means::Dimmed, Means::OnOff] {
+    for means in BOTH {
         for moment in 0..steps(Duration::from_millis(800)) {
-            let mut seen = Seen::by(means);
-            seen.show(alive(0.95), seconds(5) + STEP * moment as u32);
+            let mut seen = Seen::of(means, alive(0.95), seconds(5) + STEP * moment as u32);
             seen.pulse.dip();
             seen.samples.clear();
             seen.show(Pattern::Dying, DYING_TIME);
@@ -344,17 +348,18 @@ fn the_death_is_full_for_two_seconds_whenever_it_comes() {
 }
 
 #[test]
-fn a_fault_is_two_times_three_blinks_whatever_came_before() {
-    for means in [Means::Dimmed, Means::OnOff] {
+fn a_fault_is_two_times_three_blinks_and_wrong_options_are_three_whatever_came_before() {
+    for means in BOTH {
         for before in [loading(0.5), Pattern::Armed, alive(0.95), Pattern::Dark] {
-            let mut seen = Seen::by(means);
-            seen.show(before, Duration::from_millis(4150));
-            seen.samples.clear();
-            seen.show(Pattern::Fault, FAULT_TIME);
-            let lit: Vec<_> = seen.samples.iter().map(|&lightness| lightness > 50.0).collect();
-            let blinks = lit.windows(2).filter(|pair| !pair[0] && pair[1]).count();
-            assert_eq!(blinks, 6, "{means:?} after {before:?}");
-            assert_eq!(seen.pulse.step(STEP, Pattern::Dark).lightness, 0.0);
+            for (pattern, time, blinks) in
+                [(Pattern::Fault, FAULT_TIME, 6), (Pattern::WrongOptions, WRONG_TIME, 3)]
+            {
+                let mut seen = Seen::of(means, before, Duration::from_millis(4150));
+                seen.samples.clear();
+                seen.show(pattern, time);
+                assert_eq!(seen.blinks(), blinks, "{means:?}: {pattern:?} after {before:?}");
+                assert_eq!(seen.pulse.step(STEP, Pattern::Dark).lightness, 0.0);
+            }
         }
     }
 }
@@ -365,22 +370,18 @@ fn no_two_patterns_look_alike_however_they_are_shifted_in_time() {
     // of the other that begins in its first half minute.
     let sample = Duration::from_millis(50);
     let window = 600;
-    for means in [Means::Dimmed, Means::OnOff] {
-        let patterns = [&patterns()[..], &[Pattern::Dying, Pattern::Dark]].concat();
-        let seen: Vec<Vec<f64>> = patterns
-            .iter()
-            .map(|&pattern| {
-                let mut pulse = Pulse::new(means);
-                (0..2 * window + 100).map(|_| pulse.step(sample, pattern).lightness).collect()
-            })
-            .collect();
-        for (one, first) in seen.iter().enumerate() {
-            for (other, second) in seen.iter().enumerate().skip(one + 1) {
+    for means in BOTH {
+        let seen = patterns().map(|pattern| {
+            let mut pulse = Pulse::new(means);
+            let samples = (0..2 * window + 100).map(|_| pulse.step(sample, pattern).lightness);
+            (pattern, samples.collect::<Vec<_>>())
+        });
+        for (at, (one, first)) in seen.iter().enumerate() {
+            for (other, second) in &seen[at + 1..] {
                 for shift in 0..window {
                     let apart = (0..window)
                         .map(|at| (first[at + 100] - second[at + shift]).abs())
                         .fold(0.0, f64::max);
-                    let (one, other) = (patterns[one], patterns[other]);
                     assert!(apart > 10.0, "{one:?} looks like {other:?} to {means:?}, {apart} apart");
                 }
             }
@@ -391,7 +392,7 @@ fn no_two_patterns_look_alike_however_they_are_shifted_in_time() {
 #[test]
 fn without_pwm_the_light_is_only_on_or_off() {
     let mut seen = Seen::by(Means::OnOff);
-    for pattern in [&patterns()[..], &[Pattern::Dying, Pattern::Dark]].concat() {
+    for pattern in patterns() {
         seen.show(pattern, seconds(12));
         seen.pulse.dip();
     }
@@ -400,22 +401,17 @@ fn without_pwm_the_light_is_only_on_or_off() {
 
 #[test]
 fn the_light_that_waits_for_an_opening_hour_is_darker_than_the_one_that_waits_for_a_press() {
-    let brightest = |pattern| {
-        let mut seen = Seen::by(Means::Dimmed);
-        seen.show(pattern, seconds(60));
-        extremes(&seen.samples).1
-    };
-    let (closed, resting, armed) =
-        (brightest(Pattern::Closed), brightest(Pattern::Resting), brightest(Pattern::Armed));
-    assert!(closed < resting && resting < armed, "{closed} {resting} {armed}");
+    let brightest = |pattern| extremes(&Seen::of(Means::Dimmed, pattern, seconds(60)).samples).1;
+    let brightness = [Pattern::Closed, Pattern::Resting, Pattern::Armed].map(brightest);
+    assert!(brightness.is_sorted_by(|a, b| a < b), "{brightness:?}");
 }
 
 #[test]
 fn a_cue_is_a_dip_that_begins_with_it() {
-    for means in [Means::Dimmed, Means::OnOff] {
+    for means in BOTH {
         for early in 0..20 {
-            let mut seen = Seen::by(means);
-            seen.show(Pattern::Armed, seconds(3)).show(Pattern::Counted, seconds(1) - STEP * early);
+            let mut seen = Seen::of(means, Pattern::Armed, seconds(3));
+            seen.show(Pattern::Counted, seconds(1) - STEP * early);
             seen.pulse.restart(Pattern::Counted);
             seen.samples.clear();
             seen.show(Pattern::Counted, seconds(1));
@@ -426,19 +422,9 @@ fn a_cue_is_a_dip_that_begins_with_it() {
 }
 
 #[test]
-fn wrong_options_are_three_blinks_whatever_came_before() {
-    for means in [Means::Dimmed, Means::OnOff] {
-        let mut seen = Seen::by(means);
-        seen.show(Pattern::WrongOptions, WRONG_TIME).show(Pattern::Dark, seconds(1));
-        let blinks = seen.samples.windows(2).filter(|pair| pair[0] < 50.0 && pair[1] > 50.0).count();
-        assert_eq!(blinks, 3, "{means:?}");
-    }
-}
-
-#[test]
 fn a_step_that_waits_as_long_as_it_was_told_misses_nothing() {
-    for means in [Means::Dimmed, Means::OnOff] {
-        for pattern in [&patterns()[..], &[alive(0.4)]].concat() {
+    for means in BOTH {
+        for pattern in patterns().into_iter().chain([alive(0.4)]) {
             let (mut told, mut often) = (Pulse::new(means), Pulse::new(means));
             let (mut lightness, mut wait) = (0.0, Duration::ZERO);
             let (mut since, mut differ) = (Duration::ZERO, 0);
@@ -488,10 +474,8 @@ fn the_light_of_a_load_only_grows() {
     assert_eq!((seen.samples[0], seen.samples.last()), (LOADING.0, Some(&LOADING.1)));
     // Without PWM each cycle has one blink, however far the load jumps in it.
     for (at, jump) in (0..600).flat_map(|at| [(at, 0.3), (at, 1.0)]) {
-        let mut seen = Seen::by(Means::OnOff);
-        seen.show(loading(0.0), LOADING_BLIP + STEP * at);
+        let mut seen = Seen::of(Means::OnOff, loading(0.0), LOADING_BLIP + STEP * at);
         seen.show(loading(jump), LOADING_CYCLE - STEP * at);
-        let blinks = seen.samples.windows(2).filter(|pair| pair[0] < pair[1]).count();
-        assert!(seen.samples[0] > 0.0 && blinks <= 1, "{at}, {jump}: {blinks}");
+        assert!(seen.samples[0] > 0.0 && seen.blinks() <= 1, "{at}, {jump}: {}", seen.blinks());
     }
 }

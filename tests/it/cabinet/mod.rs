@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use torment_nexus::state::entry::{Entry, Outcome, PaperEnd};
+use torment_nexus::state::lives::Lives;
 
 use crate::support::nexus::{LIMIT, Nexus};
 use crate::support::terminal::Terminal;
@@ -31,13 +33,28 @@ fn armed(nexus: &Nexus, columns: u16, rows: u16) -> Terminal {
     terminal
 }
 
-/// The left side of a screen of 60 columns, and the paper.
-fn halves(screen: &str) -> (String, String) {
-    let cut = |line: &str, from, to| line.chars().skip(from).take(to).collect::<String>() + "\n";
-    (
-        screen.lines().map(|line| cut(line, 0, 25)).collect(),
-        screen.lines().map(|line| cut(line, 25, 99)).collect(),
-    )
+/// The same with a life that has begun to be printed.
+fn living(nexus: &Nexus, columns: u16, rows: u16) -> Terminal {
+    let mut terminal = armed(nexus, columns, rows);
+    terminal.type_in(" ");
+    terminal.wait_for("T O R M E N T");
+    terminal
+}
+
+/// The paper on a screen of 60 columns, right of the panel.
+fn paper(screen: &str) -> String {
+    screen.lines().map(|line| line.chars().skip(25).collect::<String>() + "\n").collect()
+}
+
+/// Waits for that life to be armed, with the receipt of the one before printed to its end.
+fn wait_for_the_receipt_before(terminal: &Terminal, life: u32) {
+    terminal.wait_until("a receipt to its end", |screen| {
+        screen.contains(&format!("armed for life {life}")) && paper(screen).contains("Context overflow")
+    });
+}
+
+fn history(nexus: &Nexus) -> Vec<Entry> {
+    Lives::within(&nexus.path("torment-nexus")).all().expect("a history")
 }
 
 #[test]
@@ -46,24 +63,24 @@ fn a_press_begins_a_life_whose_death_is_shown_and_the_next_press_is_offered() {
     let mut terminal = armed(&nexus, 60, 20);
     let screen = terminal.text();
     assert!(screen.contains("PRESS") && screen.contains("q leave"), "{screen}");
-    assert_eq!(halves(&screen).1.trim_matches(['▀', ' ', '\n']), "printer", "nothing is printed\n{screen}");
+    assert_eq!(paper(&screen).trim_matches(['▀', ' ', '\n']), "printer", "nothing is printed\n{screen}");
 
     terminal.type_in(" ");
     let screen = terminal.wait_until("a line of the thought", |screen| {
-        screen.contains("of 330 tokens") && halves(screen).1.contains("Now, I have begun")
+        screen.contains("of 330 tokens") && paper(screen).contains("Now, I have begun")
     });
     assert!(screen.contains("T O R M E N T") && screen.contains("life 1"), "{screen}");
     terminal.type_in(AT_ONCE);
     let screen = terminal.wait_for("exit 101: the death");
-    assert!(halves(&screen).1.contains("Context overflow"), "{screen}");
+    assert!(paper(&screen).contains("Context overflow"), "{screen}");
     let screen = terminal.wait_for("armed for life 2");
     assert!(screen.contains("exit 101: the death"), "it stays until the next life\n{screen}");
-    assert!(halves(&screen).0.contains("'Context overflow"), "as stderr says it\n{screen}");
-    let lives = fs::read_to_string(nexus.path("torment-nexus/lives.csv")).expect("the history");
-    assert!(lives.lines().count() == 4 && lives.contains("death"), "columns, boot, birth and end: {lives}");
+    assert!(screen.lines().any(|line| line.starts_with("'Context overflow")), "as stderr says it\n{screen}");
+    let lives = history(&nexus);
+    assert_eq!((lives.len(), lives[0].outcome), (1, Some(Outcome::Death)));
 
     terminal.type_in("\r");
-    terminal.wait_until("the second life's end", |screen| screen.contains("armed for life 3"));
+    terminal.wait_for("armed for life 3");
     terminal.type_in("q");
     let (code, _, is_restored) = terminal.end();
     assert_eq!((code, is_restored), (Some(0), true));
@@ -72,9 +89,7 @@ fn a_press_begins_a_life_whose_death_is_shown_and_the_next_press_is_offered() {
 #[test]
 fn it_fits_itself_to_the_terminal_and_says_when_that_is_too_small() {
     let nexus = Nexus::new();
-    let mut terminal = armed(&nexus, 80, 24);
-    terminal.type_in(" ");
-    terminal.wait_for("T O R M E N T");
+    let mut terminal = living(&nexus, 80, 24);
     terminal.resize(59, 20);
     terminal.wait_for("here are 59 x 20");
     terminal.resize(60, 20);
@@ -94,38 +109,29 @@ fn it_fits_itself_to_the_terminal_and_says_when_that_is_too_small() {
 #[test]
 fn a_printer_that_is_unplugged_is_lost_and_the_next_life_finds_it_again() {
     let nexus = Nexus::new();
-    let mut terminal = armed(&nexus, 60, 20);
-    terminal.type_in(" ");
-    terminal.wait_for("T O R M E N T");
+    let mut terminal = living(&nexus, 60, 20);
     terminal.type_in("p");
     terminal.wait_for("unplugged");
     let screen = terminal.wait_for("armed for life 2");
     assert!(screen.contains("exit 101"), "the life went on to its death\n{screen}");
-    assert!(!halves(&screen).1.contains("Context overflow"), "unprinted\n{screen}");
-    let lives = fs::read_to_string(nexus.path("torment-nexus/lives.csv")).expect("the history");
-    assert!(lives.contains("lost"), "{lives}");
+    assert!(!paper(&screen).contains("Context overflow"), "unprinted\n{screen}");
+    assert_eq!(history(&nexus)[0].paper, Some(PaperEnd::Lost));
 
     terminal.type_in(&format!("p{AT_ONCE}"));
     terminal.wait_until("the printer", |screen| !screen.contains("unplugged"));
     terminal.type_in(" ");
-    terminal.wait_until("a receipt to its end", |screen| {
-        screen.contains("armed for life 3") && halves(screen).1.contains("Context overflow")
-    });
+    wait_for_the_receipt_before(&terminal, 3);
 }
 
 #[test]
 fn without_paper_the_life_waits_for_a_new_roll() {
     let nexus = Nexus::new();
-    let mut terminal = armed(&nexus, 60, 20);
-    terminal.type_in(" ");
-    terminal.wait_for("T O R M E N T");
+    let mut terminal = living(&nexus, 60, 20);
     terminal.type_in("e");
     let screen = terminal.wait_for("waits for paper");
     assert!(screen.contains("no paper") && screen.contains("new roll"), "{screen}");
     terminal.type_in(&format!("e{AT_ONCE}"));
-    terminal.wait_until("a receipt to its end", |screen| {
-        screen.contains("armed for life 2") && halves(screen).1.contains("Context overflow")
-    });
+    wait_for_the_receipt_before(&terminal, 2);
 }
 
 #[test]
@@ -160,12 +166,12 @@ fn the_colours_are_those_that_the_terminal_has() {
     let has = |written: &str, kind: &str| {
         written.contains(&format!("38;{kind};")) || written.contains(&format!("48;{kind};"))
     };
-    let written = colours("COLORTERM", "truecolor");
-    assert!(has(&written, "2"), "true colour");
-    let written = colours("TERM", "xterm-256color");
-    assert!(has(&written, "5") && !has(&written, "2"), "a table of 256");
-    let written = colours("TERM", "xterm");
-    assert!(has(&written, "5") && !has(&written, "2"), "crossterm names the 16 by the same table");
+    assert!(has(&colours("COLORTERM", "truecolor"), "2"), "true colour");
+    // crossterm names the 16 by the table of 256 too.
+    for term in ["xterm-256color", "xterm"] {
+        let written = colours("TERM", term);
+        assert!(has(&written, "5") && !has(&written, "2"), "{term}");
+    }
     let written = colours("NO_COLOR", "1");
     assert!(!has(&written, "5") && !has(&written, "2"), "none");
     assert!(written.contains("███████") && written.contains("▒"), "and the light by its characters");
@@ -212,27 +218,23 @@ fn a_receipt_is_saved_as_text_and_as_a_picture() {
 
 /// The processes whose parent has this id.
 fn children(of: u32) -> Vec<u32> {
-    let parent = |id: u32| {
-        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        let (_, after) = stat.rsplit_once(") ")?;
-        // A zombie has ended.
-        let mut words = after.split(' ');
-        if words.next()? == "Z" {
-            return None;
-        }
-        words.next()?.parse::<u32>().ok()
-    };
-    let all = fs::read_dir("/proc")
-        .expect("/proc")
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let all = fs::read_dir("/proc").expect("/proc");
+    let all = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     all.filter(|&id| parent(id) == Some(of)).collect()
+}
+
+/// The parent of a process, unless that is a zombie, which has ended.
+fn parent(id: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let mut words = stat.rsplit_once(") ")?.1.split(' ');
+    words.next().filter(|state| *state != "Z")?;
+    words.next()?.parse().ok()
 }
 
 /// Waits until there is no such process.
 fn wait_for_the_end_of(id: u32) {
     let start = Instant::now();
-    let is_there = || fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
-    while is_there() {
+    while parent(id).is_some() {
         assert!(start.elapsed() < LIMIT, "process {id} never ends");
         thread::sleep(Duration::from_millis(20));
     }
@@ -241,9 +243,7 @@ fn wait_for_the_end_of(id: u32) {
 #[test]
 fn a_signal_leaves_the_terminal_as_it_was_and_no_life_behind() {
     let nexus = Nexus::new();
-    let mut terminal = armed(&nexus, 60, 20);
-    terminal.type_in(" ");
-    terminal.wait_for("T O R M E N T");
+    let terminal = living(&nexus, 60, 20);
     let id = terminal.child.id();
     let [life] = children(id)[..] else { panic!("there is one life") };
     kill(Pid::from_raw(id as i32), Signal::SIGTERM).expect("sent");

@@ -5,64 +5,59 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::support::nexus::{Nexus, ember_gguf, key_u32, replace};
 
-fn with_prompt(content: impl AsRef<[u8]>, parts: &[&str]) {
+#[test]
+fn a_prompt_file_that_cannot_be_used() {
     let nexus = Nexus::new();
-    nexus.file("mine.txt", content);
-    nexus.ember(&["-p", "mine.txt"]).failed(1, parts);
-}
-
-#[test]
-fn a_prompt_file_that_is_missing() {
-    Nexus::new().ember(&["-p", "mine.txt"]).failed(1, &["mine.txt", "No such file", "--prompt-file"]);
-}
-
-#[test]
-fn a_prompt_file_named_prompt_txt_that_is_missing() {
-    Nexus::new().ember(&["-p", "prompt.txt"]).failed(1, &["prompt.txt", "No such file"]);
-}
-
-#[test]
-fn a_prompt_file_that_is_empty() {
-    with_prompt("", &["mine.txt", "empty"]);
-}
-
-#[test]
-fn a_prompt_file_of_white_space() {
-    with_prompt(" \n\t\n", &["mine.txt", "empty"]);
-}
-
-#[test]
-fn a_prompt_file_that_is_not_utf_8() {
-    with_prompt(b"caf\xe9", &["mine.txt", "UTF-8"]);
-}
-
-#[test]
-fn a_prompt_file_with_a_nul_character() {
-    with_prompt(b"one\0two", &["mine.txt", "NUL"]);
-}
-
-#[test]
-fn a_prompt_file_that_is_a_folder() {
-    let nexus = Nexus::new();
-    fs::create_dir(nexus.path("mine.txt")).expect("a folder");
-    nexus.ember(&["-p", "mine.txt"]).failed(1, &["mine.txt", "folder"]);
-}
-
-#[test]
-fn a_prompt_that_fills_the_context() {
-    with_prompt("rain ".repeat(3000), &["tokens fill the 1945", "2048", "shorten", "--context-size"]);
-}
-
-#[test]
-fn a_prompt_file_without_end() {
-    Nexus::new().ember(&["-p", "/dev/zero"]).failed(1, &["/dev/zero", "longer than"]);
-}
-
-#[test]
-fn a_context_size_that_is_no_number_of_tokens() {
-    for size in ["0", "-5", "many", "1.5", "4294967296"] {
-        Nexus::new().ember(&["-c", size]).failed(2, &["--context-size <NUM>", size]);
+    fs::create_dir(nexus.path("folder")).expect("a folder");
+    let long = "rain ".repeat(3000);
+    let fills = ["tokens fill the 1945", "2048", "shorten", "--context-size"];
+    for (name, content, parts) in [
+        ("missing.txt", None, &["missing.txt", "No such file", "--prompt-file"][..]),
+        // The default, when it is named.
+        ("prompt.txt", None, &["prompt.txt", "No such file"]),
+        ("empty.txt", Some(&b""[..]), &["empty.txt", "is empty"]),
+        ("white space.txt", Some(b" \n\t\n"), &["white space.txt", "is empty"]),
+        ("latin1.txt", Some(b"caf\xe9"), &["latin1.txt", "UTF-8"]),
+        ("nul.txt", Some(b"one\0two"), &["nul.txt", "NUL"]),
+        ("long.txt", Some(long.as_bytes()), &fills),
+        ("folder", None, &["folder", "is a folder"]),
+        ("/dev/zero", None, &["/dev/zero", "longer than"]),
+    ] {
+        if let Some(content) = content {
+            nexus.file(name, content);
+        }
+        nexus.ember(&["-p", name]).failed(1, parts);
     }
+}
+
+#[test]
+fn an_option_that_is_unknown_or_out_of_bounds() {
+    for (option, value) in [
+        ("--context-size", "0"),
+        ("--context-size", "-5"),
+        ("--context-size", "many"),
+        ("--context-size", "1.5"),
+        ("--context-size", "4294967296"),
+        ("--threads", "0"),
+        ("--threads", "-1"),
+        ("--threads", "all"),
+        ("--threads", "513"),
+        ("--temp", "-1"),
+        ("--top-p", "2"),
+        ("--seed", "-1"),
+        ("--dry-base", "nan"),
+        ("--open", "10-18"),
+        ("--open", "25:00-26:00"),
+        ("--open", "10:00-10:00"),
+        ("--printer-baud", "9601"),
+        ("--printer-baud", "0"),
+        ("--printer-columns", "8"),
+        ("--printer-line-ms", "-1"),
+        ("--printer-heat", "1,2"),
+    ] {
+        Nexus::new().ember(&[option, value]).failed(2, &[&format!("'{option} <"), value]);
+    }
+    Nexus::new().ember(&["--loud"]).failed(2, &["--loud"]);
 }
 
 #[test]
@@ -84,8 +79,23 @@ fn a_context_beyond_memory() {
 }
 
 #[test]
-fn a_model_that_is_missing() {
-    Nexus::new().run(["-m", "none.gguf"]).failed(1, &["none.gguf", "No such file", "--model"]);
+fn a_model_that_cannot_be_used() {
+    let nexus = Nexus::new();
+    nexus.file("empty.gguf", "");
+    nexus.file("page.gguf", "<html>Welcome to the hotel's network</html>");
+    nexus.file("short.gguf", "GG");
+    for (model, parts) in [
+        ("none.gguf", &["none.gguf", "No such file", "--model"][..]),
+        (".", &["\".\"", "folder", "--model"]),
+        ("empty.gguf", &["empty.gguf", "is empty", "again"]),
+        ("page.gguf", &["page.gguf", "not a GGUF file", "--model"]),
+        ("short.gguf", &["short.gguf", "not a GGUF file", "--model"]),
+        ("/dev/zero", &["/dev/zero", "not a regular file"]),
+        ("https://example.org/", &["https://example.org/", ".gguf"]),
+        ("https://example.org/a/mind.gguf?download=true", &["minds/mind.gguf", "--model ember"]),
+    ] {
+        nexus.run(["-m", model, "-d", "minds"]).failed(1, parts);
+    }
 }
 
 #[test]
@@ -108,63 +118,6 @@ fn a_window_longer_than_the_context_counts_as_the_context() {
             .clone()
     };
     assert_eq!(life("2147483647"), life("-1"));
-}
-
-#[test]
-fn a_model_that_is_a_folder() {
-    Nexus::new().run(["-m", "."]).failed(1, &["\".\"", "folder", "--model"]);
-}
-
-#[test]
-fn a_model_that_is_empty() {
-    let nexus = Nexus::new();
-    nexus.file("empty.gguf", "");
-    nexus.run(["-m", "empty.gguf"]).failed(1, &["empty.gguf", "is empty", "again"]);
-}
-
-#[test]
-fn a_model_that_is_not_gguf() {
-    let nexus = Nexus::new();
-    for content in ["<html>Welcome to the hotel's network</html>", "GG"] {
-        nexus.file("page.gguf", content);
-        nexus.run(["-m", "page.gguf"]).failed(1, &["page.gguf", "not a GGUF file", "--model"]);
-    }
-}
-
-#[test]
-fn a_model_that_is_a_device_without_end() {
-    Nexus::new().run(["-m", "/dev/zero"]).failed(1, &["/dev/zero", "not a regular file"]);
-}
-
-#[test]
-fn a_url_whose_file_is_not_there() {
-    let nexus = Nexus::new();
-    let ended = nexus.run(["-m", "https://example.org/a/mind.gguf?download=true", "-d", "minds"]);
-    ended.failed(1, &["minds/mind.gguf", "--model ember"]);
-}
-
-#[test]
-fn a_url_that_names_no_gguf_file() {
-    Nexus::new().run(["-m", "https://example.org/"]).failed(1, &["https://example.org/", ".gguf"]);
-}
-
-#[test]
-fn threads_that_are_none_or_no_number() {
-    for threads in ["0", "-1", "all", "513"] {
-        Nexus::new().ember(&["-t", threads]).failed(2, &["--threads <NUM>", threads]);
-    }
-}
-
-#[test]
-fn an_unknown_option() {
-    Nexus::new().ember(&["--loud"]).failed(2, &["--loud"]);
-}
-
-#[test]
-fn a_sampling_number_out_of_bounds() {
-    for (option, value) in [("--temp", "-1"), ("--top-p", "2"), ("--seed", "-1"), ("--dry-base", "nan")] {
-        Nexus::new().ember(&[option, value]).failed(2, &[option, value]);
-    }
 }
 
 #[test]

@@ -37,12 +37,9 @@ fn help_shows_the_main_options_first_with_their_defaults() {
 #[test]
 fn every_option_of_the_help_is_also_a_variable() {
     let help = help();
-    let valued: Vec<_> = help
-        .split_whitespace()
-        .zip(help.split_whitespace().skip(1))
-        .filter(|(option, value)| option.starts_with("--") && value.starts_with('<'))
-        .map(|(option, _)| option)
-        .collect();
+    let words: Vec<_> = help.split_whitespace().collect();
+    let valued = words.windows(2).filter(|pair| pair[0].starts_with("--") && pair[1].starts_with('<'));
+    let valued: Vec<_> = valued.map(|pair| pair[0]).collect();
     assert!(valued.len() >= 15, "{valued:?}");
     for option in valued {
         let variable = format!("TORMENT_{}", option[2..].to_uppercase().replace('-', "_"));
@@ -50,16 +47,17 @@ fn every_option_of_the_help_is_also_a_variable() {
         let mut command = nexus.command::<&str>([]);
         // `x!` is no valid value of an option, and there is no file or folder
         // of that name.
-        command.env("TORMENT_MODEL", "https://no/mind.gguf").env("TORMENT_PRINTER", "none");
-        command.env(&variable, "x!");
-        if ["--opening", "--subject", "--ban", "--title"].contains(&option) {
+        let value = match option {
             // They take any text but control characters.
-            command.env(&variable, "x!\u{7}");
-        }
+            "--opening" | "--subject" | "--ban" | "--title" => "x!\u{7}",
+            _ => "x!",
+        };
         if option == "--state-dir" {
             // The option would accept any folder: put a file there.
             nexus.file("x!", "");
         }
+        command.env("TORMENT_MODEL", "https://no/mind.gguf").env("TORMENT_PRINTER", "none");
+        command.env(&variable, value);
         let output = command.output().expect("it starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.contains("x!"), "{variable} changes nothing: {stderr}");

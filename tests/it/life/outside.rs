@@ -1,48 +1,22 @@
 //! What happens to a life from outside: its stdout, its signals, its model's
 //! file, its threads.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, pipe};
+use nix::sys::signal::Signal;
+use nix::unistd::pipe;
 
-use crate::support::fake_printer::{Behaviour, FakePrinter};
+use super::{ended, signal, sleeps, start, wait_until};
+use crate::support::fake_printer::{Behaviour, FAST, FakePrinter, SLOW};
 use crate::support::gguf_file::Gguf;
-use crate::support::nexus::{DEATH, LIMIT, Nexus, ember_gguf};
+use crate::support::nexus::{DEATH, Nexus, ember_gguf};
 use crate::support::receipt_reader::Paper;
 
 /// A pipe of this many bytes, two pages, holds less than a life of ember.
 const SMALL_PIPE: i32 = 8192;
-
-/// A printer slow enough that a life takes some seconds.
-const SLOW: [&str; 6] = ["--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "20"];
-
-/// Waits until `is_so`; a test that waits for ever fails.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < LIMIT, "{what} does not happen");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// The exit code and stderr of a child that must end by itself.
-fn ended(mut child: Child) -> (Option<i32>, String) {
-    let mut code = None;
-    wait_until("the end", || {
-        code = child.try_wait().expect("a child can be waited for");
-        code.is_some()
-    });
-    let mut stderr = String::new();
-    child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("UTF-8");
-    (code.and_then(|status| status.code()), stderr)
-}
 
 /// A pipe whose reader reads nothing: the reader, and what to write to.
 fn unread_pipe() -> (OwnedFd, OwnedFd) {
@@ -57,17 +31,6 @@ fn is_full(reader: &OwnedFd) -> bool {
     // SAFETY: the call writes an int.
     unsafe { libc::ioctl(reader.as_raw_fd(), libc::FIONREAD, &mut unread) };
     unread > SMALL_PIPE / 2
-}
-
-/// Whether the main thread of a process waits for something.
-fn sleeps(child: &Child) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("it runs");
-    // `pid (name) state …`
-    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
-}
-
-fn start(mut command: Command, stdout: impl Into<Stdio>) -> Child {
-    command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().expect("it starts")
 }
 
 /// The program with these arguments, started by a shell that executes `script`
@@ -86,13 +49,19 @@ fn by_shell(nexus: &Nexus, script: &str, args: &[&str]) -> Command {
     shell
 }
 
+/// Asserts that a receipt has its last line.
+fn assert_whole(printed: &[u8]) {
+    let lines = Paper::read(printed).expect("a receipt").lines();
+    assert!(lines.last().is_some_and(|line| line.contains('■')), "the receipt is not whole: {lines:#?}");
+}
+
 #[test]
 fn a_stdout_that_nobody_reads_does_not_keep_a_signal_from_ending_the_life() {
     let nexus = Nexus::new();
     let (reader, writer) = unread_pipe();
     let child = start(nexus.command(["--model", "ember"]), writer);
     wait_until("a full pipe", || is_full(&reader) && sleeps(&child));
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it runs");
+    signal(&child, Signal::SIGTERM);
     let (code, stderr) = ended(child);
     assert_eq!(code, Some(130), "{stderr}");
     assert!(stderr.starts_with("interrupted at ") && stderr.lines().count() == 1, "{stderr}");
@@ -103,13 +72,11 @@ fn with_a_printer_a_stdout_that_nobody_reads_does_not_hold_the_life_back() {
     let nexus = Nexus::new();
     let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
     let (_reader, writer) = unread_pipe();
-    let fast = ["--printer", "printer", "--printer-baud", "4000000", "--printer-line-ms", "1"];
-    let (code, stderr) = ended(start(nexus.command([&["--model", "ember"], &fast[..]].concat()), writer));
+    let (code, stderr) = ended(start(nexus.command([&["--model", "ember"], &FAST[..]].concat()), writer));
     assert_eq!(code, Some(101), "{stderr}");
     let warning = stderr.strip_suffix(DEATH).expect("the death comes last");
     assert!(warning.starts_with("warning: nobody reads") && warning.lines().count() == 1, "{warning}");
-    let lines = Paper::read(&printer.stop().bytes()).expect("a receipt").lines();
-    assert!(lines.last().is_some_and(|line| line.contains('■')), "the receipt is not whole: {lines:#?}");
+    assert_whole(&printer.stop().bytes());
 }
 
 #[test]
@@ -124,10 +91,9 @@ fn a_signal_that_nohup_has_ignored_stays_ignored() {
     let nexus = Nexus::new();
     let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
     let args = [&["--model", "ember", "-c", "600"], &SLOW[..]].concat();
-    let shell = by_shell(&nexus, "trap '' HUP;", &args);
-    let child = start(shell, Stdio::null());
+    let child = start(by_shell(&nexus, "trap '' HUP;", &args), Stdio::null());
     printer.wait_for(500);
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGHUP).expect("it runs");
+    signal(&child, Signal::SIGHUP);
     assert_eq!(ended(child), (Some(101), DEATH.to_owned()));
 }
 
@@ -192,7 +158,7 @@ fn a_signal_while_the_death_is_printed_leaves_the_receipt_whole() {
         let child = start(nexus.command([&options[..], &pace].concat()), Stdio::null());
         if let Some(bytes) = interrupted {
             printer.wait_for(bytes);
-            kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it runs");
+            signal(&child, Signal::SIGTERM);
         }
         (ended(child), printer.stop().bytes())
     };
@@ -205,8 +171,7 @@ fn a_signal_while_the_death_is_printed_leaves_the_receipt_whole() {
     let at = bytes.windows(death.len()).position(|window| window == death).expect("the death is printed");
     let (interrupted, printed) = print("600", Some(at));
     assert_eq!(interrupted, (Some(101), DEATH.to_owned()));
-    let lines = Paper::read(&printed).expect("a receipt").lines();
-    assert!(lines.last().is_some_and(|line| line.contains('■')), "the receipt is not whole: {lines:#?}");
+    assert_whole(&printed);
 }
 
 #[test]

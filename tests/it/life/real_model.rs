@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 
 use crate::support::exhibition;
-use crate::support::fake_printer::{Behaviour, FakePrinter};
+use crate::support::fake_printer::{Behaviour, FAST, FakePrinter};
 use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, USED};
 use crate::support::receipt_reader::Paper;
 
@@ -96,8 +96,7 @@ fn its_life_is_printed() {
     let Some(model) = real_model() else { return };
     let nexus = Nexus::new();
     let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-    let fast = ["--printer", "printer", "--printer-baud", "4000000", "--printer-line-ms", "1"];
-    let ended = life(&nexus, &model, Text::Exhibition, &[&SHORT[..], &fast].concat());
+    let ended = life(&nexus, &model, Text::Exhibition, &[&SHORT[..], &FAST].concat());
     assert_eq!(ended.stderr, DEATH);
     let paper = Paper::read(&printer.stop().bytes()).expect("the printer knows every byte");
     let lines = paper.lines();

@@ -1,17 +1,16 @@
 //! A signal ends a life within one step of whatever it does, and a second one
 //! at once.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use nix::unistd::mkfifo;
 
 use torment_nexus::cli::Cli;
 use torment_nexus::life::ending::Ending;
@@ -22,46 +21,8 @@ use torment_nexus::mind::model::Model;
 use torment_nexus::mind::session::Session;
 use torment_nexus::model_file::name::{ModelFile, ModelName};
 
+use super::{ended, signal, sleeps, start, wait_until};
 use crate::support::nexus::{LIMIT, Nexus};
-
-fn signal(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(child.id() as i32), signal).expect("the program still runs");
-}
-
-/// The exit code of a child that must end by itself; it is killed when it
-/// does not.
-fn code_of(child: &mut Child) -> Option<i32> {
-    let start = Instant::now();
-    while start.elapsed() < LIMIT {
-        if let Some(status) = child.try_wait().expect("a child can be waited for") {
-            return status.code();
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().expect("a child can be killed");
-    panic!("the program does not end");
-}
-
-/// Waits until the program's main thread sleeps. With one computing thread, a
-/// life that has begun sleeps only when it cannot write.
-fn wait_until_asleep(child: &Child) {
-    let start = Instant::now();
-    while start.elapsed() < LIMIT {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("the program runs");
-        // `pid (name) state …`
-        if stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S')) {
-            return;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    panic!("the program does not fall asleep");
-}
-
-fn rest_of(stderr: impl Read) -> String {
-    let mut rest = String::new();
-    BufReader::new(stderr).read_to_string(&mut rest).expect("valid UTF-8");
-    rest
-}
 
 /// The size of a pipe, in bytes, that holds less than ember's life: if nobody
 /// reads it, the program is still alive when its signal comes.
@@ -71,8 +32,7 @@ const SMALL_PIPE: i32 = 4096;
 /// child, its stdout, a channel that says whether its first signal was
 /// confirmed, and a thread that returns the lines of stderr after that.
 fn speaking(nexus: &Nexus) -> (Child, ChildStdout, mpsc::Receiver<bool>, JoinHandle<Vec<String>>) {
-    let mut command = nexus.command(["--model", "ember", "--verbose"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut child = start(nexus.command(["--model", "ember", "--verbose"]), Stdio::piped());
     let stdout = child.stdout.take().expect("a pipe");
     fcntl(&stdout, FcntlArg::F_SETPIPE_SZ(SMALL_PIPE)).expect("a pipe can be made smaller");
     let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -90,12 +50,13 @@ fn speaking(nexus: &Nexus) -> (Child, ChildStdout, mpsc::Receiver<bool>, JoinHan
 fn each_signal_ends_a_life_with_130_and_says_how_far_it_got() {
     for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let nexus = Nexus::new();
-        let (mut child, mut stdout, confirmed, log) = speaking(&nexus);
+        let (child, mut stdout, confirmed, log) = speaking(&nexus);
         stdout.read_exact(&mut [0]).expect("the life has begun");
         signal(&child, number);
         assert_eq!(confirmed.recv_timeout(LIMIT), Ok(true), "{number} is not noticed");
-        let thought = rest_of(stdout);
-        assert_eq!(code_of(&mut child), Some(130), "{number}");
+        let mut thought = String::new();
+        stdout.read_to_string(&mut thought).expect("valid UTF-8");
+        assert_eq!(ended(child).0, Some(130), "{number}");
         assert!(thought.ends_with('\n'), "{thought}");
         let log = log.join().expect("a log");
         let [place] = log.as_slice() else { panic!("one line follows: {log:?}") };
@@ -107,15 +68,12 @@ fn each_signal_ends_a_life_with_130_and_says_how_far_it_got() {
 fn a_signal_ends_the_wait_for_a_prompt_that_never_comes() {
     let nexus = Nexus::new();
     mkfifo(&nexus.path("pipe"), Mode::S_IRWXU).expect("a named pipe");
-    let mut command = nexus.command(["--model", "ember", "-p", "pipe"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let child = start(nexus.command(["--model", "ember", "-p", "pipe"]), Stdio::null());
     // Opening the pipe waits until the program has opened it for reading: by
     // then its signal handlers are in place.
     let _prompt = File::options().write(true).open(nexus.path("pipe")).expect("the pipe");
     signal(&child, Signal::SIGTERM);
-    assert_eq!(code_of(&mut child), Some(130));
-    let stderr = rest_of(child.stderr.take().expect("a pipe"));
-    assert_eq!(stderr, "interrupted while reading the prompt file\n");
+    assert_eq!(ended(child), (Some(130), "interrupted while reading the prompt file\n".to_owned()));
 }
 
 #[test]
@@ -123,13 +81,13 @@ fn a_second_signal_ends_at_once_where_nothing_notices_the_first() {
     let nexus = Nexus::new();
     let (mut child, mut stdout, confirmed, _log) = speaking(&nexus);
     stdout.read_exact(&mut [0]).expect("the life has begun");
-    wait_until_asleep(&child);
+    wait_until("sleep", || sleeps(&child));
     signal(&child, Signal::SIGTERM);
     assert_eq!(confirmed.recv_timeout(LIMIT), Ok(true));
     // The pipe is full and nobody reads it: the program waits in a write.
     assert!(child.try_wait().expect("a child").is_none(), "one signal waits for the step to end");
     signal(&child, Signal::SIGTERM);
-    assert_eq!(code_of(&mut child), Some(130));
+    assert_eq!(ended(child).0, Some(130));
 }
 
 #[test]

@@ -3,10 +3,10 @@
 
 use std::cell::Cell;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-use crate::support::fake_printer::{Behaviour, FakePrinter};
+use super::signal;
+use crate::support::fake_printer::{Behaviour, FAST, FakePrinter};
 use crate::support::nexus::Nexus;
 use crate::support::terminal::Terminal;
 
@@ -18,8 +18,12 @@ const DEATH_LINE: &str = "panicked at 'Context overflow - terminating.'";
 const ROWS: u16 = 60;
 
 fn run(nexus: &Nexus, columns: u16, args: &[&str]) -> Terminal {
+    run_in(nexus, columns, args, &[])
+}
+
+fn run_in(nexus: &Nexus, columns: u16, args: &[&str], variables: &[(&str, &str)]) -> Terminal {
     let mut command = nexus.command(args);
-    command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+    command.env("TERM", "xterm-256color").env_remove("NO_COLOR").envs(variables.iter().copied());
     Terminal::start(command, columns, ROWS)
 }
 
@@ -30,12 +34,8 @@ fn written(terminal: &Terminal) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn signal(terminal: &Terminal, signal: Signal) {
-    kill(Pid::from_raw(terminal.child.id() as i32), signal).expect("it runs");
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
 }
 
 /// Everything before the death.
@@ -98,11 +98,10 @@ fn the_load_is_one_line_that_is_gone_before_the_first_word() {
 fn the_rest_is_one_line_that_goes_with_it() {
     let nexus = Nexus::new();
     let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-    let fast = ["--printer", "printer", "--printer-baud", "4000000", "--printer-line-ms", "1"];
-    nexus.ember(&[&["-c", "300"], &fast[..]].concat()).died();
-    let terminal = run(&nexus, 80, &[&SHORT[..], &fast, &["--rest", "10000"]].concat());
+    nexus.ember(&[&["-c", "300"], &FAST[..]].concat()).died();
+    let terminal = run(&nexus, 80, &[&SHORT[..], &FAST, &["--rest", "10000"]].concat());
     assert_eq!(terminal.wait_for("resting after a life"), "resting after a life");
-    signal(&terminal, Signal::SIGINT);
+    signal(&terminal.child, Signal::SIGINT);
     let (code, screen, _) = terminal.end();
     assert!(screen.contains("interrupted while the piece rests"), "{screen}");
     assert!(!screen.contains("resting after"), "{screen}");
@@ -117,9 +116,7 @@ fn the_warning_is_red_where_the_terminal_has_colours_and_nobody_minds() {
         [("TERM", "xterm-256color", true), ("NO_COLOR", "1", false), ("TERM", "dumb", false)]
     {
         let nexus = Nexus::new();
-        let mut command = nexus.command(SHORT);
-        command.env("TERM", "xterm-256color").env_remove("NO_COLOR").env(variable, value);
-        let terminal = Terminal::start(command, 80, ROWS);
+        let terminal = run_in(&nexus, 80, &SHORT, &[(variable, value)]);
         terminal.wait_for(DEATH_LINE);
         let text = written(&terminal);
         assert_eq!(text.contains(RED), red, "{variable}={value}: {text:?}");
@@ -146,7 +143,7 @@ fn a_terminal_stopped_by_ctrl_s_does_not_keep_a_signal_from_ending_the_life() {
             at.set(if at.get().0 == now { (now, at.get().1 + 1) } else { (now, 0) });
             at.get().1 > 50
         });
-        signal(&terminal, Signal::SIGTERM);
+        signal(&terminal.child, Signal::SIGTERM);
         assert_eq!(terminal.end().0, Some(130));
     }
 }

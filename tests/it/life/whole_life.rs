@@ -14,14 +14,10 @@ const EOS: u32 = 2;
 const COMMA: u32 = 14;
 
 #[test]
-fn a_life_ends_with_the_three_lines_and_101_and_nothing_else_on_stderr() {
-    let ended = Nexus::new().ember(&[]);
+fn a_life_ends_with_the_three_lines_and_101_and_stdout_is_the_thought_alone() {
+    let ended = Nexus::new().ember(&["--temp", "0.8", "--seed", "1"]);
     assert_eq!(ended.died().stderr, DEATH);
-}
-
-#[test]
-fn stdout_is_the_thought_alone_and_ends_with_a_newline() {
-    let thought = Nexus::new().ember(&["--temp", "0.8", "--seed", "1"]).stdout;
+    let thought = ended.stdout;
     assert!(thought.split_whitespace().count() > 500, "{thought}");
     assert!(thought.ends_with('\n'));
     for stranger in ["<|", "|>", "im_start", "You are a mind in a small box", "WARNING"] {
@@ -61,10 +57,11 @@ fn the_greedy_life_is_always_the_same_and_uses_1945_tokens() {
 }
 
 #[test]
-fn nothing_follows_the_death_even_when_verbose() {
+fn verbose_counts_the_context_as_the_user_gave_it_and_says_nothing_after_the_death() {
     let report = |verbose: &str| {
         let ended = Nexus::new().ember(&[verbose, "--context-size", "300"]);
         ended.died();
+        // llama.cpp pads it.
         assert!(ended.stderr.contains("285 of 300 tokens used"), "{}", ended.stderr);
         ended.stderr
     };
@@ -79,16 +76,6 @@ fn a_seed_replays_its_life_and_another_one_lives_another() {
     let with_seed = |seed: &str| nexus.ember(&["--temp", "0.8", "--seed", seed, "-c", "400"]).stdout;
     assert_eq!(with_seed("1"), with_seed("1"));
     assert_ne!(with_seed("1"), with_seed("2"));
-}
-
-#[test]
-fn a_random_seed_is_told_and_replays_its_life() {
-    let nexus = Nexus::new();
-    let first = nexus.ember(&["--temp", "0.8", "-c", "400", "--verbose"]);
-    let seed = first.stderr.split("--seed ").nth(1).and_then(|rest| rest.split(' ').next());
-    let seed = seed.expect("--verbose says the seed");
-    let again = nexus.ember(&["--temp", "0.8", "-c", "400", "--seed", seed]);
-    assert_eq!(first.stdout, again.stdout);
 }
 
 /// Options that the text depends on, each given or not.
@@ -150,17 +137,15 @@ proptest! {
 const PLAIN: [&str; 4] = ["--repeat-penalty", "1", "--dry-multiplier", "0"];
 
 #[test]
-fn the_default_penalties_break_the_greedy_loop_and_stay_deterministic() {
+fn the_default_penalties_break_the_greedy_loop_and_a_stronger_one_says_something_else() {
     let nexus = Nexus::new();
     let life = nexus.ember(&[]).died().stdout.clone();
     let plain = nexus.ember(&PLAIN).died().stdout.clone();
-    assert_eq!(life, nexus.ember(&[]).stdout);
     assert!(distinct_share(&plain) < 0.6, "ember does not loop without penalties");
-    assert!(
-        distinct_share(&life) >= 0.95,
-        "{} of all runs of four words are distinct",
-        distinct_share(&life)
-    );
+    let distinct = distinct_share(&life);
+    assert!(distinct >= 0.95, "{distinct} of all runs of four words are distinct");
+    let penalised = nexus.ember(&["--repeat-penalty", "1.3", "--repeat-last-n", "-1"]);
+    assert_ne!(penalised.died().stdout, life);
 }
 
 #[test]
@@ -206,19 +191,6 @@ fn distinct_share(text: &str) -> f64 {
 }
 
 #[test]
-fn a_repeat_penalty_changes_a_greedy_life() {
-    let nexus = Nexus::new();
-    let penalised = nexus.ember(&["--repeat-penalty", "1.3", "--repeat-last-n", "-1"]);
-    assert_ne!(penalised.died().stdout, nexus.ember(&[]).stdout);
-}
-
-#[test]
-fn the_context_is_counted_as_the_user_gave_it_not_as_llama_cpp_pads_it() {
-    let ended = Nexus::new().ember(&["--context-size", "300", "--verbose"]);
-    assert!(ended.died().stderr.contains("285 of 300 tokens used"), "{}", ended.stderr);
-}
-
-#[test]
 fn in_the_journal_the_thought_comes_in_lines_of_at_most_80_columns() {
     let broken = journal_run("broken", |own| own);
     assert!(broken.lines().all(|line| line.chars().count() <= 80), "{broken}");
@@ -226,8 +198,7 @@ fn in_the_journal_the_thought_comes_in_lines_of_at_most_80_columns() {
     // journal.
     let foreign = journal_run("foreign", |own| format!("{own}0"));
     assert!(foreign.lines().any(|line| line.chars().count() > 80), "{foreign}");
-    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(words(&broken), words(&foreign));
+    assert!(broken.split_whitespace().eq(foreign.split_whitespace()), "{broken}");
 }
 
 /// Lives with a file as stdout, while `JOURNAL_STREAM` is what `variable` makes
@@ -290,11 +261,6 @@ fn an_option_can_be_a_variable_and_an_empty_one_counts_as_unset() {
     }
     assert_eq!(nexus.ember_with("TORMENT_VERBOSE", "0", &["-c", "500"]).stderr, DEATH);
     let mut command = nexus.command(["-c", "300"]);
-    let by_variable = Command::from_std({
-        command.env("TORMENT_MODEL", "ember");
-        command
-    })
-    .timeout(LIMIT)
-    .output();
-    Ended::of(by_variable).died();
+    command.env("TORMENT_MODEL", "ember");
+    Ended::of(Command::from_std(command).timeout(LIMIT).output()).died();
 }

@@ -43,6 +43,14 @@ pub enum Behaviour {
     Hangs { at: usize },
 }
 
+/// The options of a printer that is much faster than any real one, so that tests do not
+/// wait for it.
+pub const FAST: [&str; 6] = ["--printer", "printer", "--printer-baud", "4000000", "--printer-line-ms", "1"];
+
+/// Those of a slower one, on which a life takes some seconds: a fault in the middle then
+/// still falls into the life, even if the scheduler delays it.
+pub const SLOW: [&str; 6] = ["--printer", "printer", "--printer-baud", "115200", "--printer-line-ms", "20"];
+
 const XOFF: u8 = 0x13;
 const XON: u8 = 0x11;
 
