@@ -10,18 +10,10 @@ use std::process::Command as StdCommand;
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
 
-use crate::support::exhibition;
+use crate::support::exhibition::{self, UNIT, setting};
 use crate::support::fake_printer::{Behaviour, FakePrinter};
 use crate::support::nexus::{Ended, LIMIT, Nexus};
 use crate::support::receipt_reader::Paper;
-
-const UNIT: &str = include_str!("../../../hardware/torment-nexus.service");
-
-/// The value of a setting of the unit.
-fn setting(name: &str) -> &'static str {
-    let line = UNIT.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    line.unwrap_or_else(|| panic!("{name} is not set"))
-}
 
 /// The folder of systemd's own units; `None` if this machine has no systemd.
 fn systemd() -> Option<&'static Path> {

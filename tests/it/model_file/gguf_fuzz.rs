@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 
+use crate::support::dice::Dice;
 use crate::support::gguf_file::{ARRAY, Gguf, STRING, Value};
 use crate::support::nexus::{DEATH, Nexus};
 
@@ -71,18 +72,7 @@ const KEYS: &str = "expert_count expert_used_count expert_group_count nextn_pred
                     attention.sliding_window attention.key_length attention.value_length \
                     rope.scaling.type rope.dimension_sections rope.dimension_count_swa attention.causal";
 
-/// Pseudo-random numbers (SplitMix64), so that the cases are the same on every
-/// machine.
-struct Dice(u64);
-
 impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
     fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }

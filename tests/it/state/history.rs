@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
 use assert_cmd::Command;
@@ -14,7 +13,7 @@ use torment_nexus::state::entry::{Entry, Outcome, PaperEnd};
 use torment_nexus::state::lives::Lives;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
-use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, ember_gguf};
+use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, ember_gguf, limit_files};
 
 /// A short life on a printer that is much faster than any real one.
 const SHORT: [&str; 8] =
@@ -150,8 +149,7 @@ fn a_full_disk_costs_a_warning_and_a_line_and_nothing_else() {
         ended
     };
     live(nexus.command(&args)).died();
-    // The disk is full so many bytes after the end of the history: no file of the
-    // process may become longer than that.
+    // The disk is full so many bytes after the end of the history.
     const FULL: u64 = 100_000;
     let path = nexus.path("torment-nexus/lives.csv");
     let before = fs::read(&path).expect("a history");
@@ -160,17 +158,7 @@ fn a_full_disk_costs_a_warning_and_a_line_and_nothing_else() {
         full.resize(FULL as usize - room, b'\n');
         fs::write(&path, &full).expect("a long history");
         let mut command = nexus.command(&args);
-        // SAFETY: both calls may be made between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-                let limit = libc::rlimit { rlim_cur: FULL, rlim_max: FULL };
-                match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
-                    0 => Ok(()),
-                    _ => Err(std::io::Error::last_os_error()),
-                }
-            });
-        }
+        limit_files(&mut command, FULL);
         let ended = live(command);
         let warning = ended.died().stderr.strip_suffix(DEATH).expect("the death comes last");
         assert!(warning.starts_with("warning: cannot keep the life number in "), "{warning}");

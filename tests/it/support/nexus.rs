@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
+use nix::sys::resource::{Resource, setrlimit};
 use tempfile::TempDir;
 
 /// The longest that any run may take. A life of ember takes some 2 s on a
@@ -34,6 +35,17 @@ pub fn with_default_signals(command: &mut StdCommand) {
                 libc::signal(ending, libc::SIG_DFL);
             }
             Ok(())
+        });
+    }
+}
+
+/// Has no file of the command's process become longer than that: a full disk.
+pub fn limit_files(command: &mut StdCommand, bytes: u64) {
+    // SAFETY: both calls may be made between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            setrlimit(Resource::RLIMIT_FSIZE, bytes, bytes).map_err(std::io::Error::from)
         });
     }
 }

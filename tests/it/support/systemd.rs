@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use assert_cmd::cargo::cargo_bin;
 use tempfile::TempDir;
 
+use super::exhibition::UNIT;
 use super::nexus::LIMIT;
-
-const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hardware/torment-nexus.service");
 
 /// The settings of systemd's that the test needs: of the groups only those that
 /// this machine has, and the program where nothing of the machine's own is hidden.
@@ -82,7 +81,7 @@ impl Systemd {
         let folder = TempDir::new().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
         fs::copy(cargo_bin!("torment-nexus"), at("torment-nexus")).expect("the program");
-        fs::copy(UNIT, at("unit")).expect("the unit");
+        fs::write(at("unit"), UNIT).expect("the unit");
         fs::write(at("drop-in"), DROP_IN).expect("a drop-in");
         fs::write(at("options"), options).expect("the options");
         let cgroup = folder.path().file_name().expect("a name").to_string_lossy().replace('.', "nexus-");
