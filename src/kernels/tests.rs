@@ -80,6 +80,21 @@ impl Drop for Ggml {
     }
 }
 
+/// Pseudo-random numbers, the same on each machine.
+pub(super) struct Noise(pub(super) u32);
+
+impl Noise {
+    pub(super) fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.0
+    }
+
+    /// A number from -1 to 1.
+    pub(super) fn number(&mut self) -> f32 {
+        (self.next() >> 8) as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
 fn is_entered(hook: &str) -> bool {
     ENTERED.lock().expect("the hooks entered").contains(&hook)
 }
@@ -122,22 +137,18 @@ unsafe fn fill<T>(tensor: *mut ggml_tensor, mut next: impl FnMut() -> T) {
 fn attention_by_way_of_ggml_is_ggmls_own_but_for_rounding() {
     const HIDDEN: u16 = 0xFC00;
     for (tokens, threads, scale) in [(1, 1, 0.125), (1, 2, 0.125), (5, 2, 0.125), (5, 1, 0.5)] {
-        let mut seed = 7u32;
-        let mut noise = || {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
+        let mut noise = Noise(7);
         let ggml = Ggml::new();
         let result = ggml.attention(tokens);
         // SAFETY: the tensors hold the types that they are filled with, and the
         // first parameter is the scale.
         unsafe {
             (*result).op_params[0] = f32::to_bits(scale) as i32;
-            fill(source(&mut *result, 0), &mut noise);
+            fill(source(&mut *result, 0), || noise.number());
             for cache in [1, 2] {
                 fill(source(&mut *result, cache), || Q8_0 {
                     scale: 0x2000,
-                    values: std::array::from_fn(|_| (noise() * 127.0) as i8),
+                    values: std::array::from_fn(|_| (noise.number() * 127.0) as i8),
                 });
             }
             // Each token sees one position more than the one before.

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernels::Own;
+use crate::kernels::tests::Noise;
 
 #[test]
 fn exp_is_right_to_three_parts_in_ten_million() {
@@ -27,12 +28,8 @@ const POSITIONS: usize = 384;
 
 /// Pseudo-random numbers from -1 to 1.
 fn noise(seed: u32, count: usize) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
+    let mut noise = Noise(seed);
+    (0..count).map(|_| noise.number()).collect()
 }
 
 /// Blocks of pseudo-random values with the scale 1/128.
