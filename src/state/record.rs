@@ -147,14 +147,4 @@ mod tests {
         let record = of(&[&lines[..], &[boot("b"), birth(3)]].concat());
         assert_eq!((record.starts, record.throttled), (1, None));
     }
-
-    #[test]
-    fn a_torn_line_has_its_number_or_takes_the_next_one() {
-        let whole = birth(1234).to_line();
-        for torn in 1..whole.len() {
-            let Some(line) = whole.get(..torn) else { continue };
-            let record = Record::of(&(life(1233).to_line() + line));
-            assert_eq!((record.lives, record.receipt_open), (1234, true), "torn after {torn} bytes");
-        }
-    }
 }

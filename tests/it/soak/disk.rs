@@ -7,7 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::nexus::limit_files;
+use nix::sys::resource::Resource::RLIMIT_FSIZE;
+
+use crate::support::nexus::limit;
 
 /// The size of the file system: room for a thousand lines, the prompt's state and
 /// some pages.
@@ -58,7 +60,7 @@ impl Disk {
             file.set_len(length.saturating_sub(pages * PAGE)).expect("it is made shorter");
             return;
         }
-        limit_files(command, pages * 100);
+        limit(command, RLIMIT_FSIZE, pages * 100);
     }
 
     /// Makes it read-only, or writable again. Root writes to any folder: without a

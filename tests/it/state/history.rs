@@ -7,13 +7,14 @@ use std::process::Stdio;
 
 use assert_cmd::Command;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::resource::Resource::RLIMIT_FSIZE;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use torment_nexus::state::entry::{Entry, Outcome, PaperEnd};
 use torment_nexus::state::lives::Lives;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
-use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, ember_gguf, limit_files};
+use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, ember_gguf, limit};
 
 /// A short life on a printer that is much faster than any real one.
 const SHORT: [&str; 8] =
@@ -158,7 +159,7 @@ fn a_full_disk_costs_a_warning_and_a_line_and_nothing_else() {
         full.resize(FULL as usize - room, b'\n');
         fs::write(&path, &full).expect("a long history");
         let mut command = nexus.command(&args);
-        limit_files(&mut command, FULL);
+        limit(&mut command, RLIMIT_FSIZE, FULL);
         let ended = live(command);
         let warning = ended.died().stderr.strip_suffix(DEATH).expect("the death comes last");
         assert!(warning.starts_with("warning: cannot keep the life number in "), "{warning}");

@@ -39,13 +39,14 @@ pub fn with_default_signals(command: &mut StdCommand) {
     }
 }
 
-/// Has no file of the command's process become longer than that: a full disk.
-pub fn limit_files(command: &mut StdCommand, bytes: u64) {
+/// Limits a resource of the command's process. With `RLIMIT_FSIZE`, the most bytes of a
+/// file, it meets a full disk.
+pub fn limit(command: &mut StdCommand, resource: Resource, most: u64) {
     // SAFETY: both calls may be made between fork and exec.
     unsafe {
         command.pre_exec(move || {
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-            setrlimit(Resource::RLIMIT_FSIZE, bytes, bytes).map_err(std::io::Error::from)
+            setrlimit(resource, most, most).map_err(std::io::Error::from)
         });
     }
 }
