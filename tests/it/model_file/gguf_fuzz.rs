@@ -35,32 +35,15 @@ const ADDRESS_SPACE: u64 = 416 << 20;
 /// which is the watchdog's to end.
 const LIMIT: Duration = Duration::from_secs(120);
 
+const MAX_I32: u64 = i32::MAX as u64;
+const MAX_U32: u64 = u32::MAX as u64;
+const MIN_I32: u64 = 1 << 31;
+const MAX: u64 = u64::MAX;
+
 /// Numbers at which something may go wrong.
 const NUMBERS: [u64; 24] = [
-    0,
-    1,
-    2,
-    3,
-    5,
-    8,
-    31,
-    32,
-    63,
-    64,
-    66,
-    127,
-    128,
-    255,
-    256,
-    512,
-    513,
-    1024,
-    2048,
-    65_535,
-    0x7FFFFFFF,
-    0x80000000,
-    0xFFFFFFFF,
-    u64::MAX,
+    0, 1, 2, 3, 5, 8, 31, 32, 63, 64, 66, 127, 128, 255, 256, 512, 513, 1024, 2048, 65_535, MAX_I32, MIN_I32,
+    MAX_U32, MAX,
 ];
 
 /// Architectures, tokenizers and kinds of rope scaling.
