@@ -28,23 +28,18 @@ const GOLDEN: &str = "hardware/emulator/life-of-ember.txt";
 mod exhibition {
     use super::*;
 
-    /// The times at which the light went on during a life.
-    struct Beats(Vec<Instant>);
-
-    impl Beats {
-        /// Mean seconds between the first and between the last beats of a life.
-        fn first_and_last(&self) -> (f64, f64) {
-            let gaps: Vec<f64> = self.0.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
-            let few = gaps.len() / 4;
-            let mean = |gaps: &[f64]| gaps.iter().sum::<f64>() / gaps.len() as f64;
-            (mean(&gaps[..few]), mean(&gaps[gaps.len() - few..]))
-        }
+    /// Mean seconds between the first and between the last of these beats of a life.
+    fn first_and_last(beats: &[Instant]) -> (f64, f64) {
+        let gaps: Vec<f64> = beats.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        let few = gaps.len() / 4;
+        let mean = |gaps: &[f64]| gaps.iter().sum::<f64>() / gaps.len() as f64;
+        (mean(&gaps[..few]), mean(&gaps[gaps.len() - few..]))
     }
 
     /// Presses the button for life number `life`, watches the light, and waits
-    /// for the program to exit. With `hold` the button is down again at the death,
+    /// for the program to exit. Returns when the light went on. With `hold` the button is down again at the death,
     /// and stays down.
-    fn visit(board: &Board, life: usize, hold: bool) -> Result<Beats, String> {
+    fn visit(board: &Board, life: usize, hold: bool) -> Result<Vec<Instant>, String> {
         board.wait_for("waiting for a press of the button", life, LIMIT)?;
         let (said, printed) = (board.console().len(), board.printed().len());
         // Enough time to notice a life that begins without a press.
@@ -76,7 +71,7 @@ mod exhibition {
         }
         board.drive(BUTTON, !hold);
         board.wait_for("exit ", life, LIMIT)?;
-        Ok(Beats(beats))
+        Ok(beats)
     }
 
     /// Waits for the slip of a button that is held through a death, and lets it go.
@@ -131,16 +126,13 @@ done
         board.drive(BUTTON, true);
         for life in 1..=lives {
             let beats = visit(&board, life, life == lives)?;
-            let (first, last) = beats.first_and_last();
+            let (first, last) = first_and_last(&beats);
             if first.is_nan() || last.is_nan() || first < 1.5 * last {
                 return Err(format!(
                     "the light does not beat faster: {first:.2} s, then {last:.2} s from beat to beat"
                 ));
             }
-            println!(
-                "life {life}: {} beats, {first:.2} s apart at first, {last:.2} s at last",
-                beats.0.len()
-            );
+            println!("life {life}: {} beats, {first:.2} s apart at first, {last:.2} s at last", beats.len());
         }
         let gaps = match wire {
             Wire::Printer => wait_for_the_slip(&board, lives)?,

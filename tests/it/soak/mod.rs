@@ -47,15 +47,10 @@ const FAKETIME: &str = "faketime/libfaketime.so.1";
 /// The watchdog in place of the unit's minute, where processes are stopped.
 const SHORT_WATCHDOG: Duration = Duration::from_secs(2);
 
-/// What `script/soak` was asked for.
-struct Asked {
-    seed: u64,
-    is_short: bool,
-}
-
-fn asked() -> Asked {
+/// What `script/soak` was asked for: the seed, and whether the run is a short one.
+fn asked() -> (u64, bool) {
     let seed = env::var("SOAK_SEED").expect("run script/soak");
-    Asked { seed: seed.parse().expect("a number"), is_short: env::var_os("SOAK_SHORT").is_some() }
+    (seed.parse().expect("a number"), env::var_os("SOAK_SHORT").is_some())
 }
 
 /// A text of ember's: what a life without faults says and prints.
@@ -110,7 +105,7 @@ impl Soak {
 
     /// The program that lives this text on the fake printer.
     fn command(&self, text: usize, more: &[&str]) -> Command {
-        self.nexus.command(arguments(&self.texts[text].seed).iter().copied().chain(more.iter().copied()))
+        self.nexus.command(arguments(&self.texts[text].seed).split(' ').chain(more.iter().copied()))
     }
 
     /// What holds for each life, however it ended.
@@ -142,28 +137,17 @@ impl Soak {
     }
 }
 
-fn arguments(seed: &str) -> [&str; 13] {
-    [
-        "--model",
-        "ember",
-        "--context-size",
-        "330",
-        "--temp",
-        "0.8",
-        "--seed",
-        seed,
-        "--printer=printer",
-        "--printer-baud",
-        "4000000",
-        "--printer-line-ms",
-        "3",
-    ]
+fn arguments(seed: &str) -> String {
+    format!(
+        "--model ember --context-size 330 --temp 0.8 --seed {seed} --printer=printer --printer-baud 4000000 \
+         --printer-line-ms 3"
+    )
 }
 
 impl Text {
     fn of(nexus: &Nexus, seed: String) -> Self {
         let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-        let ended = nexus.run(arguments(&seed));
+        let ended = nexus.run(arguments(&seed).split(' '));
         let length = printer.stop().bytes().len();
         Self { stdout: ended.died().stdout.clone(), seed, length }
     }
@@ -284,7 +268,7 @@ fn cut_the_history(soak: &Soak, odd: usize) {
 #[test]
 #[ignore = "requires script/soak"]
 fn of_a_thousand_lives_with_faults_from_outside_each_leaves_what_it_has_to() {
-    let Asked { seed, is_short } = asked();
+    let (seed, is_short) = asked();
     let count = if is_short { 100 } else { 1000 };
     let mut soak = Soak::new(None);
     let disk = Disk::at(&soak.state.clone());
@@ -344,7 +328,7 @@ fn of_a_thousand_lives_with_faults_from_outside_each_leaves_what_it_has_to() {
 
 /// Lives that a signal ends at a moment that the dice draws, until there were `count`.
 fn blows(name: &str, signal: Signal, count: usize, watchdog: Option<Duration>) {
-    let Asked { seed, .. } = asked();
+    let (seed, _) = asked();
     let mut soak = Soak::new(watchdog);
     let mut stages: BTreeMap<Stage, usize> = BTreeMap::new();
     let (mut struck, mut deaths, mut early, mut number) = (0, 0, 0, 0);
@@ -430,13 +414,15 @@ fn blow_life(soak: &mut Soak, who: &str, text: usize, blow: Option<Blow>) -> Liv
 #[test]
 #[ignore = "requires script/soak"]
 fn two_hundred_lives_ended_by_sigkill_lose_no_number_and_tear_no_file() {
-    let count = if asked().is_short { 40 } else { 200 };
+    let (_, is_short) = asked();
+    let count = if is_short { 40 } else { 200 };
     blows("sigkill", Signal::SIGKILL, count, None);
 }
 
 #[test]
 #[ignore = "requires script/soak"]
 fn a_hundred_lives_stopped_by_sigstop_are_ended_by_the_watchdog_and_go_on() {
-    let count = if asked().is_short { 15 } else { 100 };
+    let (_, is_short) = asked();
+    let count = if is_short { 15 } else { 100 };
     blows("sigstop", Signal::SIGSTOP, count, Some(SHORT_WATCHDOG));
 }

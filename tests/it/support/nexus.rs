@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command as StdCommand, Output};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
@@ -36,6 +37,19 @@ pub fn with_default_signals(command: &mut StdCommand) {
             }
             Ok(())
         });
+    }
+}
+
+/// Waits until `found` finds something, looking for it after each `pause`.
+#[track_caller]
+pub fn wait<T>(what: &str, limit: Duration, pause: Duration, mut found: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(start.elapsed() < limit, "there is never {what}");
+        thread::sleep(pause);
     }
 }
 

@@ -7,18 +7,21 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin;
 use tempfile::TempDir;
 
 use super::exhibition::UNIT;
-use super::nexus::LIMIT;
+use super::nexus::{LIMIT, wait};
 
 /// The settings of systemd's that the test needs: of the groups only those that
 /// this machine has, and the program where nothing of the machine's own is hidden.
 const DROP_IN: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nSupplementaryGroups=\nWatchdogSec=2\n\
                        ExecStart=\nExecStart=/usr/local/bin/torment-nexus\n";
+
+/// Pause between two looks at it.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Makes the file systems, in namespaces of their own, and becomes systemd. The
 /// group of processes is a new one, so that systemd's are not mixed with those of
@@ -91,7 +94,7 @@ impl Systemd {
         let unshare = unshare.spawn().expect("unshare starts");
         let mut systemd = Self { unshare, pid: 0, folder, cgroup };
         let children = format!("/proc/{0}/task/{0}/children", systemd.unshare.id());
-        systemd.pid = wait("systemd to start", || {
+        systemd.pid = wait("systemd", LIMIT, GLANCE, || {
             if systemd.unshare.try_wait().is_ok_and(|ended| ended.is_some()) {
                 return Some(None);
             }
@@ -99,7 +102,9 @@ impl Systemd {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
             (name.trim() == "systemd").then_some(Some(pid))
         })?;
-        wait("systemd to answer", || systemd.systemctl(&["is-active", "nothing.target"]).map(drop));
+        wait("an answer of systemd", LIMIT, GLANCE, || {
+            systemd.systemctl(&["is-active", "nothing.target"]).map(drop)
+        });
         Some(systemd)
     }
 
@@ -118,7 +123,7 @@ impl Systemd {
 
     /// Waits until the status has this text, as long as the unit does not fail.
     pub fn wait_for_status(&self, what: &str, is_right: impl Fn(&str) -> bool) -> String {
-        wait(what, || Some(self.show("StatusText")).filter(|text| is_right(text)))
+        wait(what, LIMIT, GLANCE, || Some(self.show("StatusText")).filter(|text| is_right(text)))
     }
 
     /// Sends a signal to the program's main process.
@@ -145,18 +150,6 @@ impl Drop for Systemd {
             }
             thread::sleep(Duration::from_millis(20));
         }
-    }
-}
-
-/// Waits until `found` finds something.
-fn wait<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(start.elapsed() < LIMIT, "waited too long for {what}");
-        thread::sleep(Duration::from_millis(50));
     }
 }
 

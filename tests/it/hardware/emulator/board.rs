@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::support::nexus::wait;
+
 /// The longest wait for anything in the emulator: a life of ember takes about a
 /// minute on a machine that does nothing else.
 pub const LIMIT: Duration = Duration::from_secs(900);
@@ -204,14 +206,7 @@ impl Drop for Board {
 
 /// Connects to a socket of QEMU's once it is there.
 fn connect(path: &Path) -> UnixStream {
-    let begun = Instant::now();
-    loop {
-        match UnixStream::connect(path) {
-            Ok(socket) => return socket,
-            Err(error) => assert!(begun.elapsed() < ANSWER, "no machine: {error}"),
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait("a machine", ANSWER, Duration::from_millis(50), || UnixStream::connect(path).ok())
 }
 
 fn copy(from: &Path, to: &Path) {
