@@ -120,7 +120,7 @@ while [ $lives -le {lives} ]; do
 done
 "#
         );
-        let board = Board::boot(&life, wire, &[]);
+        let board = Board::boot(&life, wire, &[], None);
         // QEMU does not emulate pull-ups, so the pins are driven high.
         board.drive(pin, true);
         board.drive(BUTTON, true);
@@ -216,11 +216,8 @@ done
         assert!(!built.status.success());
         let said = String::from_utf8_lossy(&built.stderr);
         assert!(said.contains("instructions that a Cortex-A53 lacks") && said.contains("sdot"), "{said}");
-        let board = Board::boot(
-            "dot; echo \"exit $?\"",
-            Wire::Nowhere,
-            &[("dot", fs::read(program).expect("a program"))],
-        );
+        let dot = fs::read(program).expect("a program");
+        let board = Board::boot("dot; echo \"exit $?\"", Wire::Nowhere, &[("dot", dot)], None);
         board.wait_for("the end", 1, LIMIT).expect("it boots");
         // 128 + SIGILL (4).
         assert!(board.console().contains("exit 132\n"), "{}", board.console());
@@ -236,7 +233,7 @@ mod golden {
     fn ember_lives_its_golden_life_on_an_a53() {
         let script = "torment-nexus --model ember --threads 1 >/tmp/life 2>/tmp/death; echo \"exit $?\"\n\
                       echo 'life:'; cat /tmp/life; echo 'death:'; cat /tmp/death";
-        let board = Board::boot(script, Wire::Nowhere, &[]);
+        let board = Board::boot(script, Wire::Nowhere, &[], None);
         board.wait_for("the end", 1, LIMIT).expect("it lives and dies");
         let console = board.console();
         assert!(console.contains("exit 101\n"), "{console}");
@@ -257,7 +254,7 @@ mod golden {
         let tests = std::env::var("BOARD_UNIT_TESTS").expect("BOARD_UNIT_TESTS names the program");
         let script = "unit-tests kernels:: 2>&1; echo \"exit $?\"";
         let program = fs::read(tree(&tests)).expect("the unit tests are built for the board");
-        let board = Board::boot(script, Wire::Nowhere, &[("unit-tests", program)]);
+        let board = Board::boot(script, Wire::Nowhere, &[("unit-tests", program)], None);
         board.wait_for("the end", 1, LIMIT).expect("they end");
         let console = board.console();
         assert!(console.contains("exit 0\n"), "{console}");
@@ -328,7 +325,7 @@ dmesg | grep -i 'out of memory'"#
         run(Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4", "-d"]).args([&files, &card]).arg("256M"));
         // All memory of the board, and what is left beside other programs.
         for left in [1000, 240, 188] {
-            let board = Board::boot_with_card(&memory_script(left), Wire::Nowhere, &[], Some(&card));
+            let board = Board::boot(&memory_script(left), Wire::Nowhere, &[], Some(&card));
             board.wait_for("the end", 1, LIMIT).expect("it lives");
             let console = board.console();
             println!("{}", console.trim_start_matches('\u{fffd}'));

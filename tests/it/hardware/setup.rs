@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use crate::support::exhibition::UNIT;
-use crate::support::nexus::Ended;
+use crate::support::nexus::{Ended, is_root};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const RELEASES: [&str; 2] = ["bookworm", "trixie"];
@@ -158,10 +158,6 @@ fn look(root: &Path, folder: &Path, all: &mut Snapshot) {
         let within = path.strip_prefix(root).expect("in the root").to_owned();
         all.insert(within, (kind, metadata.mode(), metadata.uid(), metadata.gid(), bytes));
     }
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 #[test]

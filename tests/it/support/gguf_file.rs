@@ -79,7 +79,7 @@ pub struct Tensor {
 }
 
 /// The parts of a file. They need not be consistent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Gguf {
     pub version: u32,
     /// Counts that the header declares instead of the true ones.
@@ -93,15 +93,7 @@ pub struct Gguf {
 
 impl Gguf {
     pub fn empty() -> Self {
-        Self {
-            version: 3,
-            tensor_count: None,
-            key_count: None,
-            keys: Vec::new(),
-            tensors: Vec::new(),
-            alignment: 32,
-            data: Vec::new(),
-        }
+        Self { version: 3, alignment: 32, ..Self::default() }
     }
 
     /// Ember's file.

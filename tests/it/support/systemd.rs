@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -13,7 +13,7 @@ use assert_cmd::cargo::cargo_bin;
 use tempfile::TempDir;
 
 use super::exhibition::UNIT;
-use super::nexus::{LIMIT, wait};
+use super::nexus::{LIMIT, is_root, wait};
 
 /// The settings of systemd's that the test needs: of the groups only those that
 /// this machine has, and the program where nothing of the machine's own is hidden.
@@ -67,7 +67,7 @@ impl Systemd {
     pub fn start(options: &str) -> Option<Self> {
         let why = if !Path::new("/lib/systemd/systemd").exists() {
             "there is no systemd"
-        } else if !fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
+        } else if !is_root() {
             "only root can make the namespaces"
         } else if let Some(systemd) = Self::run(options) {
             return Some(systemd);

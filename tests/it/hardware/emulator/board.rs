@@ -76,13 +76,8 @@ pub struct Board {
 
 impl Board {
     /// Boots, and runs `script` in a shell with the program and the `extra`
-    /// files in its PATH.
-    pub fn boot(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)]) -> Self {
-        Self::boot_with_card(script, wire, extra, None)
-    }
-
-    /// The same, with the image of an SD card.
-    pub fn boot_with_card(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)], card: Option<&Path>) -> Self {
+    /// files in its PATH; `card` is the image of an SD card.
+    pub fn boot(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)], card: Option<&Path>) -> Self {
         let folder = TempDir::new().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         copy(&tree("target/emulator/root"), &at("root"));
