@@ -326,22 +326,22 @@ fn what_cannot_be_done_is_refused_before_anything_is_changed() {
             fs::remove_file(system.path(path)).expect("removed");
         }
     };
-    let cases: [(&dyn Fn(&System), &[&str], &str); 7] = [
+    let cases: [(fn(&System), &[&str], &str); 7] = [
         (
-            &|system| system.write(CMDLINE, "console=tty1\nrootwait\n"),
+            |system| system.write(CMDLINE, "console=tty1\nrootwait\n"),
             &["--yes"],
             "cmdline.txt must have one line",
         ),
-        (&|system| system.write(CMDLINE, "\n"), &["--yes"], "cmdline.txt must have one line"),
-        (&no_boot_files, &["--yes"], "is this Raspberry Pi OS"),
-        (&|_| (), &[], "no terminal to ask on: add --yes, or --dry-run to look first"),
-        (&no_overlay, &READ_ONLY, "apt-get install overlayroot"),
+        (|system| system.write(CMDLINE, "\n"), &["--yes"], "cmdline.txt must have one line"),
+        (no_boot_files, &["--yes"], "is this Raspberry Pi OS"),
+        (|_| (), &[], "no terminal to ask on: add --yes, or --dry-run to look first"),
+        (no_overlay, &READ_ONLY, "apt-get install overlayroot"),
         (
-            &|system| system.write(CONFIG, "arm_boost=1\n"),
+            |system| system.write(CONFIG, "arm_boost=1\n"),
             &READ_ONLY,
             "needs an initramfs: add auto_initramfs=1",
         ),
-        (&|_| (), &by_name, "name the partition by LABEL=, UUID= or PARTUUID="),
+        (|_| (), &by_name, "name the partition by LABEL=, UUID= or PARTUUID="),
     ];
     for (prepare, options, words) in cases {
         let system = System::new("trixie");
