@@ -319,34 +319,23 @@ fn the_kernel_s_messages_leave_the_printer_s_port_in_every_form() {
 
 #[test]
 fn what_cannot_be_done_is_refused_before_anything_is_changed() {
-    let by_name = ["--yes", "--read-only", "/dev/mmcblk0p3"];
-    let no_overlay = |system: &System| fs::remove_file(system.path(OVERLAY_SCRIPT)).expect("removed");
-    let no_boot_files = |system: &System| {
-        for path in [CONFIG, CMDLINE, "boot/config.txt"] {
-            fs::remove_file(system.path(path)).expect("removed");
-        }
-    };
-    let cases: [(fn(&System), &[&str], &str); 7] = [
-        (
-            |system| system.write(CMDLINE, "console=tty1\nrootwait\n"),
-            &["--yes"],
-            "cmdline.txt must have one line",
-        ),
-        (|system| system.write(CMDLINE, "\n"), &["--yes"], "cmdline.txt must have one line"),
-        (no_boot_files, &["--yes"], "is this Raspberry Pi OS"),
-        (|_| (), &[], "no terminal to ask on: add --yes, or --dry-run to look first"),
-        (no_overlay, &READ_ONLY, "apt-get install overlayroot"),
-        (
-            |system| system.write(CONFIG, "arm_boost=1\n"),
-            &READ_ONLY,
-            "needs an initramfs: add auto_initramfs=1",
-        ),
-        (|_| (), &by_name, "name the partition by LABEL=, UUID= or PARTUUID="),
-    ];
-    for (prepare, options, words) in cases {
+    let by_name = &["--yes", "--read-only", "/dev/mmcblk0p3"][..];
+    for (path, text, options, words) in [
+        (CMDLINE, "console=tty1\nrootwait\n", &["--yes"][..], "cmdline.txt must have one line"),
+        (CMDLINE, "\n", &["--yes"], "cmdline.txt must have one line"),
+        (CONFIG, "arm_boost=1\n", &READ_ONLY, "needs an initramfs: add auto_initramfs=1"),
+        ("boot", "", &["--yes"], "is this Raspberry Pi OS"),
+        (OVERLAY_SCRIPT, "", &READ_ONLY, "apt-get install overlayroot"),
+        ("none", "", by_name, "name the partition by LABEL=, UUID= or PARTUUID="),
+        ("none", "", &[], "no terminal to ask on: add --yes, or --dry-run to look first"),
+    ] {
         let system = System::new("trixie");
         system.write(OVERLAY_SCRIPT, "");
-        prepare(&system);
+        // Without a text it is missing.
+        match text {
+            "" => _ = fs::remove_file(system.path(path)).or_else(|_| fs::remove_dir_all(system.path(path))),
+            text => system.write(path, text),
+        }
         let before = system.snapshot();
         system.refuses(options, words);
         assert_eq!(system.snapshot(), before, "{words}");
