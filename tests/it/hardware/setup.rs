@@ -94,11 +94,13 @@ impl System {
         Ended::of(self.command(options).output())
     }
 
-    /// Asserts that setup refuses to do this for a reason that has these words.
+    /// Asserts that setup refuses to do this for a reason that has these words. Returns
+    /// the exit status.
     #[track_caller]
-    fn refuses(&self, options: &[&str], words: &str) {
+    fn refuses(&self, options: &[&str], words: &str) -> Option<i32> {
         let error = self.setup(options);
         assert!(error.error().contains(words), "no {words:?}: {}", error.stderr);
+        error.code
     }
 
     fn command(&self, options: &[&str]) -> Command {
@@ -337,7 +339,9 @@ fn what_cannot_be_done_is_refused_before_anything_is_changed() {
             text => system.write(path, text),
         }
         let before = system.snapshot();
-        system.refuses(options, words);
+        // The options alone are wrong usage.
+        let is_usage = system.refuses(options, words) == Some(2);
+        assert_eq!(is_usage, path == "none", "{words}");
         assert_eq!(system.snapshot(), before, "{words}");
     }
 }
