@@ -172,7 +172,7 @@ unsafe fn fill<T>(tensor: *mut ggml_tensor, mut value: impl FnMut(usize) -> T) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn attention_by_way_of_ggml_is_ggmls_own_but_for_rounding(

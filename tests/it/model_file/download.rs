@@ -126,7 +126,7 @@ fn spawn(nexus: &Nexus, url: &str) -> (Child, Receiver<String>) {
 fn wait_for_bytes(nexus: &Nexus, len: usize) {
     let part = || fs::metadata(nexus.path("models/mind.gguf.part")).ok();
     let grown = || part().filter(|part| part.len() >= len as u64);
-    wait("so much of the part", LIMIT, Duration::from_millis(5), grown);
+    wait(|| "so much of the part", LIMIT, Duration::from_millis(5), grown);
 }
 
 #[test]

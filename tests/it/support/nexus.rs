@@ -2,6 +2,7 @@
 //! copies of ember's file.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -45,15 +46,21 @@ pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
-/// Waits until `found` finds something, looking for it after each `pause`.
+/// Waits until `found` finds something, looking for it after each `pause`; `what` is missing
+/// if it never does.
 #[track_caller]
-pub fn wait<T>(what: &str, limit: Duration, pause: Duration, mut found: impl FnMut() -> Option<T>) -> T {
+pub fn wait<T, S: Display>(
+    what: impl Fn() -> S,
+    limit: Duration,
+    pause: Duration,
+    mut found: impl FnMut() -> Option<T>,
+) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = found() {
             return found;
         }
-        assert!(start.elapsed() < limit, "there is never {what}");
+        assert!(start.elapsed() < limit, "there is never {}", what());
         thread::sleep(pause);
     }
 }

@@ -94,17 +94,25 @@ impl Systemd {
         let unshare = unshare.spawn().expect("unshare starts");
         let mut systemd = Self { unshare, pid: 0, folder, cgroup };
         let children = format!("/proc/{0}/task/{0}/children", systemd.unshare.id());
-        systemd.pid = wait("systemd", LIMIT, GLANCE, || {
-            if systemd.unshare.try_wait().is_ok_and(|ended| ended.is_some()) {
-                return Some(None);
-            }
-            let pid = fs::read_to_string(&children).ok()?.trim().parse().ok()?;
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-            (name.trim() == "systemd").then_some(Some(pid))
-        })?;
-        wait("an answer of systemd", LIMIT, GLANCE, || {
-            systemd.systemctl(&["is-active", "nothing.target"]).map(drop)
-        });
+        systemd.pid = wait(
+            || "systemd",
+            LIMIT,
+            GLANCE,
+            || {
+                if systemd.unshare.try_wait().is_ok_and(|ended| ended.is_some()) {
+                    return Some(None);
+                }
+                let pid = fs::read_to_string(&children).ok()?.trim().parse().ok()?;
+                let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+                (name.trim() == "systemd").then_some(Some(pid))
+            },
+        )?;
+        wait(
+            || "an answer of systemd",
+            LIMIT,
+            GLANCE,
+            || systemd.systemctl(&["is-active", "nothing.target"]).map(drop),
+        );
         Some(systemd)
     }
 
@@ -123,7 +131,7 @@ impl Systemd {
 
     /// Waits until the status has this text, as long as the unit does not fail.
     pub fn wait_for_status(&self, what: &str, is_right: impl Fn(&str) -> bool) -> String {
-        wait(what, LIMIT, GLANCE, || Some(self.show("StatusText")).filter(|text| is_right(text)))
+        wait(|| what, LIMIT, GLANCE, || Some(self.show("StatusText")).filter(|text| is_right(text)))
     }
 
     /// Sends a signal to the program's main process.

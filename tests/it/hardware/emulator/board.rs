@@ -201,7 +201,7 @@ impl Drop for Board {
 
 /// Connects to a socket of QEMU's once it is there.
 fn connect(path: &Path) -> UnixStream {
-    wait("a machine", ANSWER, Duration::from_millis(50), || UnixStream::connect(path).ok())
+    wait(|| "a machine", ANSWER, Duration::from_millis(50), || UnixStream::connect(path).ok())
 }
 
 fn copy(from: &Path, to: &Path) {

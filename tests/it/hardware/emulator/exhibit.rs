@@ -152,8 +152,8 @@ impl Machine {
     /// The status and the words of the command that was typed when the console was
     /// that long.
     fn answer(&self, command: &str, before: usize) -> (i32, String) {
-        let what = format!("an end of {command}");
-        wait(&what, LIMIT, Duration::from_millis(100), || {
+        let what = || format!("an end of {command}: {}", &self.0.console()[before..]);
+        wait(what, LIMIT, Duration::from_millis(100), || {
             let console = self.0.console();
             let (said, rest) = console[before..].rsplit_once("[status ")?;
             let (status, _) = rest.split_once("]\n")?;
@@ -212,7 +212,7 @@ impl Machine {
 
     /// Waits until a command succeeds.
     fn until(&self, command: &str) {
-        wait(command, LIMIT, SECOND, || (self.runs(command).0 == 0).then_some(()));
+        wait(|| command, LIMIT, SECOND, || (self.runs(command).0 == 0).then_some(()));
     }
 
     /// The process of the piece.
@@ -343,7 +343,12 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     machine.0.drive(BUTTON, false);
     machine.armed(6);
     let is_there = |line: &String| line.starts_with("free memory");
-    wait("a slip", LIMIT, SECOND, || exhibit.lines(&machine).into_iter().find(is_there));
+    wait(
+        || format!("a slip: {:#?}", exhibit.lines(&machine)),
+        LIMIT,
+        SECOND,
+        || exhibit.lines(&machine).into_iter().find(is_there),
+    );
     machine.0.drive(BUTTON, true);
     draw(&machine, "technician's slip", "slip.png");
     exhibit.say("life 6: a receipt, and the slip of a button held through the death");
@@ -366,9 +371,12 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     assert_eq!(all.lines().count(), 1, "no other program was killed: {all}");
     exhibit.say(&format!("life 7: {killed}"));
     machine.press(8);
-    wait("a receipt of life 8", SEEN, SECOND, || {
-        exhibit.lines(&machine).into_iter().find(|line| line == "life 8")
-    });
+    wait(
+        || format!("a receipt of life 8: {:#?}", exhibit.lines(&machine)),
+        SEEN,
+        SECOND,
+        || exhibit.lines(&machine).into_iter().find(|line| line == "life 8"),
+    );
     exhibit.say("life 8 lives");
 
     let numbers = exhibit.numbers(&machine);
