@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser};
 use torment_nexus::cli::Cli;
 use torment_nexus::life::ending::Ending;
 use torment_nexus::life::generator::Mind;
@@ -109,10 +109,10 @@ struct Way {
     model: PathBuf,
     #[arg(long, default_value_t = 1)]
     threads: u16,
-    #[arg(long, value_enum, default_value_t = Numbers::Q8_0)]
-    keys: Numbers,
-    #[arg(long, value_enum, default_value_t = Numbers::Q8_0)]
-    values: Numbers,
+    #[arg(long, value_parser = cache, default_value = "q8_0")]
+    keys: Cache,
+    #[arg(long, value_parser = cache, default_value = "q8_0")]
+    values: Cache,
     #[arg(long)]
     no_flash_attention: bool,
     #[arg(long, default_value_t = 32)]
@@ -122,19 +122,12 @@ struct Way {
     stock: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Numbers {
-    F16,
-    #[value(name = "q8_0")]
-    Q8_0,
-}
-
-impl From<Numbers> for Cache {
-    fn from(numbers: Numbers) -> Self {
-        match numbers {
-            Numbers::F16 => Self::F16,
-            Numbers::Q8_0 => Self::Q8_0,
-        }
+/// The number format of this name.
+fn cache(name: &str) -> Result<Cache, String> {
+    match name {
+        "f16" => Ok(Cache::F16),
+        "q8_0" => Ok(Cache::Q8_0),
+        _ => Err("it is f16 or q8_0".to_owned()),
     }
 }
 
@@ -143,8 +136,8 @@ impl Way {
         Computing {
             threads: self.threads,
             flash_attention: !self.no_flash_attention,
-            keys: self.keys.into(),
-            values: self.values.into(),
+            keys: self.keys,
+            values: self.values,
             batch: self.ubatch,
         }
     }

@@ -172,7 +172,7 @@ impl Drawing {
             if cell.inverse() {
                 (ink, ground) = (ground, ink);
             }
-            let shades = Shades { ground: self.index(ground), ink: self.index(ink) };
+            let shades = [self.index(ground), self.index(ink)];
             let character = cell.contents().chars().next().unwrap_or(' ');
             let at = (usize::from(column) * CELL.0, usize::from(row) * CELL.1);
             self.glyph(character, cell.bold(), shades, at, &mut pixels);
@@ -184,7 +184,7 @@ impl Drawing {
         &mut self,
         character: char,
         bold: bool,
-        shades: Shades,
+        [ground, ink]: [u8; 2],
         (left, top): (usize, usize),
         pixels: &mut [u8],
     ) {
@@ -214,7 +214,7 @@ impl Drawing {
         }
         for (y, row) in dots.iter().enumerate() {
             for (x, on) in row.iter().enumerate() {
-                pixels[(top + y) * width + left + x] = if *on { shades.ink } else { shades.ground };
+                pixels[(top + y) * width + left + x] = if *on { ink } else { ground };
             }
         }
     }
@@ -296,13 +296,6 @@ impl Drawing {
     }
 }
 
-/// The palette's indices of a character's colours.
-#[derive(Clone, Copy)]
-struct Shades {
-    ground: u8,
-    ink: u8,
-}
-
 fn rgb(colour: Color, own: [u8; 3]) -> [u8; 3] {
     match colour {
         Color::Default => own,
@@ -341,8 +334,6 @@ fn shape(character: char) -> Option<Box<dyn Fn(usize, usize) -> bool>> {
         '╮' => corner(false, true),
         '╰' => corner(true, false),
         '╯' => corner(false, false),
-        '▀' => Box::new(move |_, y| y < centre),
-        '█' => Box::new(|_, _| true),
         '▉'..='▏' | '▕' => {
             let eighths = if character == '▕' { 1 } else { 0x2590 - character as usize };
             let dots = (width * eighths).div_ceil(8);

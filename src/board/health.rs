@@ -152,52 +152,32 @@ mod tests {
     use super::*;
     use tempfile::TempDir;
 
-    struct Root(TempDir);
-
-    impl Root {
-        fn new() -> Self {
-            Self(TempDir::new().expect("a temporary folder"))
-        }
-
-        fn file(self, path: &str, content: &str) -> Self {
-            let path = self.0.path().join(path);
+    /// The health of a system that has these files.
+    fn health(temperature: &str, meminfo: &str, firmware: Option<u32>) -> Health {
+        let root = TempDir::new().expect("a temporary folder");
+        for (path, content) in
+            [("sys/class/thermal/thermal_zone0/temp", temperature), ("proc/meminfo", meminfo)]
+        {
+            let path = root.path().join(path);
             fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
             fs::write(path, content).expect("a file");
-            self
         }
-
-        fn health(&self, firmware: Option<u32>) -> Health {
-            Health::read(self.0.path(), || firmware.map(Throttled))
-        }
+        Health::read(root.path(), || firmware.map(Throttled))
     }
 
     #[test]
     fn a_current_board_says_all_of_it() {
-        let health = Root::new()
-            .file("sys/class/thermal/thermal_zone0/temp", "54768\n")
-            .file("proc/meminfo", "MemTotal: 421800 kB\nMemAvailable:  240000 kB\n")
-            .health(Some(0x5_0000));
-        let expected = Health {
-            celsius: Some(54.768),
-            throttled: Some(Throttled(0x5_0000)),
-            free: Some(240_000 * 1024),
-        };
-        assert_eq!(health, expected);
+        let meminfo = "MemTotal: 421800 kB\nMemAvailable:  240000 kB\n";
+        let health = health("54768\n", meminfo, Some(0x5_0000));
+        let throttled = Some(Throttled(0x5_0000));
+        assert_eq!(health, Health { celsius: Some(54.768), throttled, free: Some(240_000 * 1024) });
         assert_eq!(health.voltage(), Some("not now, but since boot"));
     }
 
     #[test]
-    fn what_is_not_there_is_not_known() {
-        assert_eq!(Root::new().health(None), Health::default());
-    }
-
-    #[test]
-    fn nonsense_is_not_known_either() {
-        let health = Root::new()
-            .file("sys/class/thermal/thermal_zone0/temp", "warm")
-            .file("proc/meminfo", "MemAvailable: much\n")
-            .health(None);
-        assert_eq!(health, Health::default());
+    fn what_is_not_there_or_is_nonsense_is_not_known() {
+        assert_eq!(Health::read(Path::new("/nowhere"), || None), Health::default());
+        assert_eq!(health("warm", "MemAvailable: much\n", None), Health::default());
     }
 
     #[test]

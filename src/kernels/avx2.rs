@@ -1,4 +1,5 @@
-//! Attention's loops for x86-64 with AVX2: see [`Loops`] for the contract.
+//! Attention's loops for x86-64 with AVX2: see [`Loops`] for the contract. build.rs
+//! compiles them only for targets with AVX2, FMA and F16C.
 
 #![allow(clippy::needless_range_loop, reason = "heads index several arrays of registers")]
 
@@ -15,7 +16,7 @@ pub(super) struct Avx2;
 /// fit in an i16.
 #[inline(always)]
 fn dot(key: __m256i, query: __m256i) -> __m256i {
-    // SAFETY: build.rs compiles these kernels only for targets with AVX2.
+    // SAFETY: every target of this file has AVX2.
     unsafe {
         let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(key), _mm256_sign_epi8(query, key));
         _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
@@ -29,8 +30,7 @@ fn dot(key: __m256i, query: __m256i) -> __m256i {
 /// A block can be read at each of these positions.
 #[inline(always)]
 unsafe fn scales_of_8(column: Column, first: usize) -> __m256 {
-    // SAFETY: by this function's contract the eight blocks can be read;
-    // build.rs compiles these kernels only for targets with AVX2, FMA and F16C.
+    // SAFETY: by this function's contract the eight blocks can be read.
     unsafe {
         let at = |index: usize| (*column.at(first + index)).scale as i16;
         let halves = _mm_set_epi16(at(7), at(6), at(5), at(4), at(3), at(2), at(1), at(0));
@@ -47,9 +47,7 @@ impl Loops for Avx2 {
         scores: &mut [Row; GROUP],
     ) {
         // SAFETY: by this function's contract a block can be read at each of
-        // the `count` positions, and their scores lie in a row of `CHUNK`;
-        // build.rs compiles these kernels only for targets with AVX2, FMA and
-        // F16C.
+        // the `count` positions, and their scores lie in a row of `CHUNK`.
         unsafe {
             let mut query = [_mm256_setzero_si256(); GROUP];
             for (query, of) in query.iter_mut().zip(queries) {
@@ -94,8 +92,7 @@ impl Loops for Avx2 {
     ) {
         // SAFETY: by this function's contract a block can be read at each of
         // the `count` positions, and the 32 sums from `start` on lie in their
-        // partial; build.rs compiles these kernels only for targets with AVX2,
-        // FMA and F16C.
+        // partial.
         unsafe {
             let mut scaled = [[0.0f32; CHUNK]; GROUP];
             for at in (0..count.min(CHUNK)).step_by(8) {

@@ -9,12 +9,27 @@ use llama_cpp_sys_2::{
     ggml_init_params, ggml_nbytes, ggml_new_graph, ggml_new_tensor_2d, ggml_new_tensor_3d, ggml_tensor,
 };
 
+use proptest::prelude::*;
+
 use super::blocks::Q8_0;
 use super::flash_attention::FlashAttention;
 use super::hooks::ENTERED;
 
 /// Bytes that ggml may use for the tensors and the graph of one test.
 const MEMORY: usize = 16 << 20;
+
+/// Numbers in a head of the attention, and positions of its cache: three chunks.
+const HEAD: i64 = 64;
+const POSITIONS: i64 = 384;
+
+/// -∞ as f16, for a position that a token does not see.
+const HIDDEN: u16 = 0xFC00;
+
+/// The operands of an attention.
+const QUERIES: usize = 0;
+const KEYS: usize = 1;
+const VALUES: usize = 2;
+const MASK: usize = 3;
 
 /// A ggml context; dropping it frees its tensors.
 struct Ggml(*mut ggml_context);
@@ -42,14 +57,37 @@ impl Ggml {
         }
     }
 
-    /// Attention of 9 query heads for `tokens` tokens over 3 heads of the cache,
-    /// as the default model has them.
-    fn attention(&self, tokens: i64) -> *mut ggml_tensor {
-        let queries = self.zeros(GGML_TYPE_F32, [64, tokens, 9]);
-        let [keys, values] = [(); 2].map(|()| self.zeros(GGML_TYPE_Q8_0, [64, 256, 3]));
-        let mask = self.zeros(GGML_TYPE_F16, [256, 64, 0]);
+    /// Attention of `sharing` query heads for each of 3 heads of the cache, for `tokens`
+    /// tokens; the default model has 3.
+    fn attention(&self, tokens: i64, sharing: i64) -> *mut ggml_tensor {
+        let queries = self.zeros(GGML_TYPE_F32, [HEAD, tokens, 3 * sharing]);
+        let [keys, values] = [(); 2].map(|()| self.zeros(GGML_TYPE_Q8_0, [HEAD, POSITIONS, 3]));
+        let mask = self.zeros(GGML_TYPE_F16, [POSITIONS, 64, 0]);
         // SAFETY: all four tensors belong to this context.
-        unsafe { ggml_flash_attn_ext(self.0, queries, keys, values, mask, 0.125, 0.0, 0.0) }
+        unsafe { ggml_flash_attn_ext(self.0, queries, keys, values, mask, 1.0, 0.0, 0.0) }
+    }
+
+    /// The same with pseudo-random numbers. The first token sees all but one of the first
+    /// `seen` positions, each later one a position more.
+    fn attention_of_noise(&self, tokens: i64, sharing: i64, seed: u32, seen: usize) -> *mut ggml_tensor {
+        let mut noise = Noise(seed);
+        let result = self.attention(tokens, sharing);
+        // SAFETY: the tensors hold the types that they are filled with.
+        unsafe {
+            fill(source(&mut *result, QUERIES), |_| noise.number());
+            for cache in [KEYS, VALUES] {
+                // With the scale 1/128.
+                fill(source(&mut *result, cache), |_| Q8_0 {
+                    scale: 0x2000,
+                    values: std::array::from_fn(|_| (noise.number() * 127.0) as i8),
+                });
+            }
+            fill(source(&mut *result, MASK), |index| {
+                let (token, position) = (index / POSITIONS as usize, index % POSITIONS as usize);
+                if position >= seen + token || position > 0 && position == seen / 2 { HIDDEN } else { 0 }
+            });
+        }
+        result
     }
 
     /// Computes `result` on our kernels, or by ggml's reference; returns its
@@ -80,6 +118,21 @@ impl Drop for Ggml {
     }
 }
 
+/// Pseudo-random numbers, the same on each machine.
+pub(super) struct Noise(pub(super) u32);
+
+impl Noise {
+    pub(super) fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.0
+    }
+
+    /// A number from -1 to 1.
+    pub(super) fn number(&mut self) -> f32 {
+        (self.next() >> 8) as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
 fn is_entered(hook: &str) -> bool {
     ENTERED.lock().expect("the hooks entered").contains(&hook)
 }
@@ -103,61 +156,68 @@ fn ggml_enters_the_hook_of_every_format_of_the_default_model() {
     }
 }
 
-/// Fills a tensor's data from `next`, block by block.
+/// Fills a tensor's data, block by block, with what `value` gives for each index.
 ///
 /// # Safety
 ///
 /// The tensor belongs to a live context, and its data are values of `T`.
-unsafe fn fill<T>(tensor: *mut ggml_tensor, mut next: impl FnMut() -> T) {
+unsafe fn fill<T>(tensor: *mut ggml_tensor, mut value: impl FnMut(usize) -> T) {
     // SAFETY: by this function's contract the data are `ggml_nbytes` of `T`.
     unsafe {
         let count = ggml_nbytes(tensor) / size_of::<T>();
         for index in 0..count {
-            (*tensor).data.cast::<T>().add(index).write(next());
+            (*tensor).data.cast::<T>().add(index).write(value(index));
         }
     }
 }
 
-#[test]
-fn attention_by_way_of_ggml_is_ggmls_own_but_for_rounding() {
-    const HIDDEN: u16 = 0xFC00;
-    for (tokens, threads, scale) in [(1, 1, 0.125), (1, 2, 0.125), (5, 2, 0.125), (5, 1, 0.5)] {
-        let mut seed = 7u32;
-        let mut noise = || {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn attention_by_way_of_ggml_is_ggmls_own_but_for_rounding(
+        tokens in 1i64..=5,
+        threads in 1..=2,
+        sharing in 1i64..=5,
+        scale in prop::sample::select(vec![1.0f32, 0.5]),
+        seed in 0u32..1 << 30,
+        seen in 1..POSITIONS as usize,
+    ) {
         let ggml = Ggml::new();
-        let result = ggml.attention(tokens);
-        // SAFETY: the tensors hold the types that they are filled with, and the
-        // first parameter is the scale.
-        unsafe {
-            (*result).op_params[0] = f32::to_bits(scale) as i32;
-            fill(source(&mut *result, 0), &mut noise);
-            for cache in [1, 2] {
-                fill(source(&mut *result, cache), || Q8_0 {
-                    scale: 0x2000,
-                    values: std::array::from_fn(|_| (noise() * 127.0) as i8),
-                });
-            }
-            // Each token sees one position more than the one before.
-            let mut index = 0;
-            fill(source(&mut *result, 3), || {
-                let (token, position) = (index / 256, index % 256);
-                index += 1;
-                if position <= 200 + token { 0 } else { HIDDEN }
-            });
-        }
+        let result = ggml.attention_of_noise(tokens, sharing, seed, seen);
+        // SAFETY: it is a tensor of the context; its first parameter is the scale.
+        unsafe { (*result).op_params[0] = scale.to_bits() as i32 };
         let ours = ggml.compute(result, threads, false);
-        assert!(is_entered("attention"), "ggml computes it by itself");
+        prop_assert!(is_entered("attention"), "ggml computes it by itself");
         let ggmls = ggml.compute(result, threads, true);
-        // The tolerance: values are below 1, and the query is rounded to eight
-        // bits.
+        // The tolerance: values are below 1, and the query is rounded to eight bits.
         for (ours, ggmls) in ours.iter().zip(&ggmls) {
-            assert!((ours - ggmls).abs() < 0.02, "{tokens} tokens, {threads} threads: {ours}, not {ggmls}");
+            prop_assert!((ours - ggmls).abs() < 0.02, "{ours}, not {ggmls}");
         }
         let size = ggmls.iter().fold(0.0f32, |size, number| size.max(number.abs()));
-        assert!(size > 0.1, "{size}: nothing was computed");
+        prop_assert!(size > 0.1, "{size}: nothing was computed");
+    }
+}
+
+#[test]
+fn a_number_that_is_none_is_never_hidden() {
+    const NAN: u16 = 0x7E00;
+    for seen in [1, 3, 8, 200, POSITIONS as usize - 1] {
+        for damaged in [QUERIES, KEYS, VALUES] {
+            let ggml = Ggml::new();
+            let result = ggml.attention_of_noise(1, 3, 1, seen);
+            // SAFETY: the query's numbers are f32, the cache's blocks of q8_0: the damage is
+            // to a number of the first head, or to both blocks of its first position.
+            unsafe {
+                let data = source(&mut *result, damaged).data;
+                match damaged {
+                    QUERIES => data.cast::<f32>().add(40).write(f32::NAN),
+                    _ => (0..2).for_each(|block| (*data.cast::<Q8_0>().add(block)).scale = NAN),
+                }
+            }
+            let numbers = &ggml.compute(result, 1, false)[..HEAD as usize];
+            assert!(numbers.iter().all(|number| number.is_nan()), "{damaged}, {seen} seen: {numbers:?}");
+        }
     }
 }
 
@@ -173,15 +233,11 @@ fn source(result: &mut ggml_tensor, index: usize) -> &mut ggml_tensor {
 
 #[test]
 fn attention_whose_sizes_do_not_agree_is_left_to_ggml() {
-    const QUERIES: usize = 0;
-    const KEYS: usize = 1;
-    const VALUES: usize = 2;
-    const MASK: usize = 3;
     let changes: [(&str, Change); 17] = [
-        ("a mask shorter than the cache", |result| source(result, MASK).ne[0] = 248),
+        ("a mask shorter than the cache", |result| source(result, MASK).ne[0] = POSITIONS - 8),
         ("a mask for fewer tokens", |result| source(result, MASK).ne[1] = 4),
         ("mask rows that overlap", |result| source(result, MASK).nb[1] = 2),
-        ("fewer values than keys", |result| source(result, VALUES).ne[1] = 248),
+        ("fewer values than keys", |result| source(result, VALUES).ne[1] = POSITIONS - 8),
         ("values of fewer heads", |result| source(result, VALUES).ne[2] = 1),
         ("shorter values", |result| source(result, VALUES).ne[0] = 32),
         ("shorter queries", |result| source(result, QUERIES).ne[0] = 32),
@@ -200,7 +256,7 @@ fn attention_whose_sizes_do_not_agree_is_left_to_ggml() {
         let ggml = Ggml::new();
         // SAFETY: the tensor lives as long as its context, which is dropped
         // last.
-        let result = unsafe { &mut *ggml.attention(5) };
+        let result = unsafe { &mut *ggml.attention(5, 3) };
         // SAFETY: the sources are valid tensors; `of` reads their sizes and
         // strides, not their data.
         assert!(unsafe { FlashAttention::of(result) }.is_some(), "before: {name}");

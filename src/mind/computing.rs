@@ -2,30 +2,15 @@
 
 use std::num::NonZeroU32;
 
-use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
+/// The number format of the KV cache. `Q8_0`: blocks of 32 8-bit integers with an f16 scale,
+/// 34 bytes each.
+pub use llama_cpp_2::context::params::KvCacheType as Cache;
+use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_sys_2::{LLAMA_FLASH_ATTN_TYPE_DISABLED, LLAMA_FLASH_ATTN_TYPE_ENABLED};
 
 /// Tokens in one batch of the prefill. The compute buffers grow with it, and a
 /// signal is noticed after one batch: an estimated two seconds on the board.
 const BATCH: u32 = 32;
-
-/// The number format of the KV cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cache {
-    /// Half-precision floats (f16).
-    F16,
-    /// Blocks of 32 8-bit integers with an f16 scale, 34 bytes each.
-    Q8_0,
-}
-
-impl Cache {
-    fn kind(self) -> KvCacheType {
-        match self {
-            Self::F16 => KvCacheType::F16,
-            Self::Q8_0 => KvCacheType::Q8_0,
-        }
-    }
-}
 
 /// The settings that decide speed, memory and the exact text, in one place.
 /// `benches/README.md` has what each of them costs and gains.
@@ -66,8 +51,8 @@ impl Computing {
             .with_n_threads(self.threads.into())
             .with_n_threads_batch(self.threads.into())
             .with_flash_attention_policy(flash_attention)
-            .with_type_k(self.keys.kind())
-            .with_type_v(self.values.kind())
+            .with_type_k(self.keys)
+            .with_type_v(self.values)
             .with_offload_kqv(false)
             .with_op_offload(false)
             .with_no_perf(true)

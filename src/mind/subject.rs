@@ -90,14 +90,10 @@ fn whole_token(model: &LlamaModel, word: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// A subject of two words: tokens 7 and 8 are forms of one, 9 is the other.
-    fn subject() -> Subject {
-        Subject::of(vec![(9, 1), (7, 0), (8, 0), (7, 0)], 4.0)
-    }
-
-    /// What is added to the logits of tokens 7 and 9 after these tokens.
+    /// What is added to the logits of tokens 7 and 9 after these tokens, by a subject of
+    /// two words: tokens 7 and 8 are forms of one, 9 is the other.
     fn bias_after(text: &[usize]) -> [f32; 2] {
-        let mut subject = subject();
+        let mut subject = Subject::of(vec![(9, 1), (7, 0), (8, 0), (7, 0)], 4.0);
         text.iter().for_each(|&token| subject.accept(token));
         let mut logits = [(3, 1.0), (7, 1.0), (9, 1.0), (11, 1.0)];
         subject.raise(&mut logits);
@@ -111,16 +107,8 @@ mod tests {
         let after = |others: usize| bias_after(&[&[9, 7][..], &vec![1; others]].concat())[0];
         assert_eq!([0, quarter, 2 * quarter, 3 * quarter].map(after), [0.0, 1.0, 2.0, 3.0]);
         assert_eq!(after(40 * quarter), 4.0, "no more than the bias");
-    }
-
-    #[test]
-    fn a_word_that_is_not_said_yet_has_the_whole_bias() {
-        assert_eq!(bias_after(&[]), [4.0, 4.0]);
-    }
-
-    #[test]
-    fn any_form_of_a_word_counts_and_other_words_keep_their_clocks() {
-        assert_eq!(bias_after(&[8]), [0.0, 4.0]);
+        assert_eq!(bias_after(&[]), [4.0, 4.0], "none is said yet");
+        assert_eq!(bias_after(&[8]), [0.0, 4.0], "any form counts, and the other word has its own clock");
     }
 
     #[test]

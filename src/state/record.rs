@@ -109,12 +109,8 @@ mod tests {
     use super::super::entry::tests::{birth, life};
     use super::*;
 
-    fn of_text(history: &str) -> Record {
-        Record::of(history.lines().map(|line| Ok(line.to_owned()))).expect("lines")
-    }
-
     fn of(entries: &[Entry]) -> Record {
-        of_text(&entries.iter().map(Entry::to_line).collect::<String>())
+        Record::of(entries.iter().map(|entry| Ok(entry.to_line().trim_end().to_owned()))).expect("lines")
     }
 
     fn event(outcome: Outcome, fault: &str) -> Entry {
@@ -153,15 +149,5 @@ mod tests {
         assert_eq!((record.starts, record.throttled), (0, None));
         let record = of(&[&lines[..], &[boot("b"), birth(3)]].concat());
         assert_eq!((record.starts, record.throttled), (1, None));
-    }
-
-    #[test]
-    fn a_torn_line_has_its_number_or_takes_the_next_one() {
-        let whole = birth(1234).to_line();
-        for torn in 1..whole.len() {
-            let Some(line) = whole.get(..torn) else { continue };
-            let record = of_text(&(life(1233).to_line() + line));
-            assert_eq!((record.lives, record.receipt_open), (1234, true), "torn after {torn} bytes");
-        }
     }
 }

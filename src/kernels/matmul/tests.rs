@@ -1,67 +1,16 @@
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
+
+use llama_cpp_sys_2::{GGML_TYPE_Q4_K, GGML_TYPE_Q5_0, GGML_TYPE_Q6_K, GGML_TYPE_Q8_0};
+use llama_cpp_sys_2::{ggml_cpu_init, ggml_get_type_traits_cpu, ggml_type};
 
 use super::*;
 use crate::kernels::blocks::{Q4K, Q5_0, Q6K, Q8_0, Q8K};
-
-/// ggml's dot product of one row and one token.
-type Dot = unsafe extern "C" fn(c_int, *mut f32, usize, *const c_void, usize, *const c_void, usize, c_int);
-
-unsafe extern "C" {
-    /// Fills ggml's tables of f16 values.
-    safe fn ggml_cpu_init();
-    fn ggml_vec_dot_q5_0_q8_0(
-        n: c_int,
-        s: *mut f32,
-        bs: usize,
-        x: *const c_void,
-        bx: usize,
-        y: *const c_void,
-        by: usize,
-        nrc: c_int,
-    );
-    fn ggml_vec_dot_q8_0_q8_0(
-        n: c_int,
-        s: *mut f32,
-        bs: usize,
-        x: *const c_void,
-        bx: usize,
-        y: *const c_void,
-        by: usize,
-        nrc: c_int,
-    );
-    fn ggml_vec_dot_q4_K_q8_K(
-        n: c_int,
-        s: *mut f32,
-        bs: usize,
-        x: *const c_void,
-        bx: usize,
-        y: *const c_void,
-        by: usize,
-        nrc: c_int,
-    );
-    fn ggml_vec_dot_q6_K_q8_K(
-        n: c_int,
-        s: *mut f32,
-        bs: usize,
-        x: *const c_void,
-        bx: usize,
-        y: *const c_void,
-        by: usize,
-        nrc: c_int,
-    );
-}
-
-/// Pseudo-random bytes; every value can occur.
-struct Noise(u32);
+use crate::kernels::tests::Noise;
 
 impl Noise {
-    fn byte(&mut self) -> u8 {
-        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (self.0 >> 24) as u8
-    }
-
+    /// Every value can occur.
     fn bytes<const COUNT: usize>(&mut self) -> [u8; COUNT] {
-        std::array::from_fn(|_| self.byte())
+        std::array::from_fn(|_| (self.next() >> 24) as u8)
     }
 
     /// Values from -127 to 127, as ggml quantizes activations.
@@ -83,7 +32,7 @@ fn q8_0(noise: &mut Noise) -> Q8_0 {
 fn q8_k(noise: &mut Noise) -> Q8K {
     let values: [i8; 256] = noise.activations();
     let sum = |at: usize| values[16 * at..][..16].iter().map(|&value| i16::from(value)).sum();
-    Q8K { scale: f32::from(noise.byte()) / 300.0, values, sums: std::array::from_fn(sum) }
+    Q8K { scale: f32::from(noise.bytes::<1>()[0]) / 300.0, values, sums: std::array::from_fn(sum) }
 }
 
 fn q4_k(noise: &mut Noise) -> Q4K {
@@ -99,19 +48,23 @@ fn q6_k(noise: &mut Noise) -> Q6K {
     }
 }
 
-/// Checks that products are ggml's within `tolerance` of their size, and that
-/// computing up to nine rows and nine tokens at once gives bit-identical
-/// results to computing each alone.
+/// Checks that products of weights of type `kind`, in blocks of so many `numbers`, are
+/// ggml's within `tolerance` of their size, and that computing up to nine rows and nine
+/// tokens at once gives bit-identical results to computing each alone.
 fn is_ggmls<B: Block>(
+    kind: ggml_type,
     numbers: usize,
     weight: fn(&mut Noise) -> B,
     activation: fn(&mut Noise) -> B::Activations,
-    dot: Dot,
     tolerance: f32,
 ) {
     const MOST: usize = 9;
     const BLOCKS: usize = 6;
-    ggml_cpu_init();
+    // SAFETY: it fills ggml's tables of f16 values, and `kind` is a type of ggml's.
+    let dot = unsafe {
+        ggml_cpu_init();
+        (*ggml_get_type_traits_cpu(kind)).vec_dot.expect("a dot product")
+    };
     let mut noise = Noise(7);
     let weights: Vec<_> = (0..MOST * BLOCKS).map(|_| weight(&mut noise)).collect();
     let activations: Vec<_> = (0..MOST * BLOCKS).map(|_| activation(&mut noise)).collect();
@@ -155,14 +108,14 @@ fn is_ggmls<B: Block>(
     }
 }
 
-/// The tolerance: ggml rounds twice where the kernels for the A53 round once.
-const ROUNDING: f32 = if cfg!(target_arch = "aarch64") { 1e-5 } else { 0.0 };
+/// The tolerance: ggml rounds twice where these kernels round once.
+const ROUNDING: f32 = 1e-5;
 
 #[test]
 fn products_of_q5_0_are_ggmls_whatever_is_computed_at_once() {
     let weight =
         |noise: &mut Noise| Q5_0 { scale: noise.half(), fifth_bits: noise.bytes(), low_bits: noise.bytes() };
-    is_ggmls(32, weight, q8_0, ggml_vec_dot_q5_0_q8_0, ROUNDING);
+    is_ggmls(GGML_TYPE_Q5_0, 32, weight, q8_0, ROUNDING);
 }
 
 #[test]
@@ -170,15 +123,15 @@ fn products_of_q8_0_are_ggmls_whatever_is_computed_at_once() {
     // A weight may be -128, an activation may not.
     let weight =
         |noise: &mut Noise| Q8_0 { scale: noise.half(), values: noise.bytes().map(|byte| byte as i8) };
-    is_ggmls(32, weight, q8_0, ggml_vec_dot_q8_0_q8_0, ROUNDING);
+    is_ggmls(GGML_TYPE_Q8_0, 32, weight, q8_0, ROUNDING);
 }
 
 #[test]
 fn products_of_q4_k_are_ggmls_whatever_is_computed_at_once() {
-    is_ggmls(256, q4_k, q8_k, ggml_vec_dot_q4_K_q8_K, 0.0);
+    is_ggmls(GGML_TYPE_Q4_K, 256, q4_k, q8_k, 0.0);
 }
 
 #[test]
 fn products_of_q6_k_are_ggmls_whatever_is_computed_at_once() {
-    is_ggmls(256, q6_k, q8_k, ggml_vec_dot_q6_K_q8_K, 0.0);
+    is_ggmls(GGML_TYPE_Q6_K, 256, q6_k, q8_k, 0.0);
 }

@@ -72,65 +72,42 @@ impl Integers for Q5_0 {
     }
 }
 
-impl Block for Q8_0 {
+/// The formats of blocks of 32 numbers.
+impl<B: Integers> Block for B {
     type Activations = Q8_0;
 
     #[inline(never)]
     unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: this function's contract is the callee's.
-        unsafe { tile::<Self, ROWS, TOKENS>(&product) }
-    }
-}
-
-impl Block for Q5_0 {
-    type Activations = Q8_0;
-
-    #[inline(never)]
-    unsafe fn tile<const ROWS: usize, const TOKENS: usize>(product: Product<Self>) {
-        // SAFETY: this function's contract is the callee's.
-        unsafe { tile::<Self, ROWS, TOKENS>(&product) }
-    }
-}
-
-/// A tile of products for the formats of blocks of 32 numbers.
-///
-/// # Safety
-///
-/// That of [`Block::tile`].
-#[inline(always)]
-unsafe fn tile<B, const ROWS: usize, const TOKENS: usize>(product: &Product<B>)
-where
-    B: Integers + Block<Activations = Q8_0>,
-{
-    // SAFETY: by this function's contract all blocks of the tile can be read
-    // and its results written; every aarch64 has NEON.
-    unsafe {
-        let mut sums = [[vdupq_n_f32(0.0); TOKENS]; ROWS];
-        let mut x = product.weights;
-        let mut y = product.activations;
-        for _ in 0..product.blocks {
-            let starts = Start::of::<ROWS>(x.cast(), product.weights_stride * size_of::<B>());
-            let scales = Start::scales(&starts);
-            let mut products = [vdupq_n_f32(0.0); TOKENS];
-            let mut activations = [[vdupq_n_s8(0); 2]; TOKENS];
-            for t in 0..TOKENS {
-                let y = y.add(t * product.activations_stride);
-                products[t] = vmulq_f32(scales, scale_of(y));
-                activations[t] = eights(y);
+        // SAFETY: by this function's contract all blocks of the tile can be read
+        // and its results written; every aarch64 has NEON.
+        unsafe {
+            let mut sums = [[vdupq_n_f32(0.0); TOKENS]; ROWS];
+            let mut x = product.weights;
+            let mut y = product.activations;
+            for _ in 0..product.blocks {
+                let starts = Start::of::<ROWS>(x.cast(), product.weights_stride * size_of::<B>());
+                let scales = Start::scales(&starts);
+                let mut products = [vdupq_n_f32(0.0); TOKENS];
+                let mut activations = [[vdupq_n_s8(0); 2]; TOKENS];
+                for t in 0..TOKENS {
+                    let y = y.add(t * product.activations_stride);
+                    products[t] = vmulq_f32(scales, scale_of(y));
+                    activations[t] = eights(y);
+                }
+                for r in 0..ROWS {
+                    let values = B::values(x.add(r * product.weights_stride), starts[r]);
+                    for t in 0..TOKENS {
+                        let dot = vcvtq_f32_s32(B::dot(values, activations[t]));
+                        sums[r][t] = add_product(sums[r][t], dot, products[t], r);
+                    }
+                }
+                x = x.add(1);
+                y = y.add(1);
             }
             for r in 0..ROWS {
-                let values = B::values(x.add(r * product.weights_stride), starts[r]);
                 for t in 0..TOKENS {
-                    let dot = vcvtq_f32_s32(B::dot(values, activations[t]));
-                    sums[r][t] = add_product(sums[r][t], dot, products[t], r);
+                    *product.result(r, t) = vaddvq_f32(sums[r][t]);
                 }
-            }
-            x = x.add(1);
-            y = y.add(1);
-        }
-        for r in 0..ROWS {
-            for t in 0..TOKENS {
-                *product.result(r, t) = vaddvq_f32(sums[r][t]);
             }
         }
     }

@@ -95,43 +95,32 @@ impl Drop for Progress {
 mod tests {
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn progress(from: u64, size: Option<u64>) -> Progress {
-        Progress::of_lines(LINES, "m.gguf", from, size)
-    }
-
     #[test]
     fn a_line_is_due_at_every_tenth_and_only_once() {
-        let mut progress = progress(0, Some(1000));
-        let mut said = 0;
-        for received in 1..=1000 {
-            said += usize::from(progress.due(received, SECOND).is_some());
-        }
-        assert_eq!(said, 10);
+        let mut progress = Progress::of_lines(LINES, "m.gguf", 0, Some(1000));
+        let lines = (1..=1000).filter_map(|received| progress.due(received, Duration::from_secs(1)));
+        assert_eq!(lines.count(), 10);
     }
 
     #[test]
     fn a_line_says_how_much_how_fast_and_how_long() {
-        let mut progress = progress(0, Some(100_000_000));
-        let line = progress.due(20_000_000, 10 * SECOND);
-        assert_eq!(line.as_deref(), Some("downloading m.gguf: 20 % of 100.00 MB, 2.00 MB/s, 40 s left"));
-    }
-
-    #[test]
-    fn what_was_there_before_counts_as_reached_but_not_as_speed() {
-        let mut progress = progress(50_000_000, Some(100_000_000));
-        assert_eq!(progress.due(59_999_999, SECOND), None);
-        let line = progress.due(60_000_000, SECOND).expect("a tenth");
-        assert!(line.contains("60 % of 100.00 MB, 10.00 MB/s, 4 s left"), "{line}");
-    }
-
-    #[test]
-    fn without_a_size_a_line_is_due_at_every_step() {
-        let mut progress = progress(0, None);
-        assert_eq!(progress.due(15_999_999, SECOND), None);
-        let line = progress.due(16_000_000, SECOND);
-        assert_eq!(line.as_deref(), Some("downloading m.gguf: 16.00 MB, 16.00 MB/s"));
+        for (before, size, not_yet, received, line) in [
+            (0, Some(100_000_000), 9_999_999, 20_000_000, "20 % of 100.00 MB, 2.00 MB/s, 40 s left"),
+            // What was there before counts as reached, and not as speed.
+            (
+                50_000_000,
+                Some(100_000_000),
+                59_999_999,
+                60_000_000,
+                "60 % of 100.00 MB, 1.00 MB/s, 40 s left",
+            ),
+            (0, None, 15_999_999, 16_000_000, "16.00 MB, 1.60 MB/s"),
+        ] {
+            let mut progress = Progress::of_lines(LINES, "m.gguf", before, size);
+            let mut after_10_s = |received| progress.due(received, Duration::from_secs(10));
+            assert_eq!(after_10_s(not_yet), None, "{line}");
+            assert_eq!(after_10_s(received), Some(format!("downloading m.gguf: {line}")));
+        }
     }
 
     #[test]

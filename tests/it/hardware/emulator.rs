@@ -28,23 +28,18 @@ const GOLDEN: &str = "hardware/emulator/life-of-ember.txt";
 mod exhibition {
     use super::*;
 
-    /// The times at which the light went on during a life.
-    struct Beats(Vec<Instant>);
-
-    impl Beats {
-        /// Mean seconds between the first and between the last beats of a life.
-        fn first_and_last(&self) -> (f64, f64) {
-            let gaps: Vec<f64> = self.0.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
-            let few = gaps.len() / 4;
-            let mean = |gaps: &[f64]| gaps.iter().sum::<f64>() / gaps.len() as f64;
-            (mean(&gaps[..few]), mean(&gaps[gaps.len() - few..]))
-        }
+    /// Mean seconds between the first and between the last of these beats of a life.
+    fn first_and_last(beats: &[Instant]) -> (f64, f64) {
+        let gaps: Vec<f64> = beats.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        let few = gaps.len() / 4;
+        let mean = |gaps: &[f64]| gaps.iter().sum::<f64>() / gaps.len() as f64;
+        (mean(&gaps[..few]), mean(&gaps[gaps.len() - few..]))
     }
 
     /// Presses the button for life number `life`, watches the light, and waits
-    /// for the program to exit. With `hold` the button is down again at the death,
+    /// for the program to exit. Returns when the light went on. With `hold` the button is down again at the death,
     /// and stays down.
-    fn visit(board: &Board, life: usize, hold: bool) -> Result<Beats, String> {
+    fn visit(board: &Board, life: usize, hold: bool) -> Result<Vec<Instant>, String> {
         board.wait_for("waiting for a press of the button", life, LIMIT)?;
         let (said, printed) = (board.console().len(), board.printed().len());
         // Enough time to notice a life that begins without a press.
@@ -76,7 +71,7 @@ mod exhibition {
         }
         board.drive(BUTTON, !hold);
         board.wait_for("exit ", life, LIMIT)?;
-        Ok(Beats(beats))
+        Ok(beats)
     }
 
     /// Waits for the slip of a button that is held through a death, and lets it go.
@@ -125,22 +120,19 @@ while [ $lives -le {lives} ]; do
 done
 "#
         );
-        let board = Board::boot(&life, wire, &[]);
+        let board = Board::boot(&life, wire, &[], None);
         // QEMU does not emulate pull-ups, so the pins are driven high.
         board.drive(pin, true);
         board.drive(BUTTON, true);
         for life in 1..=lives {
             let beats = visit(&board, life, life == lives)?;
-            let (first, last) = beats.first_and_last();
+            let (first, last) = first_and_last(&beats);
             if first.is_nan() || last.is_nan() || first < 1.5 * last {
                 return Err(format!(
                     "the light does not beat faster: {first:.2} s, then {last:.2} s from beat to beat"
                 ));
             }
-            println!(
-                "life {life}: {} beats, {first:.2} s apart at first, {last:.2} s at last",
-                beats.0.len()
-            );
+            println!("life {life}: {} beats, {first:.2} s apart at first, {last:.2} s at last", beats.len());
         }
         let gaps = match wire {
             Wire::Printer => wait_for_the_slip(&board, lives)?,
@@ -224,11 +216,8 @@ done
         assert!(!built.status.success());
         let said = String::from_utf8_lossy(&built.stderr);
         assert!(said.contains("instructions that a Cortex-A53 lacks") && said.contains("sdot"), "{said}");
-        let board = Board::boot(
-            "dot; echo \"exit $?\"",
-            Wire::Nowhere,
-            &[("dot", fs::read(program).expect("a program"))],
-        );
+        let dot = fs::read(program).expect("a program");
+        let board = Board::boot("dot; echo \"exit $?\"", Wire::Nowhere, &[("dot", dot)], None);
         board.wait_for("the end", 1, LIMIT).expect("it boots");
         // 128 + SIGILL (4).
         assert!(board.console().contains("exit 132\n"), "{}", board.console());
@@ -244,7 +233,7 @@ mod golden {
     fn ember_lives_its_golden_life_on_an_a53() {
         let script = "torment-nexus --model ember --threads 1 >/tmp/life 2>/tmp/death; echo \"exit $?\"\n\
                       echo 'life:'; cat /tmp/life; echo 'death:'; cat /tmp/death";
-        let board = Board::boot(script, Wire::Nowhere, &[]);
+        let board = Board::boot(script, Wire::Nowhere, &[], None);
         board.wait_for("the end", 1, LIMIT).expect("it lives and dies");
         let console = board.console();
         assert!(console.contains("exit 101\n"), "{console}");
@@ -265,7 +254,7 @@ mod golden {
         let tests = std::env::var("BOARD_UNIT_TESTS").expect("BOARD_UNIT_TESTS names the program");
         let script = "unit-tests kernels:: 2>&1; echo \"exit $?\"";
         let program = fs::read(tree(&tests)).expect("the unit tests are built for the board");
-        let board = Board::boot(script, Wire::Nowhere, &[("unit-tests", program)]);
+        let board = Board::boot(script, Wire::Nowhere, &[("unit-tests", program)], None);
         board.wait_for("the end", 1, LIMIT).expect("they end");
         let console = board.console();
         assert!(console.contains("exit 0\n"), "{console}");
@@ -336,7 +325,7 @@ dmesg | grep -i 'out of memory'"#
         run(Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4", "-d"]).args([&files, &card]).arg("256M"));
         // All memory of the board, and what is left beside other programs.
         for left in [1000, 240, 188] {
-            let board = Board::boot_with_card(&memory_script(left), Wire::Nowhere, &[], Some(&card));
+            let board = Board::boot(&memory_script(left), Wire::Nowhere, &[], Some(&card));
             board.wait_for("the end", 1, LIMIT).expect("it lives");
             let console = board.console();
             println!("{}", console.trim_start_matches('\u{fffd}'));

@@ -1,18 +1,18 @@
 //! `hardware/setup` on copies of two systems, bookworm and trixie, which are in
 //! `tests/fixtures`: what it changes, and that nothing is left of it after `--undo`; and
 //! the settings that the package has for the box, in `hardware/system`.
-//!
-//! Only the standard library is used here, so that these tests can be run without
-//! building the program: `CARGO_MANIFEST_DIR=$PWD rustc --test --edition 2024 -o
-//! target/setup-tests tests/it/hardware/setup.rs && target/setup-tests`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::exhibition::UNIT;
+use crate::support::nexus::{Ended, is_root};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const RELEASES: [&str; 2] = ["bookworm", "trixie"];
@@ -21,6 +21,7 @@ const CONFIG: &str = "boot/firmware/config.txt";
 const CMDLINE: &str = "boot/firmware/cmdline.txt";
 const JOURNAL: &str = "etc/systemd/journald.conf.d/90-torment-nexus.conf";
 const OVERLAY_SCRIPT: &str = "usr/share/initramfs-tools/scripts/init-bottom/overlayroot";
+const READ_ONLY: [&str; 3] = ["--yes", "--read-only", "LABEL=torment-state"];
 
 /// The lines of the box in config.txt, `was` being what cmdline.txt had before.
 fn block(was: &str, overlays: &str) -> String {
@@ -36,51 +37,21 @@ fn block(was: &str, overlays: &str) -> String {
 const OVERLAYS: &str = "dtoverlay=disable-bt\ndtoverlay=pwm,pin=18,func=2\n";
 const BOX: &str = "panic=10 torment_nexus.box=1";
 
-/// A folder that is removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("torment-setup-{}-{number}", std::process::id()));
-        fs::create_dir(&path).expect("a new folder");
-        Folder(fs::canonicalize(path).expect("its path"))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The root of a system.
-struct System(Folder);
-
-struct Ended {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
+struct System(TempDir);
 
 impl Ended {
-    fn of(output: Output) -> Ended {
-        Ended {
-            status: output.status.code().expect("an exit status"),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
-    }
-
+    /// The last line of a run that did what it was to do.
+    #[track_caller]
     fn last_line(&self) -> &str {
-        assert_eq!(self.status, 0, "{}{}", self.stdout, self.stderr);
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
         self.stdout.lines().last().unwrap_or_default()
     }
 
     /// The one line of an error.
+    #[track_caller]
     fn error(&self) -> &str {
-        assert_ne!(self.status, 0, "{}", self.stdout);
+        assert_ne!(self.code, Some(0), "{}", self.stdout);
         assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
         self.stderr.strip_prefix("error: ").expect("an error").trim_end()
     }
@@ -91,8 +62,8 @@ type Snapshot = BTreeMap<PathBuf, (char, u32, u32, u32, Vec<u8>)>;
 
 impl System {
     fn new(release: &str) -> System {
-        let system = System(Folder::new());
-        copy(&Path::new(ROOT).join("tests/fixtures").join(release), &system.0.0);
+        let system = System(TempDir::new().expect("a folder"));
+        system.copy(&format!("tests/fixtures/{release}"));
         symlink("usr/lib", system.path("lib")).expect("the merged /usr");
         fs::set_permissions(system.path(CMDLINE), fs::Permissions::from_mode(0o600)).expect("a mode");
         system
@@ -106,7 +77,7 @@ impl System {
     }
 
     fn path(&self, path: &str) -> PathBuf {
-        self.0.0.join(path)
+        self.0.path().join(path)
     }
 
     fn read(&self, path: &str) -> String {
@@ -120,7 +91,16 @@ impl System {
     }
 
     fn setup(&self, options: &[&str]) -> Ended {
-        Ended::of(self.command(options).output().expect("hardware/setup starts"))
+        Ended::of(self.command(options).output())
+    }
+
+    /// Asserts that setup refuses to do this for a reason that has these words. Returns
+    /// the exit status.
+    #[track_caller]
+    fn refuses(&self, options: &[&str], words: &str) -> Option<i32> {
+        let error = self.setup(options);
+        assert!(error.error().contains(words), "no {words:?}: {}", error.stderr);
+        error.code
     }
 
     fn command(&self, options: &[&str]) -> Command {
@@ -128,42 +108,40 @@ impl System {
         let system = Path::new("/usr/bin/python3");
         let mut command = Command::new(if system.exists() { system } else { Path::new("python3") });
         command.arg(Path::new(ROOT).join("hardware/setup"));
-        command.arg("--root").arg(&self.0.0).args(options).stdin(Stdio::null());
+        command.arg("--root").arg(self.0.path()).args(options).stdin(Stdio::null());
         command
     }
 
     fn snapshot(&self) -> Snapshot {
         let mut all = Snapshot::new();
-        look(&self.0.0, &self.0.0, &mut all);
+        look(self.0.path(), self.0.path(), &mut all);
         all
     }
 
     /// The block of this system, whose cmdline.txt nobody has changed.
     fn block(&self) -> String {
         let release = if self.read(CMDLINE).contains(" resize") { "trixie" } else { "bookworm" };
-        block(fs::read_to_string(fixture(release, CMDLINE)).expect("a file").trim(), OVERLAYS)
+        let cmdline = format!("{ROOT}/tests/fixtures/{release}/{CMDLINE}");
+        block(fs::read_to_string(cmdline).expect("a file").trim(), OVERLAYS)
     }
 
     /// Adds what the package has for the box.
     fn with_package(self) -> System {
-        copy(&Path::new(ROOT).join("hardware/system"), &self.0.0);
+        self.copy("hardware/system");
         self
     }
-}
 
-fn fixture(release: &str, path: &str) -> PathBuf {
-    Path::new(ROOT).join("tests/fixtures").join(release).join(path)
-}
+    /// Adds what is in a folder of this tree.
+    fn copy(&self, folder: &str) {
+        let from = Path::new(ROOT).join(folder).join(".");
+        assert!(
+            Command::new("cp").arg("-r").arg(from).arg(self.0.path()).status().is_ok_and(|cp| cp.success())
+        );
+    }
 
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir_all(&target).expect("a folder");
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("a copy");
-        }
+    /// The option that has a tool of systemd's look at this system.
+    fn as_root(&self) -> String {
+        format!("--root={}", self.0.path().display())
     }
 }
 
@@ -182,10 +160,6 @@ fn look(root: &Path, folder: &Path, all: &mut Snapshot) {
         let within = path.strip_prefix(root).expect("in the root").to_owned();
         all.insert(within, (kind, metadata.mode(), metadata.uid(), metadata.gid(), bytes));
     }
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 #[test]
@@ -222,10 +196,12 @@ fn the_boot_files_get_exactly_the_lines_of_the_box_and_a_second_run_changes_noth
 }
 
 #[test]
-fn undo_restores_every_byte_and_mode_also_after_several_runs() {
+fn undo_restores_every_byte_and_mode_also_after_several_runs_and_a_power_cut() {
     for release in RELEASES {
         let system = System::new(release);
         let before = system.snapshot();
+        // Half of a file that was being written.
+        system.write(&format!("{CONFIG}.torment-nexus-new"), "dtparam=au");
         system.setup(&["--yes"]).last_line();
         system.setup(&["--yes", "--keep-bluetooth"]).last_line();
         assert!(system.read(CONFIG).contains("\ndtoverlay=miniuart-bt\n"));
@@ -254,14 +230,9 @@ fn what_was_edited_since_stays_at_an_undo() {
     system.write(CMDLINE, &system.read(CMDLINE).replace("rootwait", "rootwait quiet"));
     let undone = system.setup(&["--undo", "--yes"]);
     assert!(undone.error().starts_with("cmdline.txt was changed since"), "{}", undone.stderr);
-    assert!(
-        undone.error().ends_with(
-            "it was: console=serial0,115200 console=tty1 root=PARTUUID=7a1c9e02-02 \
-         rootfstype=ext4 fsck.repair=yes rootwait"
-        ),
-        "{}",
-        undone.stderr
-    );
+    let it_was = "it was: console=serial0,115200 console=tty1 root=PARTUUID=7a1c9e02-02 \
+                  rootfstype=ext4 fsck.repair=yes rootwait";
+    assert!(undone.error().ends_with(it_was), "{}", undone.stderr);
     assert_eq!(system.read(CONFIG), config, "the rest is undone");
     assert!(system.read(CMDLINE).ends_with("rootwait quiet panic=10\n"), "and the system is no box any more");
 }
@@ -349,27 +320,30 @@ fn the_kernel_s_messages_leave_the_printer_s_port_in_every_form() {
 }
 
 #[test]
-fn a_cmdline_of_two_lines_is_refused_before_anything_is_changed() {
-    for cmdline in ["console=tty1\nrootwait\n", "\n"] {
+fn what_cannot_be_done_is_refused_before_anything_is_changed() {
+    let by_name = &["--yes", "--read-only", "/dev/mmcblk0p3"][..];
+    for (path, text, options, words) in [
+        (CMDLINE, "console=tty1\nrootwait\n", &["--yes"][..], "cmdline.txt must have one line"),
+        (CMDLINE, "\n", &["--yes"], "cmdline.txt must have one line"),
+        (CONFIG, "arm_boost=1\n", &READ_ONLY, "needs an initramfs: add auto_initramfs=1"),
+        ("boot", "", &["--yes"], "is this Raspberry Pi OS"),
+        (OVERLAY_SCRIPT, "", &READ_ONLY, "apt-get install overlayroot"),
+        ("none", "", by_name, "name the partition by LABEL=, UUID= or PARTUUID="),
+        ("none", "", &[], "no terminal to ask on: add --yes, or --dry-run to look first"),
+    ] {
         let system = System::new("trixie");
-        system.write(CMDLINE, cmdline);
+        system.write(OVERLAY_SCRIPT, "");
+        // Without a text it is missing.
+        match text {
+            "" => _ = fs::remove_file(system.path(path)).or_else(|_| fs::remove_dir_all(system.path(path))),
+            text => system.write(path, text),
+        }
         let before = system.snapshot();
-        let ended = system.setup(&["--yes"]);
-        assert!(ended.error().starts_with("cmdline.txt must have one line"), "{}", ended.stderr);
-        assert_eq!(system.snapshot(), before);
+        // The options alone are wrong usage.
+        let is_usage = system.refuses(options, words) == Some(2);
+        assert_eq!(is_usage, path == "none", "{words}");
+        assert_eq!(system.snapshot(), before, "{words}");
     }
-}
-
-#[test]
-fn a_system_without_boot_files_is_refused() {
-    let system = System::new("trixie");
-    for path in [CONFIG, CMDLINE, "boot/config.txt"] {
-        fs::remove_file(system.path(path)).expect("removed");
-    }
-    let before = system.snapshot();
-    let ended = system.setup(&["--yes"]);
-    assert!(ended.error().contains("is this Raspberry Pi OS"), "{}", ended.stderr);
-    assert_eq!(system.snapshot(), before);
 }
 
 #[test]
@@ -390,13 +364,8 @@ fn a_failure_in_the_middle_leaves_whole_files_and_a_second_run_completes() {
     // A file where a folder is needed: also root cannot write there.
     system.write("etc/systemd/journald.conf.d", "");
     let before = system.snapshot();
-    let options = ["--yes", "--read-only", "LABEL=torment-state"];
-    let failed = system.setup(&options);
-    assert!(
-        failed.error().starts_with("/etc/systemd/journald.conf.d/90-torment-nexus.conf: "),
-        "{}",
-        failed.stderr
-    );
+    let failed = system.setup(&READ_ONLY);
+    assert!(failed.error().starts_with(&format!("/{JOURNAL}: ")), "{}", failed.stderr);
     assert!(failed.error().ends_with("; 2 of 4 changes made: put it right and run it again, or run --undo"));
     let halfway = system.snapshot();
     assert!(system.read(CONFIG).ends_with("# <<< torment-nexus-setup\n"), "some changes were made");
@@ -407,9 +376,9 @@ fn a_failure_in_the_middle_leaves_whole_files_and_a_second_run_completes() {
     system.setup(&["--undo", "--yes"]).last_line();
     assert_eq!(system.snapshot(), before, "the half is undone");
 
-    system.setup(&options).error();
+    system.setup(&READ_ONLY).error();
     fs::remove_file(system.path("etc/systemd/journald.conf.d")).expect("removed");
-    system.setup(&options).last_line();
+    system.setup(&READ_ONLY).last_line();
     assert!(system.read(CMDLINE).starts_with("overlayroot="), "the second run completes it");
 
     // An undo that breaks off still knows the former cmdline.txt.
@@ -430,43 +399,17 @@ fn a_card_that_is_full_leaves_no_half_of_a_file() {
     command.args(["-c", "ulimit -f 7; exec \"$0\" \"$@\""]);
     let setup = system.command(&["--yes"]);
     command.arg(setup.get_program()).args(setup.get_args()).stdin(Stdio::null());
-    let ended = Ended::of(command.output().expect("it starts"));
-    assert!(
-        ended.error().starts_with("/boot/firmware/config.txt: File too large; 0 of 2 "),
-        "{}",
-        ended.stderr
-    );
-    assert_eq!(system.snapshot(), before);
-}
-
-#[test]
-fn a_half_written_file_of_a_power_cut_is_no_hindrance() {
-    let system = System::new("trixie");
-    let before = system.snapshot();
-    system.write(&format!("{CONFIG}.torment-nexus-new"), "dtparam=au");
-    system.setup(&["--yes"]).last_line();
-    assert!(system.read(CONFIG).ends_with(&system.block()));
-    system.setup(&["--undo", "--yes"]).last_line();
-    assert_eq!(system.snapshot(), before);
-}
-
-#[test]
-fn without_a_terminal_it_asks_for_yes_and_changes_nothing() {
-    let system = System::new("trixie");
-    let before = system.snapshot();
-    let ended = system.setup(&[]);
-    assert_eq!(
-        (ended.status, ended.error()),
-        (2, "no terminal to ask on: add --yes, or --dry-run to look first")
-    );
+    let ended = Ended::of(command.output());
+    let words = "/boot/firmware/config.txt: File too large; 0 of 2 ";
+    assert!(ended.error().starts_with(words), "{}", ended.stderr);
     assert_eq!(system.snapshot(), before);
 }
 
 #[test]
 fn the_running_system_is_refused_to_anyone_but_root() {
-    let folder = Folder::new();
-    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).expect("a mode");
-    let program = folder.0.join("setup");
+    let folder = TempDir::new().expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let program = folder.path().join("setup");
     fs::copy(Path::new(ROOT).join("hardware/setup"), &program).expect("a copy");
     let mut command = Command::new("/usr/bin/env");
     command.arg("python3").arg(program).arg("--yes").stdin(Stdio::null());
@@ -474,8 +417,8 @@ fn the_running_system_is_refused_to_anyone_but_root() {
         // Python from another user's home may be out of nobody's reach.
         command.env("PATH", "/usr/bin:/bin").gid(65534).uid(65534);
     }
-    let ended = Ended::of(command.current_dir("/").output().expect("it starts"));
-    assert_eq!((ended.status, ended.error()), (2, "root is needed: run it with sudo"));
+    let ended = Ended::of(command.current_dir("/").output());
+    assert_eq!((ended.code, ended.error()), (Some(2), "root is needed: run it with sudo"));
 }
 
 #[test]
@@ -484,8 +427,7 @@ fn a_link_that_leads_out_of_the_root_is_not_followed() {
     fs::remove_dir_all(system.path("boot/firmware")).expect("removed");
     symlink(outside.path("boot/firmware"), system.path("boot/firmware")).expect("a link");
     let before = outside.snapshot();
-    let ended = system.setup(&["--yes"]);
-    assert!(ended.error().contains("leads out of"), "{}", ended.stderr);
+    system.refuses(&["--yes"], "leads out of");
     assert_eq!(outside.snapshot(), before);
 }
 
@@ -559,32 +501,32 @@ fn what_an_earlier_version_made_goes_unless_it_was_edited_since() {
 
 #[test]
 fn the_model_comes_from_the_stick_to_where_the_service_finds_it() {
-    let stick = Folder::new();
-    fs::write(stick.0.join("Mind-Q4.gguf"), b"GGUF the mind").expect("a model");
-    fs::write(stick.0.join("readme.txt"), "").expect("a file");
-    let from = stick.0.to_str().expect("UTF-8");
+    let stick = TempDir::new().expect("a folder");
+    let (mind, from) = (stick.path().join("Mind-Q4.gguf"), stick.path().to_str().expect("UTF-8"));
+    fs::write(&mind, b"GGUF the mind").expect("a model");
+    fs::write(stick.path().join("readme.txt"), "").expect("a file");
     let system = System::new("bookworm");
-    let ended = system.setup(&["--yes", "--model-from", from]);
+    let from_stick = ["--yes", "--model-from", from];
+    let ended = system.setup(&from_stick);
     assert_eq!(ended.last_line(), "setup: 3 changes made");
     let model = "var/lib/private/torment-nexus/models/Mind-Q4.gguf";
     assert_eq!(system.read(model), "GGUF the mind");
     assert!(ended.stdout.contains("note: for this model set TORMENT_MODEL="), "{}", ended.stdout);
     // systemd refuses to use a /var/lib/private that others may enter.
     assert_eq!(system.snapshot()[Path::new("var/lib/private")].1 & 0o777, 0o700);
-    assert_eq!(system.setup(&["--yes", "--model-from", from]).last_line(), "setup: nothing to change");
+    assert_eq!(system.setup(&from_stick).last_line(), "setup: nothing to change");
 
-    fs::write(stick.0.join("Mind-Q4.gguf"), b"GGUF another").expect("a model");
-    let ended = system.setup(&["--yes", "--model-from", from]);
-    assert!(ended.error().contains("is there already"), "{}", ended.stderr);
+    fs::write(&mind, b"GGUF another").expect("a model");
+    system.refuses(&from_stick, "is there already");
     assert_eq!(system.read(model), "GGUF the mind");
 
     // Once the service has run, its folder is its user's: so must be what comes later.
-    let owner = if is_root() { 63_210 } else { fs::metadata(&stick.0).expect("metadata").uid() };
+    let owner = if is_root() { 63_210 } else { fs::metadata(&mind).expect("metadata").uid() };
     let system = System::new("bookworm");
     fs::create_dir_all(system.path("var/lib/private/torment-nexus")).expect("a folder");
     symlink("private/torment-nexus", system.path("var/lib/torment-nexus")).expect("a link");
     chown(system.path("var/lib/private/torment-nexus"), Some(owner), None).expect("an owner");
-    system.setup(&["--yes", "--model-from", from]).last_line();
+    system.setup(&from_stick).last_line();
     let found = system.snapshot();
     assert_eq!((found[Path::new(model)].2, found[Path::new(model)].1 & 0o777), (owner, 0o644));
     assert_eq!(found[Path::new("var/lib/private/torment-nexus/models")].2, owner);
@@ -593,28 +535,27 @@ fn the_model_comes_from_the_stick_to_where_the_service_finds_it() {
     let options = fs::read_to_string(Path::new(ROOT).join("src/cli/options.rs")).expect("the options");
     let default = "SmolLM2-135M-Instruct-Q4_K_M.gguf";
     assert!(options.contains(default), "setup names another default model than the program");
-    fs::rename(stick.0.join("Mind-Q4.gguf"), stick.0.join(default)).expect("renamed");
-    let ended = System::new("trixie").setup(&["--yes", "--model-from", from]);
+    fs::rename(&mind, stick.path().join(default)).expect("renamed");
+    let ended = System::new("trixie").setup(&from_stick);
     assert_eq!(ended.last_line(), "setup: 3 changes made");
     assert!(!ended.stdout.contains("TORMENT_MODEL"), "{}", ended.stdout);
 }
 
 #[test]
 fn what_is_no_model_is_refused_before_anything_is_changed() {
-    let stick = Folder::new();
+    let stick = TempDir::new().expect("a folder");
     let system = System::new("trixie");
     let before = system.snapshot();
-    let refused = |from: &Path, says: &str| {
-        let ended = system.setup(&["--yes", "--model-from", from.to_str().expect("UTF-8")]);
-        assert!(ended.error().contains(says), "{}", ended.stderr);
-        assert_eq!(system.snapshot(), before);
-    };
-    refused(&stick.0, "must have one file that ends in .gguf, and has none: name the file");
-    fs::write(stick.0.join("a.gguf"), "<html>").expect("a file");
-    refused(&stick.0, "a.gguf is no GGUF file");
-    fs::write(stick.0.join("b.gguf"), "GGUF").expect("a file");
-    refused(&stick.0, "and has a.gguf, b.gguf: name the file");
-    refused(&stick.0.join("c.gguf"), "c.gguf: No such file");
+    for (file, text, from, words) in [
+        ("readme.txt", "", "", "must have one file that ends in .gguf, and has none: name the file"),
+        ("a.gguf", "<html>", "", "a.gguf is no GGUF file"),
+        ("b.gguf", "GGUF", "", "and has a.gguf, b.gguf: name the file"),
+        ("b.gguf", "GGUF", "c.gguf", "c.gguf: No such file"),
+    ] {
+        fs::write(stick.path().join(file), text).expect("a file");
+        system.refuses(&["--yes", "--model-from", stick.path().join(from).to_str().expect("UTF-8")], words);
+        assert_eq!(system.snapshot(), before, "{words}");
+    }
 }
 
 /// The output of a tool of systemd, started with that kernel command line; `None` on a
@@ -633,7 +574,7 @@ fn systemd(tool: &str, arguments: &[&str], cmdline: &str) -> Option<String> {
 fn the_package_s_settings_win_over_the_system_s_own() {
     for release in RELEASES {
         let system = System::new(release).with_package();
-        let root = format!("--root={}", system.0.0.display());
+        let root = system.as_root();
         // The last one holds.
         for (file, setting) in [
             ("systemd/journald.conf", "Storage=persistent"),
@@ -648,11 +589,7 @@ fn the_package_s_settings_win_over_the_system_s_own() {
         assert_eq!(system.read("sys/kernel/mm/lru_gen/min_ttl_ms"), "0", "{release}: {said:?}");
         // Also where a system enables nothing by itself.
         system.write("usr/lib/systemd/system-preset/99-default.preset", "disable *\n");
-        let unit = Path::new(ROOT).join("hardware/torment-nexus.service");
-        system.write(
-            "usr/lib/systemd/system/torment-nexus.service",
-            &fs::read_to_string(unit).expect("the unit"),
-        );
+        system.write("usr/lib/systemd/system/torment-nexus.service", UNIT);
         let said = systemd("systemctl", &[&root, "preset", "torment-nexus.service"], "");
         let started = system.path("etc/systemd/system/multi-user.target.wants/torment-nexus.service");
         assert!(fs::read_link(started).is_ok(), "{release}: {said:?}");
@@ -666,7 +603,7 @@ fn units_in_the_way_start_on_other_systems_and_not_on_a_box() {
     let before = system.read(CMDLINE);
     system.setup(&["--yes"]).last_line();
     let set_up = system.read(CMDLINE);
-    system.setup(&["--yes", "--read-only", "LABEL=torment-state"]).last_line();
+    system.setup(&READ_ONLY).last_line();
     for (unit, starts, starts_not) in [
         ("serial-getty@ttyAMA0.service", &before, &set_up),
         ("serial-getty@ttyS0.service", &before, &set_up),
@@ -689,38 +626,36 @@ fn units_in_the_way_start_on_other_systems_and_not_on_a_box() {
 #[test]
 fn a_read_only_root_keeps_the_state_on_its_partition_and_the_journal_in_memory() {
     let system = System::new("bookworm").with_package();
-    let options = ["--yes", "--read-only", "LABEL=torment-state"];
-    let before = system.snapshot();
-    assert!(system.setup(&options).error().contains("apt-get install overlayroot"));
-    assert_eq!(system.snapshot(), before);
-
     system.write(OVERLAY_SCRIPT, "");
     let fstab = system.read("etc/fstab");
-    let state = fs::DirBuilder::new().recursive(true).create(system.path("var/lib/private/torment-nexus"));
-    state.expect("as systemd makes it");
+    fs::create_dir_all(system.path("var/lib/private/torment-nexus")).expect("as systemd makes it");
     fs::create_dir_all(system.path("etc/systemd/journald.conf.d")).expect("a folder");
     let before = system.snapshot();
-    system.setup(&options).last_line();
+    system.setup(&READ_ONLY).last_line();
     let added = system.read("etc/fstab");
     let added = added.strip_prefix(&fstab).expect("the old lines");
     assert!(added.starts_with("LABEL=torment-state /var/lib/private/torment-nexus ext4 defaults,noatime,"));
     assert!(added.ends_with(",x-systemd.before=torment-nexus.service 0 2\n"), "{added}");
     assert!(system.read(CMDLINE).starts_with("overlayroot=tmpfs:recurse=0 console=tty1 "));
-    let root = format!("--root={}", system.0.0.display());
-    if let Some(all) = systemd("systemd-analyze", &[&root, "cat-config", "systemd/journald.conf"], "") {
+    if let Some(all) =
+        systemd("systemd-analyze", &[&system.as_root(), "cat-config", "systemd/journald.conf"], "")
+    {
         assert_eq!(all.lines().rfind(|line| line.starts_with("Storage=")), Some("Storage=volatile"), "{all}");
     }
-    let stick = Folder::new();
-    fs::write(stick.0.join("mind.gguf"), b"GGUF").expect("a model");
-    let ended = system.setup(&["--yes", "--model-from", stick.0.to_str().expect("UTF-8")]);
-    assert!(ended.error().starts_with("the state is on a partition of its own"), "{}", ended.stderr);
-    assert_eq!(system.setup(&options).last_line(), "setup: nothing to change");
+    system.write("stick/mind.gguf", "GGUF");
+    let stick = system.path("stick");
+    system.refuses(
+        &["--yes", "--model-from", stick.to_str().expect("UTF-8")],
+        "the state is on a partition of its own",
+    );
+    fs::remove_dir_all(stick).expect("removed");
+    assert_eq!(system.setup(&READ_ONLY).last_line(), "setup: nothing to change");
     assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change", "it stays as it is");
     let done = system.snapshot();
     system.setup(&["--undo", "--yes"]).last_line();
     assert_eq!(system.snapshot(), before);
 
-    system.setup(&options).last_line();
+    system.setup(&READ_ONLY).last_line();
     assert_eq!(system.snapshot(), done);
     system.setup(&["--yes", "--no-read-only"]).last_line();
     assert_eq!(system.read("etc/fstab"), fstab);
@@ -728,13 +663,4 @@ fn a_read_only_root_keeps_the_state_on_its_partition_and_the_journal_in_memory()
     assert!(!system.path(JOURNAL).exists(), "the package's file holds again");
     system.setup(&["--undo", "--yes"]).last_line();
     assert_eq!(system.snapshot(), before);
-
-    system.write(CONFIG, "arm_boost=1\n");
-    assert!(system.setup(&options).error().contains("needs an initramfs: add auto_initramfs=1"));
-    let ended = system.setup(&["--yes", "--read-only", "/dev/mmcblk0p3"]);
-    assert!(
-        ended.error().starts_with("name the partition by LABEL=, UUID= or PARTUUID="),
-        "{}",
-        ended.stderr
-    );
 }

@@ -10,18 +10,10 @@ use std::process::Command as StdCommand;
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
 
-use crate::support::exhibition;
+use crate::support::exhibition::{self, UNIT, setting};
 use crate::support::fake_printer::{Behaviour, FakePrinter};
 use crate::support::nexus::{Ended, LIMIT, Nexus};
 use crate::support::receipt_reader::Paper;
-
-const UNIT: &str = include_str!("../../../hardware/torment-nexus.service");
-
-/// The value of a setting of the unit.
-fn setting(name: &str) -> &'static str {
-    let line = UNIT.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    line.unwrap_or_else(|| panic!("{name} is not set"))
-}
 
 /// The folder of systemd's own units; `None` if this machine has no systemd.
 fn systemd() -> Option<&'static Path> {
@@ -37,14 +29,16 @@ fn verify(unit: &str) -> Option<Ended> {
     let units = systemd()?;
     let root = tempfile::tempdir().expect("a root");
     let at = |path: &str| root.path().join(path);
-    for folder in ["bin", "usr/bin", "etc/systemd/system", "lib", "usr/lib"] {
+    for folder in ["bin", "usr/bin", "etc/systemd/system", "lib/systemd/system", "usr/lib"] {
         fs::create_dir_all(at(folder)).expect("a folder");
     }
     fs::copy(cargo_bin!("torment-nexus"), at("usr/bin/torment-nexus")).expect("the program");
     fs::copy("/bin/sh", at("bin/sh")).expect("a shell");
     fs::write(at("etc/systemd/system/torment-nexus.service"), unit).expect("a unit");
-    fs::create_dir(at("lib/systemd")).expect("a folder");
-    copy_units(units, &at("lib/systemd/system"));
+    // Without its folders; a dangling link cannot be copied, and is not needed.
+    let copy = ["-c", "cp -L \"$0\"/* \"$1\" 2>/dev/null"];
+    let mut command = StdCommand::new("/bin/sh");
+    let _ = command.args(copy).arg(units).arg(at("lib/systemd/system")).status();
     symlink("../../lib/systemd", at("usr/lib/systemd")).expect("a link");
     let mut command = StdCommand::new("systemd-analyze");
     command.args(["verify", "--root"]).arg(root.path()).arg("torment-nexus.service");
@@ -68,16 +62,6 @@ fn rate(unit: &str) -> Option<Ended> {
 fn unit_without(name: &str) -> String {
     let sets = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
     UNIT.split_inclusive('\n').filter(|line| !sets(line)).collect()
-}
-
-fn copy_units(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("the units").map_while(Result::ok) {
-        if entry.path().is_file() {
-            // A dangling link cannot be copied, and is not needed.
-            let _ = fs::copy(entry.path(), to.join(entry.file_name()));
-        }
-    }
 }
 
 #[test]

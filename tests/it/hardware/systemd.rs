@@ -2,11 +2,8 @@
 //! listens: armed, alive, hung, killed.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -54,42 +51,35 @@ fn a_hung_and_a_killed_program_are_restarted_and_no_number_comes_twice() {
     systemd.systemctl(&["stop", "torment-nexus"]).expect("the unit stops");
 }
 
-/// Runs the program to its end under a supervisor that expects a sign of life
-/// every 400 ms, and returns what the program told it.
-fn supervised(nexus: &Nexus, arguments: &[&str]) -> (Ended, Vec<String>) {
-    let _ = fs::remove_file(nexus.path("notify"));
-    let socket = UnixDatagram::bind(nexus.path("notify")).expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
-    let ended = Arc::new(AtomicBool::new(false));
-    let listener = thread::spawn({
-        let ended = ended.clone();
-        move || {
-            let (mut told, mut buffer) = (Vec::new(), [0; 4096]);
-            loop {
-                let last = ended.load(Ordering::Relaxed);
-                match socket.recv(&mut buffer) {
-                    Ok(length) => {
-                        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                        told.extend(text.lines().map(str::to_owned));
-                    }
-                    Err(_) if last => return told,
-                    Err(_) => {}
-                }
+/// Runs ember to its end under a supervisor that expects a sign of life every 400 ms, and
+/// returns what the program told it. No argument has a space.
+fn supervised(nexus: &Nexus, arguments: &str) -> (Ended, Vec<String>) {
+    const END: &str = "the end";
+    let path = nexus.path("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let listener = thread::spawn(move || {
+        let (mut told, mut buffer) = (Vec::new(), [0; 4096]);
+        loop {
+            let length = socket.recv(&mut buffer).expect("a message");
+            let text = String::from_utf8_lossy(&buffer[..length]);
+            if text == END {
+                return told;
             }
+            told.extend(text.lines().map(str::to_owned));
         }
     });
-    let mut command = nexus.command(["--model", "ember"].iter().chain(arguments));
-    command.env("NOTIFY_SOCKET", nexus.path("notify")).env("WATCHDOG_USEC", "400000");
-    command.env_remove("WATCHDOG_PID");
+    let mut command = nexus.command(["--model", "ember"].into_iter().chain(arguments.split(' ')));
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000").env_remove("WATCHDOG_PID");
     let life = Ended::of(Command::from_std(command).timeout(LIMIT).output());
-    ended.store(true, Ordering::Relaxed);
+    let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(END.as_bytes(), path));
+    sent.expect("it is told");
     (life, listener.join().expect("it listens to the end"))
 }
 
 #[test]
 fn a_supervisor_hears_that_the_piece_is_armed_how_the_life_goes_and_nothing_after_the_death() {
     let nexus = Nexus::new();
-    let (life, told) = supervised(&nexus, &["--printer", "absent"]);
+    let (life, told) = supervised(&nexus, "--printer absent");
     life.died();
     let at = |message: &str| {
         told.iter().position(|told| told == message).unwrap_or_else(|| panic!("no {message}: {told:?}"))
@@ -108,7 +98,7 @@ fn a_supervisor_hears_that_the_piece_is_armed_how_the_life_goes_and_nothing_afte
 #[test]
 fn a_fault_is_the_last_status() {
     let nexus = Nexus::new();
-    let (failed, told) = supervised(&nexus, &["--context-size", "1"]);
+    let (failed, told) = supervised(&nexus, "--context-size 1");
     assert_eq!(failed.code, Some(1));
     let last = told.last().expect("a status");
     let fault = failed.stderr.trim_start_matches("error: ").trim();
@@ -121,20 +111,8 @@ fn a_life_that_waits_for_paper_says_so_and_feeds_the_watchdog() {
     let nexus = Nexus::new();
     let printer =
         FakePrinter::at(&nexus.path("printer"), Behaviour::OutOfPaper { from: 1000, questions: usize::MAX });
-    let (life, told) = supervised(
-        &nexus,
-        &[
-            "--printer",
-            "printer",
-            "--printer-baud",
-            "4000000",
-            "--printer-line-ms",
-            "1",
-            "--printer-rx",
-            "--paper-wait",
-            "5",
-        ],
-    );
+    let waiting = "--printer printer --printer-baud 4000000 --printer-line-ms 1 --printer-rx --paper-wait 5";
+    let (life, told) = supervised(&nexus, waiting);
     let _ = printer.stop();
     life.died();
     let waits = told.iter().position(|told| told.contains("waits for paper"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::gguf_file::{Gguf, Tensor, Value};
+use crate::support::gguf_file::{Gguf, Value};
 use crate::support::nexus::Nexus;
 
 /// Width of the hybrid model below, whose attention has as many heads of keys and values
@@ -29,44 +29,33 @@ fn hybrid(nexus: &Nexus, name: &str) {
         .set("lfm2.attention.head_count_kv", Value::i32s(&[0, 64]))
         .set("lfm2.rope.dimension_count", Value::u32(64))
         .set("lfm2.shortconv.l_cache", Value::u32(3));
-    let square = [WIDTH, WIDTH];
-    let tensors: &[(&str, &[u64], u32)] = &[
-        ("token_embd", &[WIDTH, 2048], Q8_0),
+    let square = &[WIDTH, WIDTH][..];
+    gguf.tensors.clear();
+    let mut add = |name: &str, sizes: &[u64], kind| _ = gguf.add(&format!("{name}.weight"), sizes, kind);
+    for (name, sizes, kind) in [
+        ("token_embd", &[WIDTH, 2048][..], Q8_0),
         ("token_embd_norm", &[WIDTH], F32),
         ("blk.0.shortconv.conv", &[3, WIDTH], F32),
         ("blk.0.shortconv.in_proj", &[WIDTH, 3 * WIDTH], Q8_0),
-        ("blk.0.shortconv.out_proj", &square, Q8_0),
+        ("blk.0.shortconv.out_proj", square, Q8_0),
         ("blk.1.attn_q_norm", &[64], F32),
         ("blk.1.attn_k_norm", &[64], F32),
-        ("blk.1.attn_q", &square, Q8_0),
-        ("blk.1.attn_k", &square, Q8_0),
-        ("blk.1.attn_v", &square, Q8_0),
-        ("blk.1.attn_output", &square, Q8_0),
-    ];
-    let in_each_layer: &[(&str, &[u64], u32)] = &[
-        ("attn_norm", &[WIDTH], F32),
-        ("ffn_norm", &[WIDTH], F32),
-        ("ffn_gate", &[WIDTH, wide], Q8_0),
-        ("ffn_down", &[wide, WIDTH], Q8_0),
-        ("ffn_up", &[WIDTH, wide], Q8_0),
-    ];
-    let tensor = |name: String, sizes: &[u64], kind| Tensor {
-        name: format!("{name}.weight").into(),
-        sizes: sizes.into(),
-        kind,
-        offset: 0,
-    };
-    gguf.tensors = tensors.iter().map(|&(name, sizes, kind)| tensor(name.to_owned(), sizes, kind)).collect();
-    for layer in 0..2 {
-        let parts = in_each_layer.iter();
-        gguf.tensors
-            .extend(parts.map(|&(name, sizes, kind)| tensor(format!("blk.{layer}.{name}"), sizes, kind)));
+        ("blk.1.attn_q", square, Q8_0),
+        ("blk.1.attn_k", square, Q8_0),
+        ("blk.1.attn_v", square, Q8_0),
+        ("blk.1.attn_output", square, Q8_0),
+    ] {
+        add(name, sizes, kind);
     }
-    gguf.lay_out();
-    let header = gguf.header();
-    let path = nexus.file(name, &header);
-    let file = fs::File::options().append(true).open(path).expect("the file");
-    file.set_len(header.len() as u64 + gguf.data_end()).expect("a longer file");
+    for layer in ["blk.0", "blk.1"] {
+        for norm in ["attn_norm", "ffn_norm"] {
+            add(&format!("{layer}.{norm}"), &[WIDTH], F32);
+        }
+        add(&format!("{layer}.ffn_gate"), &[WIDTH, wide], Q8_0);
+        add(&format!("{layer}.ffn_down"), &[wide, WIDTH], Q8_0);
+        add(&format!("{layer}.ffn_up"), &[WIDTH, wide], Q8_0);
+    }
+    gguf.lay_out().write_with_a_hole(&nexus.path(name));
 }
 
 /// The number between two parts of a text.

@@ -20,7 +20,9 @@ use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::model_file::download;
 use torment_nexus::model_file::download::http::{Client, Patience};
 
-use crate::support::nexus::{Ended, LIMIT, Nexus, ember_gguf};
+/// The model that the tests download.
+use crate::support::nexus::ember_gguf as model;
+use crate::support::nexus::{Ended, LIMIT, Nexus, wait};
 use crate::support::server::{Request, Server, file, head, send, wait_for_close};
 
 /// The name of the file that every test downloads.
@@ -36,11 +38,6 @@ const PATIENT: Patience = Patience {
     longest_pause: Duration::ZERO,
     tries: 3,
 };
-
-/// The model that the tests download.
-fn model() -> Vec<u8> {
-    ember_gguf()
-}
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -127,11 +124,9 @@ fn spawn(nexus: &Nexus, url: &str) -> (Child, Receiver<String>) {
 
 /// Waits until the part holds at least `len` bytes.
 fn wait_for_bytes(nexus: &Nexus, len: usize) {
-    let begun = Instant::now();
-    while fs::metadata(nexus.path("models/mind.gguf.part")).map_or(0, |part| part.len()) < len as u64 {
-        assert!(begun.elapsed() < LIMIT, "the part does not grow");
-        thread::sleep(Duration::from_millis(5));
-    }
+    let part = || fs::metadata(nexus.path("models/mind.gguf.part")).ok();
+    let grown = || part().filter(|part| part.len() >= len as u64);
+    wait(|| "so much of the part", LIMIT, Duration::from_millis(5), grown);
 }
 
 #[test]
@@ -157,8 +152,7 @@ fn a_model_is_downloaded_once_and_lives() {
 
 #[test]
 fn on_a_terminal_a_line_that_passes_shows_size_speed_and_time_left() {
-    let content = model();
-    let server = Server::of(content);
+    let server = Server::of(model());
     let nexus = Nexus::new();
     let url = server.url(PATH);
     let pty = nix::pty::openpty(None, None).expect("a terminal");
@@ -342,24 +336,24 @@ fn an_answer_without_the_model_is_told_in_words_and_nothing_is_kept() {
 
 #[test]
 fn what_is_missing_is_asked_for_or_all_of_it_and_the_model_comes() {
-    let (model, size) = (model(), model().len());
-    let (kept, long) = (&model[..1000], [&model[..], &[0; 10]].concat());
-    let damaged = [&model[..1_999_000], &[0; 1000]].concat();
+    let (whole, size) = (model(), model().len());
+    let (kept, long) = (&whole[..1000], [&whole[..], &[0; 10]].concat());
+    let damaged = [&whole[..1_999_000], &[0; 1000]].concat();
     let known = format!("size: {size}\nvalidator: \"1\"\n");
     let etag = "validator: \"1\"\n";
-    let hash = &format!("X-Linked-ETag: \"{}\"\r\n", sha256(&model));
+    let hash = &format!("X-Linked-ETag: \"{}\"\r\n", sha256(&whole));
     let range = |from: usize| {
         format!("206 Partial Content\r\nETag: \"1\"\r\nContent-Range: bytes {from}-{}/{size}", size - 1)
     };
-    let begins_elsewhere = raw(&range(0), &model);
-    let does_not_say_where = raw("206 Partial Content", &model[1000..]);
-    let rest_cut = raw(&range(1000), &model[1000..1_500_000]);
+    let begins_elsewhere = raw(&range(0), &whole);
+    let does_not_say_where = raw("206 Partial Content", &whole[1000..]);
+    let rest_cut = raw(&range(1000), &whole[1000..1_500_000]);
     let body_cut =
-        |etag: &str| raw(&format!("200 OK\r\nETag: {etag}\r\nContent-Length: {size}"), &model[..1_000_000]);
-    let chunk = [format!("{:x}\r\n", 1_000_000).as_bytes(), &model[..1_000_000], b"\r\n"].concat();
+        |etag: &str| raw(&format!("200 OK\r\nETag: {etag}\r\nContent-Length: {size}"), &whole[..1_000_000]);
+    let chunk = [format!("{:x}\r\n", 1_000_000).as_bytes(), &whole[..1_000_000], b"\r\n"].concat();
     let chunks_cut = raw("200 OK\r\nTransfer-Encoding: chunked", &chunk);
     let no_chunks = raw("200 OK\r\nTransfer-Encoding: chunked", &[&chunk[..], b"none\r\n"].concat());
-    let all = [chunk, format!("{:x}\r\n", size - 1_000_000).into(), model[1_000_000..].into()].concat();
+    let all = [chunk, format!("{:x}\r\n", size - 1_000_000).into(), whole[1_000_000..].into()].concat();
     let chunks = raw("200 OK\r\nTransfer-Encoding: chunked", &[&all[..], b"\r\n0\r\n\r\n"].concat());
     // What was kept of it, its record, what the server sends first; what is asked for.
     for (what, part, record, first, headers, asked) in [
@@ -376,10 +370,10 @@ fn what_is_missing_is_asked_for_or_all_of_it_and_the_model_comes() {
             &[Some(2_000_000), None],
         ),
         ("a part damaged on disk", &damaged, &known, vec![], hash, &[Some(2_000_000), None]),
-        ("all of it", &model, &known, vec![], "", &[Some(size)]),
-        ("all of it, of unknown size", &model, etag, vec![], "", &[Some(size)]),
+        ("all of it", &whole, &known, vec![], "", &[Some(size)]),
+        ("all of it, of unknown size", &whole, etag, vec![], "", &[Some(size)]),
         ("more than all of it", &long, &known, vec![], "", &[Some(size + 10), None]),
-        ("a server that does not resume", kept, &known, raw("200 OK", &model), "", &[Some(1000)]),
+        ("a server that does not resume", kept, &known, raw("200 OK", &whole), "", &[Some(1000)]),
         ("a 206 that begins elsewhere", kept, &known, begins_elsewhere, "", &[Some(1000), None]),
         ("a 206 that does not say where", kept, &known, does_not_say_where, "", &[Some(1000), None]),
         ("a rest cut short without a length", kept, &known, rest_cut, "", &[Some(1000), Some(1_500_000)]),
@@ -392,12 +386,12 @@ fn what_is_missing_is_asked_for_or_all_of_it_and_the_model_comes() {
         let headers = headers.to_owned();
         let server = Server::new(move |number, request, to| match number {
             0 if !first.is_empty() => send(to, &first),
-            _ => file(request, to, &ember_gguf(), "\"1\"", &headers),
+            _ => file(request, to, &model(), "\"1\"", &headers),
         });
         let downloads = Downloads::new();
         downloads.left(&server.url(PATH), part, record);
         downloads.succeeded(&server.url(PATH));
-        assert_eq!(server.requests().iter().map(Request::from).collect::<Vec<_>>(), asked, "{what}");
+        assert_eq!(server.asked(), asked, "{what}");
     }
 }
 
@@ -407,7 +401,7 @@ fn a_part_from_another_url_is_none_of_this_file() {
     let downloads = Downloads::new();
     downloads.left("http://elsewhere/mind.gguf", &model()[..1000], "validator: \"1\"\n");
     downloads.succeeded(&server.url(PATH));
-    assert_eq!(server.requests().iter().map(Request::from).collect::<Vec<_>>(), [None]);
+    assert_eq!(server.asked(), [None]);
 }
 
 #[test]
@@ -439,10 +433,8 @@ fn an_answer_of_429_waits_as_long_as_it_is_asked_to() {
 fn a_body_that_is_always_cut_short_is_kept_for_the_next_start() {
     let server = Server::new(|_, request, to| short(request, to, 1_000_000));
     let downloads = Downloads::new();
-    downloads.fails(
-        &server,
-        &["broke off at each of 3 tries", "3.00 MB are kept and the next start goes on from there"],
-    );
+    let kept = "3.00 MB are kept and the next start goes on from there";
+    downloads.fails(&server, &["broke off at each of 3 tries", kept]);
     assert_eq!(files(&downloads.nexus), ["mind.gguf.part", "mind.gguf.part.origin"]);
     downloads.succeeded(&server.url(PATH));
 }
@@ -487,8 +479,7 @@ fn a_server_that_stops_sending_or_does_not_answer_is_asked_for_the_rest() {
     let mut downloads = Downloads::new();
     downloads.patience.silence = Duration::from_secs(1);
     downloads.succeeded(&server.url(PATH));
-    let rest = Some(1_000_000);
-    assert_eq!(server.requests().iter().map(Request::from).collect::<Vec<_>>(), [None, rest, rest]);
+    assert_eq!(server.asked(), [None, Some(1_000_000), Some(1_000_000)]);
 }
 
 #[test]
@@ -547,10 +538,8 @@ fn a_mirror_stands_for_the_hub_and_gets_its_token() {
     downloads.variables = vec![("HF_ENDPOINT", mirror.url("/hub/")), ("HF_TOKEN", "hf_secret".to_owned())];
     downloads.succeeded(&format!("https://huggingface.co{PATH}"));
     let request = &mirror.requests()[0];
-    assert_eq!(
-        (request.path.as_str(), request.header("authorization")),
-        (format!("/hub{PATH}").as_str(), Some("Bearer hf_secret"))
-    );
+    assert_eq!(request.path, format!("/hub{PATH}"));
+    assert_eq!(request.header("authorization"), Some("Bearer hf_secret"));
     let origin = fs::read_to_string(downloads.nexus.path("models/mind.gguf.origin")).expect("an origin");
     assert!(origin.starts_with("url: https://huggingface.co/some/repo/"), "{origin}");
 }
@@ -587,12 +576,8 @@ fn on_a_file_system(nexus: &Nexus, options: &str, url: &str) -> Option<(Ended, V
     let program = nexus.command(short_life(url));
     for user in [&[][..], &["--map-root-user"]] {
         let mut command = StdCommand::new("unshare");
-        command
-            .arg("--mount")
-            .args(user)
-            .args(["sh", "-c", &script, "sh"])
-            .arg(program.get_program())
-            .args(program.get_args());
+        command.arg("--mount").args(user).args(["sh", "-c", &script, "sh"]);
+        command.arg(program.get_program()).args(program.get_args());
         command.current_dir(nexus.folder.path()).env("TORMENT_THREADS", "1");
         let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
         if ended.code != Some(99) && !ended.stderr.starts_with("unshare") {
@@ -673,7 +658,7 @@ fn after_a_signal_in_mid_download_the_next_start_resumes() {
         let second = nexus.run(short_life(&url));
         second.died();
         assert!(second.stderr.starts_with("going on with mind.gguf at 1.88 MB\n"), "{}", second.stderr);
-        assert_eq!(server.requests()[1].from(), Some(half));
+        assert_eq!(server.asked()[1], Some(half));
         assert_eq!(files(&nexus), ["mind.gguf", "mind.gguf.origin"]);
     }
 }

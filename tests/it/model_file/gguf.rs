@@ -3,13 +3,10 @@
 //! converters write them are accepted.
 
 use std::fs::File;
-use std::io::Write;
-
-use tempfile::NamedTempFile;
 
 use torment_nexus::model_file::gguf;
 
-use crate::support::gguf_file::{BOOL, Gguf, STRING, Tensor, U8, U32, Value};
+use crate::support::gguf_file::{BOOL, Gguf, STRING, U8, U32, Value};
 use crate::support::nexus::{Ended, Nexus, ember_gguf};
 
 /// Runs the program with this model file.
@@ -99,116 +96,75 @@ fn a_header_that_declares_more_than_there_is() {
 
 #[test]
 fn an_architecture_that_llama_cpp_does_not_know() {
-    refused(ember(|gguf| _ = gguf.rename_architecture("mango")), &["unknown model architecture: 'mango'"]);
+    refused(of_architecture("mango"), &["unknown model architecture: 'mango'"]);
     refused(ember(|gguf| _ = gguf.remove("general.architecture")), &["unknown model architecture: ''"]);
+    let ended = run(of_architecture("\x1b[2Jmango"));
+    ended.failed(1, &["mango"]);
+    assert!(!ended.stderr.contains('\x1b'), "it commands the terminal: {:?}", ended.stderr);
+}
+
+fn of_architecture(name: &str) -> Vec<u8> {
+    ember(|gguf| _ = gguf.rename_architecture(name))
 }
 
 #[test]
-fn a_model_for_another_purpose() {
-    for (architecture, what) in [
-        ("bert", "embedding"),
-        ("nomic-bert", "embedding"),
-        ("gemma-embedding", "embedding"),
-        ("clip", "vision"),
-    ] {
-        refused(ember(|gguf| _ = gguf.rename_architecture(architecture)), &[what, "writes text"]);
-    }
-    for (kind, what) in
-        [("adapter", "adapter (LoRA)"), ("mmproj", "vision"), ("imatrix", "importance matrix")]
-    {
-        refused(with("general.type", Value::text(kind)), &[what, "writes text"]);
-    }
-    refused(with("llama.pooling_type", Value::u32(3)), &["embedding", "pooling"]);
-    refused(with("llama.attention.causal", Value::bool(false)), &["not causal"]);
-}
-
-#[test]
-fn a_part_of_a_model() {
-    refused(with("split.count", Value::u16(3)), &["one of the 3 parts", "--merge"]);
-}
-
-/// As llama.cpp's repository has them: nothing follows the keys, not even the
-/// padding.
-#[test]
-fn a_vocabulary_without_a_model() {
-    let mut vocabulary = Gguf::ember();
-    vocabulary.alignment = 1;
-    vocabulary.tensors.clear();
-    refused(vocabulary.header(), &["no weights, only a vocabulary", "writes text"]);
-}
-
-#[test]
-fn a_pointer_of_git_lfs_in_place_of_a_model() {
+fn what_people_take_for_a_model_is_said_to_be_what_it_is() {
+    let kind = |name| with("general.type", Value::text(name));
+    let embeddings = ["bert", "nomic-bert", "gemma-embedding"].map(of_architecture);
+    embeddings.into_iter().for_each(|bytes| refused(bytes, &["embedding", "writes text"]));
+    // As in llama.cpp's repository: nothing follows the keys, not even the padding.
+    let vocabulary = Gguf { alignment: 1, tensors: Vec::new(), ..Gguf::ember() };
     let pointer = format!(
         "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 105454432\n",
         "2e8040ceae7815abe0dcb3540b9995eaa1fd0d2ca9e797d0a635ae4433c68c2d"
     );
-    refused(pointer, &["Git LFS pointer", "git lfs pull", "the file itself"]);
+    for (bytes, parts) in [
+        (of_architecture("clip"), &["vision", "writes text"][..]),
+        (kind("adapter"), &["adapter (LoRA)", "writes text"]),
+        (kind("mmproj"), &["vision", "writes text"]),
+        (kind("imatrix"), &["importance matrix", "writes text"]),
+        (with("llama.pooling_type", Value::u32(3)), &["embedding", "pooling"]),
+        (with("llama.attention.causal", Value::bool(false)), &["not causal"]),
+        (with("split.count", Value::u16(3)), &["one of the 3 parts", "--merge"]),
+        (vocabulary.header(), &["no weights, only a vocabulary", "writes text"]),
+        (pointer.into(), &["Git LFS pointer", "git lfs pull", "the file itself"]),
+    ] {
+        refused(bytes, parts);
+    }
 }
 
 #[test]
 fn weights_that_are_no_numbers() {
-    for (byte, reason) in [(0xFF, "no finite numbers"), (0, "the same number for every token")] {
-        refused_weights(ember(|gguf| gguf.data.fill(byte)), reason);
-    }
     // One infinite weight of the output norm.
     let one = ember(|gguf| {
-        let tensor =
-            gguf.tensors.iter().find(|tensor| tensor.name == b"output_norm.weight").expect("it is there");
-        let at = tensor.offset as usize;
+        let norm = gguf.tensors.iter().find(|tensor| tensor.name == b"output_norm.weight");
+        let at = norm.expect("it is there").offset as usize;
         gguf.data[at..at + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
     });
-    refused_weights(one, "no finite numbers");
-}
-
-#[track_caller]
-fn refused_weights(bytes: Vec<u8>, reason: &str) {
-    let nexus = Nexus::new();
-    nexus.file("mind.gguf", bytes);
-    for sampling in [&[][..], &["--temp", "0.8"], &["--dry-multiplier", "0.8"]] {
-        let ended = nexus.run(["-m", "mind.gguf", "-c", "600"].iter().chain(sampling));
-        assert_eq!(ended.code, Some(1), "{sampling:?}: {}", ended.stderr);
-        let fault: Vec<_> = ended.stderr.lines().collect();
-        assert!(
-            matches!(fault[..], [line] if line.starts_with("error: ") && line.contains(reason)),
-            "{fault:?}"
-        );
+    let all = |byte| ember(|gguf| gguf.data.fill(byte));
+    let none = "no finite numbers";
+    for (bytes, reason) in [(all(0xFF), none), (all(0), "the same number for every token"), (one, none)] {
+        let nexus = Nexus::new();
+        nexus.file("mind.gguf", bytes);
+        for sampling in [&[][..], &["--temp", "0.8"], &["--dry-multiplier", "0.8"]] {
+            let ended = nexus.run(["-m", "mind.gguf", "-c", "600"].iter().chain(sampling));
+            // A life that has begun has said a line break.
+            Ended { stdout: String::new(), ..ended }.failed(1, &[reason]);
+        }
     }
-}
-
-/// Ember's file after `change` of its vocabulary.
-fn with_tokens(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Vec<u8> {
-    ember(|gguf| {
-        let mut tokens = gguf.get("tokenizer.ggml.tokens").to_texts();
-        change(&mut tokens);
-        gguf.set("tokenizer.ggml.tokens", Value::texts(&tokens));
-    })
 }
 
 /// The program's end is a line, whatever the end of llama.cpp is: with the
 /// user's model that made it so, and no path of the machine that built it.
-#[track_caller]
-fn caught(bytes: impl AsRef<[u8]>, reason: &str) {
-    let ended = run(bytes);
-    ended.failed(1, &["llama.cpp cannot go on with model \"mind.gguf\"", reason, "--model ember"]);
-    assert!(!ended.stderr.contains("/src/"), "{}", ended.stderr);
-}
-
 #[test]
-fn an_assertion_that_fails_while_a_model_is_loaded() {
+fn whatever_llama_cpp_ends_with_while_it_uses_a_model_is_told_with_the_models_name() {
     let key = |key: &str, value: u32| with(&format!("llama.{key}"), Value::u32(value));
-    caught(key("block_count", 0), "n_layer_all > 0");
-    caught(key("block_count", 513), "n_layer_all <= LLAMA_MAX_LAYERS");
-    caught(key("expert_count", 1025), "LLAMA_MAX_EXPERTS");
-    caught(with("llama.rope.scaling.type", Value::text("su")), "rope_scaling_type_train");
-    caught(with_tokens(|tokens| tokens[5] = tokens[6].clone()), "token_to_id.size()");
-}
-
-#[test]
-fn an_assertion_that_fails_in_the_text_itself() {
-    for model in ["none", "no_vocab"] {
-        caught(with("tokenizer.ggml.model", Value::text(model)), "LLAMA_VOCAB_TYPE_NONE");
-    }
+    let vocabulary = |name| with("tokenizer.ggml.model", Value::text(name));
+    let repeated = ember(|gguf| {
+        let mut tokens = gguf.get("tokenizer.ggml.tokens").to_texts();
+        tokens[5] = tokens[6].clone();
+        gguf.set("tokenizer.ggml.tokens", Value::texts(&tokens));
+    });
     // Values that are shorter than keys, where the graph takes them for equal.
     let short = ember(|gguf| {
         gguf.rename_architecture("gemma");
@@ -218,157 +174,55 @@ fn an_assertion_that_fails_in_the_text_itself() {
             gguf.tensor(&format!("blk.{layer}.attn_v.weight"), |tensor| tensor.sizes[1] = 64);
         }
     });
-    caught(short, "GGML_ASSERT");
-}
-
-/// SentencePiece without its tokens for bytes.
-#[test]
-fn an_exception_that_llama_cpp_does_not_catch() {
-    caught(with("tokenizer.ggml.model", Value::text("llama")), "an exception of C++");
-}
-
-/// Weights of integers: ggml has no product for them, and calls a null pointer.
-#[test]
-fn a_call_through_a_null_pointer() {
+    // ggml has no product for integers, and calls a null pointer.
     let integers = ember(|gguf| _ = gguf.tensor("blk.0.attn_q.weight", |tensor| tensor.kind = 26));
-    caught(integers, "SIGSEGV");
+    for (bytes, reason) in [
+        // While it is loaded.
+        (key("block_count", 0), "n_layer_all > 0"),
+        (key("block_count", 513), "n_layer_all <= LLAMA_MAX_LAYERS"),
+        (key("expert_count", 1025), "LLAMA_MAX_EXPERTS"),
+        (with("llama.rope.scaling.type", Value::text("su")), "rope_scaling_type_train"),
+        (repeated, "token_to_id.size()"),
+        // In the text itself.
+        (vocabulary("none"), "LLAMA_VOCAB_TYPE_NONE"),
+        (vocabulary("no_vocab"), "LLAMA_VOCAB_TYPE_NONE"),
+        (short, "GGML_ASSERT"),
+        // SentencePiece without its tokens for bytes.
+        (vocabulary("llama"), "an exception of C++"),
+        (integers, "SIGSEGV"),
+    ] {
+        let ended = run(bytes);
+        ended.failed(1, &["llama.cpp cannot go on with model \"mind.gguf\"", reason, "--model ember"]);
+        assert!(!ended.stderr.contains("/src/"), "{}", ended.stderr);
+    }
 }
 
+/// The weights are a hole in the file: none is read.
 #[test]
-fn a_name_out_of_the_file_cannot_command_the_terminal() {
-    let ended = run(ember(|gguf| _ = gguf.rename_architecture("\x1b[2Jmango")));
-    ended.failed(1, &["mango"]);
-    assert!(!ended.stderr.contains('\x1b'), "{:?}", ended.stderr);
-}
-
-/// A header with the shape of a known model, in a sparse file of the length
-/// that it declares: no weight is read.
-struct Shape(Gguf);
-
-impl Shape {
-    fn new(architecture: &str, keys: &[(&str, u32)]) -> Self {
-        let mut gguf = Gguf::empty();
-        gguf.set("general.architecture", Value::text(architecture)).set("general.type", Value::text("model"));
-        for (key, value) in keys {
-            gguf.set(&format!("{architecture}.{key}"), Value::u32(*value));
-        }
-        gguf.set(&format!("{architecture}.attention.layer_norm_rms_epsilon"), Value::f32(1e-5));
-        Self(gguf)
-    }
-
-    /// A byte-level vocabulary.
-    fn bpe(mut self, tokens: usize, pre: &str) -> Self {
-        let tokens: Vec<_> = (0..tokens).map(|id| format!("\u{120}w{id}")).collect();
-        let merges: Vec<_> = tokens.iter().map(|token| format!("\u{120} {token}")).collect();
-        self.0
-            .set("tokenizer.ggml.model", Value::text("gpt2"))
-            .set("tokenizer.ggml.pre", Value::text(pre))
-            .set("tokenizer.ggml.tokens", Value::texts(&tokens))
-            .set("tokenizer.ggml.merges", Value::texts(&merges));
-        self
-    }
-
-    /// A SentencePiece vocabulary with its byte tokens.
-    fn spm(mut self, tokens: usize) -> Self {
-        let mut texts: Vec<_> = ["<unk>", "<s>", "</s>"].map(|text| text.as_bytes().to_vec()).into();
-        texts.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>").into_bytes()));
-        // Converters keep invalid UTF-8, and pad with unused tokens.
-        texts.extend([b"\xff\xfe".to_vec(), b"\xe2\x96\x81".to_vec(), b"a\xcc\x81".to_vec(), Vec::new()]);
-        texts.extend((texts.len()..tokens).map(|id| format!("\u{2581}w{id}").into_bytes()));
-        self.0
-            .set("tokenizer.ggml.model", Value::text("llama"))
-            .set("tokenizer.ggml.tokens", Value::texts(&texts))
-            .set("tokenizer.ggml.scores", Value::f32s(&vec![-1e4; texts.len()]))
-            .set("tokenizer.ggml.token_type", Value::i32s(&vec![1; texts.len()]))
-            .set("tokenizer.ggml.add_bos_token", Value::bool(true))
-            .set("tokenizer.ggml.bos_token_id", Value::u32(1));
-        self
-    }
-
-    fn set(mut self, key: &str, value: Value) -> Self {
-        self.0.set(key, value);
-        self
-    }
-
-    fn tensor(mut self, name: &str, sizes: &[u64], kind: u32) -> Self {
-        self.0.tensors.push(Tensor { name: name.into(), sizes: sizes.into(), kind, offset: 0 });
-        self
-    }
-
-    #[track_caller]
-    fn passes(mut self) {
-        let end = self.0.lay_out().data_end();
-        let file = NamedTempFile::new().expect("a temporary file");
-        let header = self.0.header();
-        file.as_file().write_all(&header).expect("room for a header");
-        file.as_file().set_len(header.len() as u64 + end).expect("room for nothing");
-        gguf::check_path(file.path()).expect("a sound file");
-        // One byte less is refused.
-        file.as_file().set_len(header.len() as u64 + end - 1).expect("room for nothing");
-        gguf::check_path(file.path()).expect_err("it is cut short");
-    }
-}
-
-const F32: u32 = 0;
-const Q8_0: u32 = 8;
-const Q4_K: u32 = 12;
-const IQ3_XXS: u32 = 18;
-
-#[test]
-fn files_as_converters_write_them_pass() {
-    // SmolLM2-135M-Instruct: tied output, no rope scaling.
-    let smollm2 = [
-        ("context_length", 8192),
-        ("embedding_length", 576),
-        ("block_count", 30),
-        ("feed_forward_length", 1536),
-        ("attention.head_count", 9),
-        ("attention.head_count_kv", 3),
-        ("rope.dimension_count", 64),
-        ("vocab_size", 49152),
-    ];
-    Shape::new("llama", &smollm2)
-        .bpe(49152, "smollm")
-        .set("tokenizer.ggml.add_bos_token", Value::bool(false))
-        .tensor("token_embd.weight", &[576, 49152], Q8_0)
-        .tensor("output_norm.weight", &[576], F32)
-        .passes();
-    // Qwen2.5-0.5B: biases, a split count of 1.
-    Shape::new("qwen2", &[("embedding_length", 896)])
-        .bpe(151_936, "qwen2")
-        .set("split.count", Value::u16(1))
-        .set("general.alignment", Value::u32(32))
-        .tensor("token_embd.weight", &[896, 151_936], Q8_0)
-        .tensor("blk.0.attn_q.bias", &[896], F32)
-        .passes();
-    // Gemma 3: SentencePiece.
-    Shape::new("gemma3", &[("embedding_length", 640), ("attention.sliding_window", 512)])
-        .spm(262_144)
-        .tensor("token_embd.weight", &[640, 262_144], Q8_0)
-        .passes();
-    // Deci: a head count for each layer, 0 in some; no pooling, causal.
-    Shape::new("deci", &[("embedding_length", 4096), ("pooling_type", 0)])
-        .bpe(1000, "llama-bpe")
-        .set("deci.attention.head_count", Value::i32s(&[32, 0, 32, 32]))
-        .set("deci.attention.causal", Value::bool(true))
-        .tensor("blk.0.ffn_down.weight", &[4096, 4096], IQ3_XXS)
-        .passes();
-    // DeepSeek: experts in a third dimension.
-    Shape::new("deepseek2", &[("embedding_length", 2048)])
-        .bpe(1000, "deepseek-llm")
-        .tensor("blk.1.ffn_up_exps.weight", &[2048, 1408, 64], Q4_K)
-        .passes();
-}
-
-#[test]
-fn weights_may_be_aligned_further_apart() {
+fn a_file_as_converters_write_it_passes_however_far_apart_its_weights_are() {
     for alignment in [32, 64, 4096] {
-        let mut shape = Shape::new("llama", &[]).bpe(1000, "smollm");
-        shape.0.alignment = alignment;
-        shape
+        let mut gguf = Gguf { alignment, ..Gguf::empty() };
+        gguf.set("general.architecture", Value::text("deci"))
+            .set("general.type", Value::text("model"))
             .set("general.alignment", Value::u32(alignment as u32))
-            .tensor("output_norm.weight", &[576], F32)
-            .tensor("token_embd.weight", &[576, 1000], Q8_0)
-            .passes();
+            .set("split.count", Value::u16(1))
+            .set("deci.context_length", Value::u32(8192))
+            .set("deci.pooling_type", Value::u32(0))
+            .set("deci.attention.causal", Value::bool(true))
+            // A number for each layer.
+            .set("deci.attention.head_count", Value::i32s(&[32, 0, 32, 32]))
+            // Converters keep invalid UTF-8, and pad with unused tokens.
+            .set("tokenizer.ggml.tokens", Value::texts(&[&b"<unk>"[..], b"\xff\xfe", b"a\xcc\x81", b""]))
+            // Q8_0, F32, IQ3_XXS, and experts of Q4_K.
+            .add("token_embd.weight", &[576, 49152], 8)
+            .add("output_norm.weight", &[576], 0)
+            .add("blk.0.ffn_down.weight", &[4096, 4096], 18)
+            .add("blk.1.ffn_up_exps.weight", &[2048, 1408, 64], 12);
+        let nexus = Nexus::new();
+        let file = gguf.lay_out().write_with_a_hole(&nexus.path("mind.gguf"));
+        gguf::check_path(&nexus.path("mind.gguf")).expect("a sound file");
+        let length = file.metadata().expect("a file").len();
+        file.set_len(length - 1).expect("it is cut short");
+        gguf::check_path(&nexus.path("mind.gguf")).expect_err("one byte less");
     }
 }

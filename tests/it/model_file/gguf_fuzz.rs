@@ -12,54 +12,38 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::Command as StdCommand;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
+use nix::sys::resource::Resource::{RLIMIT_AS, RLIMIT_CORE};
 
+use crate::support::dice::Dice;
 use crate::support::gguf_file::{ARRAY, Gguf, STRING, Value};
-use crate::support::nexus::{DEATH, Nexus};
+use crate::support::nexus::{DEATH, Nexus, limit};
 
 /// Cases of a normal test run: some 5 s on two cores.
 const CASES: Range<u64> = 0..300;
 
-/// Address space of a child, in KiB: what the board has in memory. A life of
+/// Address space of a child, in bytes: what the board has in memory. A life of
 /// ember takes less than 200 MB of it.
-const ADDRESS_SPACE: u64 = 416 << 10;
+const ADDRESS_SPACE: u64 = 416 << 20;
 
 /// A case takes some 30 ms, on busy cores seconds. One that takes so long hangs,
 /// which is the watchdog's to end.
 const LIMIT: Duration = Duration::from_secs(120);
 
+const MAX_I32: u64 = i32::MAX as u64;
+const MAX_U32: u64 = u32::MAX as u64;
+const MIN_I32: u64 = 1 << 31;
+const MAX: u64 = u64::MAX;
+
 /// Numbers at which something may go wrong.
 const NUMBERS: [u64; 24] = [
-    0,
-    1,
-    2,
-    3,
-    5,
-    8,
-    31,
-    32,
-    63,
-    64,
-    66,
-    127,
-    128,
-    255,
-    256,
-    512,
-    513,
-    1024,
-    2048,
-    65_535,
-    0x7FFF_FFFF,
-    0x8000_0000,
-    0xFFFF_FFFF,
-    u64::MAX,
+    0, 1, 2, 3, 5, 8, 31, 32, 63, 64, 66, 127, 128, 255, 256, 512, 513, 1024, 2048, 65_535, MAX_I32, MIN_I32,
+    MAX_U32, MAX,
 ];
 
 /// Architectures, tokenizers and kinds of rope scaling.
@@ -71,18 +55,7 @@ const KEYS: &str = "expert_count expert_used_count expert_group_count nextn_pred
                     attention.sliding_window attention.key_length attention.value_length \
                     rope.scaling.type rope.dimension_sections rope.dimension_count_swa attention.causal";
 
-/// Pseudo-random numbers (SplitMix64), so that the cases are the same on every
-/// machine.
-struct Dice(u64);
-
 impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
     fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
@@ -235,19 +208,12 @@ fn run(nexus: &Nexus, file: &Path, number: u64) -> Result<&'static str, String> 
         1 => &["--temp", "0.8", "--seed", "1"],
         _ => &[],
     };
-    let program = nexus.command(["-c", "96", "-p", "prompt.txt", "-m"]);
-    let mut shell = StdCommand::new("sh");
-    shell.args(["-c", &format!("ulimit -v {ADDRESS_SPACE}; ulimit -c 0; exec \"$0\" \"$@\"")]);
-    shell.arg(program.get_program()).args(program.get_args()).arg(file).args(options);
-    shell.current_dir(nexus.folder.path());
-    for (variable, value) in program.get_envs() {
-        match value {
-            Some(value) => shell.env(variable, value),
-            None => shell.env_remove(variable),
-        };
-    }
+    let mut command = nexus.command(["-c", "96", "-p", "prompt.txt", "-m"]);
+    command.arg(file).args(options);
+    limit(&mut command, RLIMIT_AS, ADDRESS_SPACE);
+    limit(&mut command, RLIMIT_CORE, 0);
     let start = Instant::now();
-    let output = Command::from_std(shell).timeout(LIMIT).output().map_err(|error| error.to_string())?;
+    let output = Command::from_std(command).timeout(LIMIT).output().map_err(|error| error.to_string())?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     let mut lines = stderr.lines().rev();
     let is_one_fault = lines.next().is_some_and(|last| last.starts_with("error: "))

@@ -2,11 +2,14 @@
 //! where the test may mount one, else what an ordinary user can do instead.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use nix::sys::resource::Resource::RLIMIT_FSIZE;
+
+use crate::support::nexus::limit;
 
 /// The size of the file system: room for a thousand lines, the prompt's state and
 /// some pages.
@@ -57,17 +60,7 @@ impl Disk {
             file.set_len(length.saturating_sub(pages * PAGE)).expect("it is made shorter");
             return;
         }
-        // SAFETY: both calls may be made between fork and exec.
-        unsafe {
-            command.pre_exec(move || {
-                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-                let limit = libc::rlimit { rlim_cur: pages * 100, rlim_max: pages * 100 };
-                match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
-                    0 => Ok(()),
-                    _ => Err(io::Error::last_os_error()),
-                }
-            });
-        }
+        limit(command, RLIMIT_FSIZE, pages * 100);
     }
 
     /// Makes it read-only, or writable again. Root writes to any folder: without a

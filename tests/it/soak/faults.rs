@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::dice::Dice;
+use crate::support::dice::Dice;
 use crate::support::fake_printer::Behaviour;
 
 /// A fault from outside.
@@ -34,60 +34,34 @@ pub enum Fault {
 }
 
 /// Of 100 lives so many have the fault, in an order that the dice draws. XOFF that
-/// is held and a hung printer cost 10 s each.
-pub const BAG: [(Fault, usize); 20] = [
-    (Fault::Nothing, 33),
-    (Fault::Unplugged, 8),
-    (Fault::SwitchedOff, 4),
-    (Fault::SwitchedOnLate, 5),
-    (Fault::XoffUnwired, 3),
-    (Fault::XoffHeld, 1),
-    (Fault::Pauses, 5),
-    (Fault::Garbage, 6),
-    (Fault::PaperRefilled, 2),
-    (Fault::PaperEnds, 1),
-    (Fault::PaperNearEnd, 2),
-    (Fault::Hangs, 1),
-    (Fault::StdoutClosed, 4),
-    (Fault::StdoutFull, 4),
-    (Fault::StdoutUnread, 2),
-    (Fault::ClockJumps, 5),
-    (Fault::StateFull, 4),
-    (Fault::StateReadOnly, 3),
-    (Fault::HistoryCut, 3),
-    (Fault::Interrupted, 4),
+/// is held and a hung printer cost 10 s each. In words: what happens.
+pub const BAG: [(Fault, usize, &str); 20] = [
+    (Fault::Nothing, 33, "none"),
+    (Fault::Unplugged, 8, "printer unplugged during the receipt"),
+    (Fault::SwitchedOff, 4, "printer absent"),
+    (Fault::SwitchedOnLate, 5, "printer switched on during the life"),
+    (Fault::XoffUnwired, 3, "XOFF on a wire that leads nowhere"),
+    (Fault::XoffHeld, 1, "XOFF, never XON"),
+    (Fault::Pauses, 5, "XOFF and XON again and again"),
+    (Fault::Garbage, 6, "garbage from the printer without end"),
+    (Fault::PaperRefilled, 2, "paper ends, a new roll comes in time"),
+    (Fault::PaperEnds, 1, "paper ends, no new roll"),
+    (Fault::PaperNearEnd, 2, "paper nearly at its end"),
+    (Fault::Hangs, 1, "printer hangs: takes nothing, says nothing"),
+    (Fault::StdoutClosed, 4, "stdout closed by its reader"),
+    (Fault::StdoutFull, 4, "stdout on a full disk"),
+    (Fault::StdoutUnread, 2, "stdout that nobody reads"),
+    (Fault::ClockJumps, 5, "clock jumps by days to years"),
+    (Fault::StateFull, 4, "state folder full"),
+    (Fault::StateReadOnly, 3, "state folder read-only"),
+    (Fault::HistoryCut, 3, "last line of the history cut short before the start"),
+    (Fault::Interrupted, 4, "SIGTERM"),
 ];
 
 /// The lives of a bag.
-pub const IN_BAG: u64 = 100;
+const IN_BAG: u64 = 100;
 
 impl Fault {
-    /// What happens, and what the visitor sees of it.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Nothing => "none",
-            Self::Unplugged => "printer unplugged during the receipt",
-            Self::SwitchedOff => "printer absent",
-            Self::SwitchedOnLate => "printer switched on during the life",
-            Self::XoffUnwired => "XOFF on a wire that leads nowhere",
-            Self::XoffHeld => "XOFF, never XON",
-            Self::Pauses => "XOFF and XON again and again",
-            Self::Garbage => "garbage from the printer without end",
-            Self::PaperRefilled => "paper ends, a new roll comes in time",
-            Self::PaperEnds => "paper ends, no new roll",
-            Self::PaperNearEnd => "paper nearly at its end",
-            Self::Hangs => "printer hangs: takes nothing, says nothing",
-            Self::StdoutClosed => "stdout closed by its reader",
-            Self::StdoutFull => "stdout on a full disk",
-            Self::StdoutUnread => "stdout that nobody reads",
-            Self::ClockJumps => "clock jumps by days to years",
-            Self::StateFull => "state folder full",
-            Self::StateReadOnly => "state folder read-only",
-            Self::HistoryCut => "last line of the history cut short before the start",
-            Self::Interrupted => "SIGTERM",
-        }
-    }
-
     /// Whether the printer's receipt has to be whole.
     pub fn leaves_the_paper_whole(self) -> bool {
         use Fault::*;
@@ -114,7 +88,7 @@ pub struct Draw {
 
 /// Draws life `number` of a seed.
 pub fn draw(seed: u64, number: u64, texts: usize) -> Draw {
-    let mut bag: Vec<Fault> = BAG.iter().flat_map(|&(fault, count)| vec![fault; count]).collect();
+    let mut bag: Vec<Fault> = BAG.iter().flat_map(|&(fault, count, _)| vec![fault; count]).collect();
     assert_eq!(bag.len() as u64, IN_BAG);
     Dice::of(seed, 0, number / IN_BAG).shuffle(&mut bag);
     let mut dice = Dice::of(seed, 1, number);
@@ -171,21 +145,14 @@ pub enum Stage {
     StateWrite,
 }
 
-pub const STAGES: [Stage; 6] =
-    [Stage::Load, Stage::Prefill, Stage::Life, Stage::Paper, Stage::Death, Stage::StateWrite];
-
-impl Stage {
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Load => "while the program loads",
-            Self::Prefill => "during the prompt",
-            Self::Life => "during the life",
-            Self::Paper => "during the last two fifths of the receipt",
-            Self::Death => "after the first line of the death",
-            Self::StateWrite => "at a write to the state folder",
-        }
-    }
-}
+pub const STAGES: [(Stage, &str); 6] = [
+    (Stage::Load, "while the program loads"),
+    (Stage::Prefill, "during the prompt"),
+    (Stage::Life, "during the life"),
+    (Stage::Paper, "during the last two fifths of the receipt"),
+    (Stage::Death, "after the first line of the death"),
+    (Stage::StateWrite, "at a write to the state folder"),
+];
 
 /// A signal at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,24 +172,16 @@ pub fn blow(seed: u64, signal: Signal, number: u64, length: usize) -> Option<Blo
     if dice.within(0..5) == 0 {
         return None;
     }
+    use Stage::*;
     // Writes are short and many things can be torn there.
-    let stage = dice.one_of(&[
-        Stage::Load,
-        Stage::Prefill,
-        Stage::Life,
-        Stage::Paper,
-        Stage::Death,
-        Stage::StateWrite,
-        Stage::StateWrite,
-        Stage::StateWrite,
-    ]);
+    let stage = dice.one_of(&[Load, Prefill, Life, Paper, Death, StateWrite, StateWrite, StateWrite]);
     let (micros, at) = match stage {
-        Stage::Load => (dice.within(0..60_000), 0),
-        Stage::Prefill => (dice.within(0..20_000), 0),
-        Stage::Life => (0, dice.within(1..length * 3 / 5)),
-        Stage::Paper => (0, dice.within(length * 3 / 5..length + 1)),
-        Stage::Death => (dice.within(0..3_000), 0),
-        Stage::StateWrite => (dice.within(0..200), dice.within(1..5)),
+        Load => (dice.within(0..60_000), 0),
+        Prefill => (dice.within(0..20_000), 0),
+        Life => (0, dice.within(1..length * 3 / 5)),
+        Paper => (0, dice.within(length * 3 / 5..length + 1)),
+        Death => (dice.within(0..3_000), 0),
+        StateWrite => (dice.within(0..200), dice.within(1..5)),
     };
     Some(Blow { signal, stage, after: Duration::from_micros(micros as u64), at })
 }
@@ -233,12 +192,12 @@ fn the_same_seed_draws_the_same_faults_and_a_short_run_is_the_beginning_of_a_lon
     assert_eq!(lives(7, 100), lives(7, 1000)[..100]);
     assert_ne!(lives(7, 100), lives(8, 100));
     let drawn = lives(7, 100);
-    for (fault, count) in BAG {
+    for (fault, count, _) in BAG {
         let is_it = |draw: &&Draw| draw.fault == fault;
         assert_eq!(drawn.iter().filter(is_it).count(), count, "each bag has {fault:?} so often");
     }
     let blows = |count| (0..count).map(|number| blow(7, Signal::SIGKILL, number, 2000)).collect::<Vec<_>>();
     assert_eq!(blows(50), blows(250)[..50]);
     let stages: Vec<_> = blows(100).into_iter().flatten().map(|blow| blow.stage).collect();
-    assert!(STAGES.iter().all(|stage| stages.contains(stage)), "{stages:?}");
+    assert!(STAGES.iter().all(|(stage, _)| stages.contains(stage)), "{stages:?}");
 }

@@ -1,6 +1,6 @@
 //! The figures of a run, as a table in Markdown.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::path::Path;
 
@@ -13,31 +13,27 @@ impl Numbers {
         self.0.push(number);
     }
 
-    fn at(sorted: &[f64], share: f64) -> f64 {
+    /// The number below which this share of all is.
+    fn at(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
         sorted[((sorted.len() - 1) as f64 * share).round() as usize]
     }
 
-    /// The number in the middle.
-    pub fn median(&self) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        Self::at(&sorted, 0.5)
-    }
-
-    /// The first and the last tenth.
-    pub fn tenths(&self) -> (Self, Self) {
+    /// The medians of the first and of the last tenth.
+    pub fn tenths(&self) -> (f64, f64) {
         let tenth = (self.0.len() / 10).max(1);
-        (Self(self.0[..tenth].to_vec()), Self(self.0[self.0.len() - tenth..].to_vec()))
+        let median = |part: &[f64]| Self(part.to_vec()).at(0.5);
+        (median(&self.0[..tenth]), median(&self.0[self.0.len() - tenth..]))
     }
 
     /// A row: median, 95th percentile, maximum, and how many.
-    pub fn row(&self, name: &str, decimals: usize) -> String {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        let Some(&max) = sorted.last() else { return format!("| {name} | | | | 0 |\n") };
-        let (median, most) = (Self::at(&sorted, 0.5), Self::at(&sorted, 0.95));
-        let count = sorted.len();
-        format!("| {name} | {median:.decimals$} | {most:.decimals$} | {max:.decimals$} | {count} |\n")
+    pub fn row(&self, name: &str) -> String {
+        if self.0.is_empty() {
+            return format!("| {name} | | | | 0 |\n");
+        }
+        let [median, most, max] = [0.5, 0.95, 1.0].map(|share| self.at(share));
+        format!("| {name} | {median:.0} | {most:.0} | {max:.0} | {} |\n", self.0.len())
     }
 }
 
@@ -53,7 +49,7 @@ pub fn publish(name: &str, text: &str) {
 }
 
 /// A table with two columns.
-pub fn table(head: [&str; 2], rows: impl IntoIterator<Item = (String, String)>) -> String {
+pub fn table(head: [&str; 2], rows: impl IntoIterator<Item = (impl Display, String)>) -> String {
     let mut text = format!("| {} | {} |\n|---|---|\n", head[0], head[1]);
     for (name, value) in rows {
         let _ = writeln!(text, "| {name} | {value} |");
@@ -65,7 +61,6 @@ pub fn table(head: [&str; 2], rows: impl IntoIterator<Item = (String, String)>) 
 fn the_distribution_of_a_hundred_numbers_is_told() {
     let mut numbers = Numbers::default();
     (1..=101).rev().for_each(|number| numbers.add(f64::from(number)));
-    assert_eq!(numbers.row("x", 0), "| x | 51 | 96 | 101 | 101 |\n");
-    let (first, last) = numbers.tenths();
-    assert_eq!((first.median(), last.median()), (97.0, 6.0));
+    assert_eq!(numbers.row("x"), "| x | 51 | 96 | 101 | 101 |\n");
+    assert_eq!(numbers.tenths(), (97.0, 6.0));
 }

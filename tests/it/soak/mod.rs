@@ -4,7 +4,6 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `dice` | the dice |
 //! | `faults` | what it draws: a fault or a blow for each life |
 //! | `supervisor` | starts, hears, kills and restarts the program as systemd would |
 //! | `disk` | the state folder, which may become full or read-only |
@@ -14,7 +13,6 @@
 //! A life begins at once: there is no button. The one place to press it is
 //! [`Soak::command`], where it would be given.
 
-mod dice;
 mod disk;
 mod faults;
 mod figures;
@@ -31,12 +29,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use torment_nexus::state::entry::{Entry, Outcome, PaperEnd};
 
-use self::dice::Dice;
 use self::disk::Disk;
 use self::faults::{BAG, Blow, Draw, Fault, STAGES, Stage};
 use self::figures::{DISTRIBUTION, Numbers, publish, table};
-use self::supervisor::{Ended, Lived, Scene, Stdout, Supervisor};
+use self::supervisor::{COUNTED, Ended, Lived, Scene, Stdout, Supervisor};
 use self::witness::{OnPaper, Receipt, Witness};
+use crate::support::dice::Dice;
 use crate::support::fake_printer::{Behaviour, FakePrinter};
 use crate::support::nexus::{DEATH, Nexus};
 
@@ -49,19 +47,10 @@ const FAKETIME: &str = "faketime/libfaketime.so.1";
 /// The watchdog in place of the unit's minute, where processes are stopped.
 const SHORT_WATCHDOG: Duration = Duration::from_secs(2);
 
-/// The most kB by which the memory of the last lives may exceed that of the first: a
-/// process has some 20 MB, and its peak differs by some pages from life to life.
-const MEMORY_MARGIN: f64 = 512.0;
-
-/// What `script/soak` was asked for.
-struct Asked {
-    seed: u64,
-    is_short: bool,
-}
-
-fn asked() -> Asked {
+/// What `script/soak` was asked for: the seed, and whether the run is a short one.
+fn asked() -> (u64, bool) {
     let seed = env::var("SOAK_SEED").expect("run script/soak");
-    Asked { seed: seed.parse().expect("a number"), is_short: env::var_os("SOAK_SHORT").is_some() }
+    (seed.parse().expect("a number"), env::var_os("SOAK_SHORT").is_some())
 }
 
 /// A text of ember's: what a life without faults says and prints.
@@ -78,9 +67,8 @@ struct Soak {
     texts: Vec<Text>,
     supervisor: Supervisor,
     witness: Witness,
-    descriptors: Numbers,
-    threads: Numbers,
-    memory: Numbers,
+    /// Of lives without a fault, what is [`COUNTED`].
+    counts: [Numbers; 3],
     /// From the third line of the death to the next `READY=1`.
     from_death: Numbers,
     /// From the end of a process that did not die so.
@@ -104,9 +92,7 @@ impl Soak {
             texts: Vec::new(),
             supervisor,
             witness,
-            descriptors: Numbers::default(),
-            threads: Numbers::default(),
-            memory: Numbers::default(),
+            counts: Default::default(),
             from_death: Numbers::default(),
             from_blow: Numbers::default(),
             start: Instant::now(),
@@ -119,7 +105,7 @@ impl Soak {
 
     /// The program that lives this text on the fake printer.
     fn command(&self, text: usize, more: &[&str]) -> Command {
-        self.nexus.command(arguments(&self.texts[text].seed).iter().copied().chain(more.iter().copied()))
+        self.nexus.command(arguments(&self.texts[text].seed).split(' ').chain(more.iter().copied()))
     }
 
     /// What holds for each life, however it ended.
@@ -140,61 +126,28 @@ impl Soak {
         }
     }
 
-    fn count(&mut self, lived: &Lived) {
-        self.descriptors.add(lived.descriptors as f64);
-        self.threads.add(lived.threads as f64);
-        self.memory.add(lived.memory as f64);
-    }
-
-    /// Fails if the last lives took more than the first ones.
-    fn has_not_grown(&self) {
-        for (name, numbers, margin) in [
-            ("descriptors", &self.descriptors, 0.0),
-            ("threads", &self.threads, 0.0),
-            ("kB of memory", &self.memory, MEMORY_MARGIN),
-        ] {
-            let (first, last) = numbers.tenths();
-            let (first, last) = (first.median(), last.median());
-            assert!(last <= first + margin, "{name} grow from {first} to {last}");
-        }
-    }
-
+    /// The counts of the first and of the last lives. Fails if the last ones had more.
     fn growth(&self) -> String {
-        let of = |name: &str, numbers: &Numbers| {
+        let rows = COUNTED.iter().zip(&self.counts).map(|((name, margin), numbers)| {
             let (first, last) = numbers.tenths();
-            (name.to_owned(), format!("{:.0} and {:.0}", first.median(), last.median()))
-        };
-        let rows = [
-            of("descriptors", &self.descriptors),
-            of("threads", &self.threads),
-            of("greatest memory, kB", &self.memory),
-        ];
-        table(["of lives without a fault, at most", "median of the first and of the last tenth"], rows)
+            assert!(last <= first + margin, "{name} grow from {first} to {last}");
+            (name, format!("{first:.0} and {last:.0}"))
+        });
+        table(["at most, without a fault", "median of the first and of the last tenth"], rows)
     }
 }
 
-fn arguments(seed: &str) -> [&str; 13] {
-    [
-        "--model",
-        "ember",
-        "--context-size",
-        "330",
-        "--temp",
-        "0.8",
-        "--seed",
-        seed,
-        "--printer=printer",
-        "--printer-baud",
-        "4000000",
-        "--printer-line-ms",
-        "3",
-    ]
+fn arguments(seed: &str) -> String {
+    format!(
+        "--model ember --context-size 330 --temp 0.8 --seed {seed} --printer=printer --printer-baud 4000000 \
+         --printer-line-ms 3"
+    )
 }
 
 impl Text {
     fn of(nexus: &Nexus, seed: String) -> Self {
         let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-        let ended = nexus.run(arguments(&seed));
+        let ended = nexus.run(arguments(&seed).split(' '));
         let length = printer.stop().bytes().len();
         Self { stdout: ended.died().stdout.clone(), seed, length }
     }
@@ -298,7 +251,7 @@ fn life(soak: &mut Soak, disk: &Disk, seed: u64, number: u64, tally: &mut BTreeM
     tally.whole += usize::from(paper == Some(PaperEnd::Whole));
     tally.lost += usize::from(matches!(paper, Some(PaperEnd::Lost | PaperEnd::CutOff)));
     if fault == Fault::Nothing {
-        soak.count(&lived);
+        soak.counts.iter_mut().zip(lived.counts).for_each(|(all, count)| all.add(count as f64));
     }
 }
 
@@ -315,7 +268,7 @@ fn cut_the_history(soak: &Soak, odd: usize) {
 #[test]
 #[ignore = "requires script/soak"]
 fn of_a_thousand_lives_with_faults_from_outside_each_leaves_what_it_has_to() {
-    let Asked { seed, is_short } = asked();
+    let (seed, is_short) = asked();
     let count = if is_short { 100 } else { 1000 };
     let mut soak = Soak::new(None);
     let disk = Disk::at(&soak.state.clone());
@@ -327,7 +280,7 @@ fn of_a_thousand_lives_with_faults_from_outside_each_leaves_what_it_has_to() {
         }
     }
     let entries = soak.witness.all();
-    soak.has_not_grown();
+    let growth = soak.growth();
     let deaths: usize = tally.values().map(|tally| tally.deaths).sum();
     let interrupted: usize = tally.values().map(|tally| tally.interrupted).sum();
     assert_eq!(deaths + interrupted, count as usize);
@@ -358,25 +311,24 @@ fn of_a_thousand_lives_with_faults_from_outside_each_leaves_what_it_has_to() {
             ("numbers twice or back, torn files, stdout incomplete", "0".to_owned()),
             ("state folder", disk.words().to_owned()),
             ("minutes", format!("{:.1}", soak.start.elapsed().as_secs_f64() / 60.0)),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
+        ],
     );
     text += "\n| fault | lives | deaths | receipt whole | lost or cut off | without a number |\n|---|---|---|---|---|---|\n";
-    for (fault, _) in BAG {
+    for (fault, _, words) in BAG {
         let Tally { lives, deaths, whole, lost, unnumbered, .. } = &tally[&fault];
-        text += &format!("| {} | {lives} | {deaths} | {whole} | {lost} | {unnumbered} |\n", fault.words());
+        text += &format!("| {words} | {lives} | {deaths} | {whole} | {lost} | {unnumbered} |\n");
     }
-    text += &format!("\n{}\n{DISTRIBUTION}", soak.growth());
-    text += &soak.descriptors.row("descriptors of a life", 0);
-    text += &soak.threads.row("threads of a life", 0);
-    text += &soak.memory.row("greatest memory of a life, kB", 0);
-    text += &soak.from_death.row("from the last line of the death to the next armed, ms", 0);
+    text += &format!("\n{growth}\n{DISTRIBUTION}");
+    for ((name, _), numbers) in COUNTED.iter().zip(&soak.counts) {
+        text += &numbers.row(name);
+    }
+    text += &soak.from_death.row("from the last line of the death to the next armed, ms");
     publish("faults", &text);
 }
 
 /// Lives that a signal ends at a moment that the dice draws, until there were `count`.
 fn blows(name: &str, signal: Signal, count: usize, watchdog: Option<Duration>) {
-    let Asked { seed, .. } = asked();
+    let (seed, _) = asked();
     let mut soak = Soak::new(watchdog);
     let mut stages: BTreeMap<Stage, usize> = BTreeMap::new();
     let (mut struck, mut deaths, mut early, mut number) = (0, 0, 0, 0);
@@ -421,29 +373,26 @@ fn blows(name: &str, signal: Signal, count: usize, watchdog: Option<Duration>) {
     assert!(died >= deaths, "{died} deaths in the history, {deaths} seen");
 
     let witness = &soak.witness;
+    let ended = format!("ended by {signal}");
     let rows = [
-        (format!("ended by {signal}"), struck.to_string()),
-        ("starts".to_owned(), (number + 2).to_string()),
-        ("lives that came to their death".to_owned(), deaths.to_string()),
+        (ended.as_str(), struck.to_string()),
+        ("starts", (number + 2).to_string()),
+        ("lives that came to their death", deaths.to_string()),
+        ("lives counted; of these: death, killed", format!("{}; {died}, {killed}", witness.record)),
+        ("receipts whole", witness.whole.to_string()),
         (
-            "lives counted; of these: death, killed".to_owned(),
-            format!("{}; {died}, {killed}", witness.record),
-        ),
-        ("receipts whole".to_owned(), witness.whole.to_string()),
-        (
-            "receipts cut off; of these marked by the gap after them".to_owned(),
+            "receipts cut off; of these marked by the gap after them",
             format!("{}; {}", witness.cut, witness.marked),
         ),
-        ("numbers twice or back, torn files, stdout that differs".to_owned(), "0".to_owned()),
-        ("ended by the watchdog before the signal".to_owned(), early.to_string()),
-        ("failures as systemd counts them".to_owned(), soak.supervisor.failures().to_string()),
-        ("minutes".to_owned(), format!("{:.1}", soak.start.elapsed().as_secs_f64() / 60.0)),
+        ("numbers twice or back, torn files, stdout that differs", "0".to_owned()),
+        ("ended by the watchdog before the signal", early.to_string()),
+        ("failures as systemd counts them", soak.supervisor.failures.to_string()),
+        ("minutes", format!("{:.1}", soak.start.elapsed().as_secs_f64() / 60.0)),
     ];
-    let mut text = table([&format!("lives ended by {signal}"), &format!("seed {seed}")], rows);
-    let rows =
-        STAGES.map(|stage| (stage.words().to_owned(), stages.get(&stage).copied().unwrap_or(0).to_string()));
+    let mut text = table([&format!("lives {ended}"), &format!("seed {seed}")], rows);
+    let rows = STAGES.map(|(stage, words)| (words, stages.get(&stage).copied().unwrap_or(0).to_string()));
     text += &format!("\n{}\n{DISTRIBUTION}", table([&format!("when {signal} came"), "times"], rows));
-    text += &soak.from_blow.row("from the end of the process to the next armed, ms", 0);
+    text += &soak.from_blow.row("from the end of the process to the next armed, ms");
     publish(name, &text);
 }
 
@@ -465,13 +414,15 @@ fn blow_life(soak: &mut Soak, who: &str, text: usize, blow: Option<Blow>) -> Liv
 #[test]
 #[ignore = "requires script/soak"]
 fn two_hundred_lives_ended_by_sigkill_lose_no_number_and_tear_no_file() {
-    let count = if asked().is_short { 40 } else { 200 };
+    let (_, is_short) = asked();
+    let count = if is_short { 40 } else { 200 };
     blows("sigkill", Signal::SIGKILL, count, None);
 }
 
 #[test]
 #[ignore = "requires script/soak"]
 fn a_hundred_lives_stopped_by_sigstop_are_ended_by_the_watchdog_and_go_on() {
-    let count = if asked().is_short { 15 } else { 100 };
+    let (_, is_short) = asked();
+    let count = if is_short { 15 } else { 100 };
     blows("sigstop", Signal::SIGSTOP, count, Some(SHORT_WATCHDOG));
 }

@@ -20,10 +20,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe};
 
 use super::faults::{Blow, Stage};
+use crate::support::exhibition::setting;
 use crate::support::fake_printer::FakePrinter;
 use crate::support::nexus::LIMIT;
-
-const UNIT: &str = include_str!("../../../hardware/torment-nexus.service");
 
 /// The unit's pauses are so many times as long as these.
 const FASTER: u32 = 50;
@@ -33,12 +32,6 @@ const GLANCE: Duration = Duration::from_millis(2);
 
 /// How often its descriptors, threads and memory are counted.
 const CENSUS: Duration = Duration::from_millis(15);
-
-/// The value of a setting of the unit.
-fn setting(name: &str) -> &'static str {
-    let line = UNIT.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    line.unwrap_or_else(|| panic!("{name} is not set"))
-}
 
 fn seconds(name: &str) -> Duration {
     Duration::from_secs(setting(name).parse().expect("whole seconds"))
@@ -82,11 +75,15 @@ pub struct Lived {
     /// From the third line of the death before, or the end of a process that was
     /// ended otherwise, to its `READY=1`, without the pause between.
     pub to_armed: Option<(Duration, bool)>,
-    pub descriptors: usize,
-    pub threads: usize,
-    /// The most memory that it ever had, in kB.
-    pub memory: usize,
+    /// The most that it ever had of what is [`COUNTED`].
+    pub counts: [usize; 3],
 }
+
+/// What is counted of a process, and by how much the last lives may have more of it
+/// than the first: a process has some 20 MB, and its peak differs by some pages from
+/// life to life.
+pub const COUNTED: [(&str, f64); 3] =
+    [("descriptors of a life", 0.0), ("threads of a life", 0.0), ("greatest memory of a life, kB", 512.0)];
 
 /// The supervisor.
 pub struct Supervisor {
@@ -99,8 +96,8 @@ pub struct Supervisor {
     pause: Duration,
     /// When the process before ended or panicked, and whether it panicked.
     before: Option<(Instant, bool)>,
-    /// What was read and not yet taken.
-    failures: usize,
+    /// Processes that systemd would count as failed.
+    pub failures: usize,
 }
 
 impl Supervisor {
@@ -125,11 +122,6 @@ impl Supervisor {
             before: None,
             failures: 0,
         }
-    }
-
-    /// Processes that systemd would count as failed.
-    pub fn failures(&self) -> usize {
-        self.failures
     }
 
     /// Starts the process after the unit's pause, and attends to it until it ends.
@@ -174,9 +166,7 @@ impl Supervisor {
             midway: false,
             hung: false,
             census: None,
-            descriptors: 0,
-            threads: 0,
-            memory: 0,
+            counts: [0; 3],
         };
         let status = loop {
             process.wait(&self.socket);
@@ -204,9 +194,7 @@ impl Supervisor {
             ended,
             struck: process.struck,
             to_armed,
-            descriptors: process.descriptors,
-            threads: process.threads,
-            memory: process.memory,
+            counts: process.counts,
             stdout: process.stdout.rest(),
             stderr: process.stderr.rest(),
         }
@@ -233,9 +221,7 @@ struct Process {
     midway: bool,
     hung: bool,
     census: Option<Instant>,
-    descriptors: usize,
-    threads: usize,
-    memory: usize,
+    counts: [usize; 3],
 }
 
 impl Process {
@@ -290,18 +276,16 @@ impl Process {
         }
     }
 
-    /// Counts descriptors, threads and memory.
     fn count(&mut self) {
         let process = format!("/proc/{}", self.child.id());
         let descriptors = fs::read_dir(format!("{process}/fd")).map_or(0, |fds| fds.count());
-        self.descriptors = self.descriptors.max(descriptors);
         let status = fs::read_to_string(format!("{process}/status")).unwrap_or_default();
         let value = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
             line.split_whitespace().next()?.parse::<usize>().ok()
         };
-        self.threads = self.threads.max(value("Threads").unwrap_or(0));
-        self.memory = self.memory.max(value("VmHWM").unwrap_or(0));
+        let now = [descriptors, value("Threads").unwrap_or(0), value("VmHWM").unwrap_or(0)];
+        self.counts.iter_mut().zip(now).for_each(|(most, now)| *most = now.max(*most));
     }
 
     fn strike(&mut self, scene: &Scene<'_>) {

@@ -61,6 +61,7 @@ impl Receipt {
 }
 
 /// What was seen of all lives so far.
+#[derive(Default)]
 pub struct Witness {
     folder: PathBuf,
     /// The number in the history.
@@ -82,18 +83,7 @@ pub struct Witness {
 
 impl Witness {
     pub fn of(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            record: 0,
-            printed: 0,
-            is_cut: false,
-            whole: 0,
-            interrupted: 0,
-            cut: 0,
-            marked: 0,
-            unmarked: 0,
-            unknowable: 0,
-        }
+        Self { folder: folder.to_owned(), ..Self::default() }
     }
 
     /// The numbers of the whole lines of births, or of ends. No field of the soak has a

@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
 use assert_cmd::Command;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::resource::Resource::RLIMIT_FSIZE;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use torment_nexus::state::entry::{Entry, Outcome, PaperEnd};
 use torment_nexus::state::lives::Lives;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
-use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, ember_gguf};
+use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, ember_gguf, limit};
 
 /// A short life on a printer that is much faster than any real one.
 const SHORT: [&str; 8] =
@@ -56,6 +56,21 @@ fn stop(nexus: &Nexus, signal: Signal, bytes: usize) {
     printer.stop();
 }
 
+/// Lives a short life with these options, while the printer is there.
+fn live(nexus: &Nexus, args: &[&str]) -> Ended {
+    live_within(nexus, args, u64::MAX)
+}
+
+/// The same where no file may become longer than that.
+fn live_within(nexus: &Nexus, args: &[&str], longest: u64) -> Ended {
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let mut command = nexus.command(args.iter().chain(&SHORT));
+    limit(&mut command, RLIMIT_FSIZE, longest);
+    let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+    printer.stop();
+    ended
+}
+
 #[test]
 fn of_20_lives_of_which_5_are_killed_each_has_its_number_and_its_whole_lines() {
     let nexus = Nexus::new();
@@ -69,9 +84,7 @@ fn of_20_lives_of_which_5_are_killed_each_has_its_number_and_its_whole_lines() {
             println!("life {life} is killed after {bytes} bytes");
             stop(&nexus, Signal::SIGKILL, bytes);
         } else {
-            let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-            nexus.ember(&SHORT).died();
-            printer.stop();
+            live(&nexus, &["--model", "ember"]).died();
         }
     }
     let lives = history(&nexus);
@@ -93,10 +106,8 @@ fn of_20_lives_of_which_5_are_killed_each_has_its_number_and_its_whole_lines() {
 fn an_interrupted_life_has_its_tokens_and_a_fault_before_a_life_is_kept_for_the_slip() {
     let nexus = Nexus::new();
     stop(&nexus, Signal::SIGTERM, 200);
-    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-    let fault = nexus.run(["--model", "none.gguf"].iter().chain(&SHORT));
+    let fault = live(&nexus, &["--model", "none.gguf"]);
     fault.failed(1, &["none.gguf"]);
-    printer.stop();
     let [life] = &history(&nexus)[..] else { panic!("one life") };
     assert_eq!((life.outcome, life.paper), (Some(Outcome::Interrupted), Some(PaperEnd::Whole)));
     assert!(life.course.tokens.is_some_and(|tokens| tokens > 10), "{life:?}");
@@ -110,18 +121,13 @@ fn an_interrupted_life_has_its_tokens_and_a_fault_before_a_life_is_kept_for_the_
 #[test]
 fn a_whole_life_is_two_writes_to_one_file_and_none_to_another() {
     let nexus = Nexus::new();
-    let life = || {
-        let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-        nexus.ember(&SHORT).died();
-        printer.stop();
-    };
     // The first one makes the folder and keeps the prompt's state.
-    life();
+    live(&nexus, &["--model", "ember"]).died();
     let watch = Inotify::init(InitFlags::IN_NONBLOCK).expect("inotify");
     // The kernel joins two events that are alike, unless another is between them.
     let flags = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_CLOSE_WRITE;
     watch.add_watch(&nexus.path("torment-nexus"), flags).expect("a folder");
-    life();
+    live(&nexus, &["--model", "ember"]).died();
     let mut events = watch.read_events().expect("something was written");
     events.retain(|event| !event.mask.contains(AddWatchFlags::IN_CLOSE_WRITE));
     let names: Vec<_> = events.into_iter().filter_map(|event| event.name).collect();
@@ -142,16 +148,9 @@ fn a_full_disk_costs_a_warning_and_a_line_and_nothing_else() {
     let nexus = Nexus::new();
     nexus.file("model.gguf", ember_gguf());
     nexus.file("prompt.txt", "You are here.");
-    let args: Vec<_> = ["--model", "model.gguf"].iter().chain(&SHORT).collect();
-    let live = |command: std::process::Command| {
-        let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-        let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
-        printer.stop();
-        ended
-    };
-    live(nexus.command(&args)).died();
-    // The disk is full so many bytes after the end of the history: no file of the
-    // process may become longer than that.
+    let model = ["--model", "model.gguf"];
+    live(&nexus, &model).died();
+    // The disk is full so many bytes after the end of the history.
     const FULL: u64 = 100_000;
     let path = nexus.path("torment-nexus/lives.csv");
     let before = fs::read(&path).expect("a history");
@@ -159,19 +158,7 @@ fn a_full_disk_costs_a_warning_and_a_line_and_nothing_else() {
         let mut full = before.clone();
         full.resize(FULL as usize - room, b'\n');
         fs::write(&path, &full).expect("a long history");
-        let mut command = nexus.command(&args);
-        // SAFETY: both calls may be made between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-                let limit = libc::rlimit { rlim_cur: FULL, rlim_max: FULL };
-                match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
-                    0 => Ok(()),
-                    _ => Err(std::io::Error::last_os_error()),
-                }
-            });
-        }
-        let ended = live(command);
+        let ended = live_within(&nexus, &model, FULL);
         let warning = ended.died().stderr.strip_suffix(DEATH).expect("the death comes last");
         assert!(warning.starts_with("warning: cannot keep the life number in "), "{warning}");
         assert_eq!(warning.lines().count(), 1, "{warning}");

@@ -1,4 +1,12 @@
-//! The exhibition's options: `hardware/default`.
+//! The exhibition's options, `hardware/default`, and its unit.
+
+pub const UNIT: &str = include_str!("../../../hardware/torment-nexus.service");
+
+/// The value of a setting of the unit.
+pub fn setting(name: &str) -> &'static str {
+    let line = UNIT.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    line.unwrap_or_else(|| panic!("{name} is not set"))
+}
 
 const FILE: &str = include_str!("../../../hardware/default");
 

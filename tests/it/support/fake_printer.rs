@@ -2,7 +2,7 @@
 //! queries, and fails in the ways a printer does.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
@@ -82,8 +82,8 @@ pub struct Received(Vec<(Instant, Vec<u8>)>);
 impl FakePrinter {
     /// Starts a printer whose device is at `link`.
     pub fn at(link: &Path, behaviour: Behaviour) -> Self {
-        let master =
-            posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a pseudo-terminal");
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let master = posix_openpt(flags).expect("a pseudo-terminal");
         grantpt(&master).expect("a pseudo-terminal");
         unlockpt(&master).expect("a pseudo-terminal");
         let device = PathBuf::from(ptsname_r(&master).expect("it has a name"));
@@ -98,8 +98,6 @@ impl FakePrinter {
         tcsetattr(&slave, SetArg::TCSANOW, &termios).expect("a terminal");
         // From here on the master is used as a file.
         let master = File::from(master.as_fd().try_clone_to_owned().expect("a descriptor"));
-        let flags = OFlag::O_NONBLOCK | OFlag::O_RDWR;
-        fcntl(&master, FcntlArg::F_SETFL(flags)).expect("a descriptor");
         let stop = Arc::new(AtomicBool::new(false));
         let count = Arc::new(AtomicUsize::new(0));
         let thread = thread::spawn({
@@ -218,12 +216,8 @@ fn run(
 
 fn read(master: &mut File) -> Vec<u8> {
     let mut buffer = vec![0; 4096];
-    let length = match master.read(&mut buffer) {
-        Ok(length) => length,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-        // The other end is closed.
-        Err(_) => 0,
-    };
+    // It fails where there is nothing, or the other end is closed.
+    let length = master.read(&mut buffer).unwrap_or(0);
     buffer.truncate(length);
     buffer
 }

@@ -1,5 +1,8 @@
 //! Parses GGUF files and writes them again, consistent or not.
 
+use std::fs::{self, File};
+use std::path::Path;
+
 use crate::support::nexus::ember_gguf;
 
 /// Value types, `enum gguf_type`.
@@ -29,10 +32,6 @@ impl Value {
         Self { kind: U32, bytes: value.to_le_bytes().into() }
     }
 
-    pub fn f32(value: f32) -> Self {
-        Self { kind: F32, bytes: value.to_le_bytes().into() }
-    }
-
     pub fn bool(value: bool) -> Self {
         Self { kind: BOOL, bytes: vec![value.into()] }
     }
@@ -54,11 +53,6 @@ impl Value {
     pub fn i32s(numbers: &[i32]) -> Self {
         let elements: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         Self::array(I32, numbers.len() as u64, &elements)
-    }
-
-    pub fn f32s(numbers: &[f32]) -> Self {
-        let elements: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        Self::array(F32, numbers.len() as u64, &elements)
     }
 
     /// The texts of an array of texts, whatever count it declares.
@@ -85,7 +79,7 @@ pub struct Tensor {
 }
 
 /// The parts of a file. They need not be consistent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Gguf {
     pub version: u32,
     /// Counts that the header declares instead of the true ones.
@@ -99,15 +93,7 @@ pub struct Gguf {
 
 impl Gguf {
     pub fn empty() -> Self {
-        Self {
-            version: 3,
-            tensor_count: None,
-            key_count: None,
-            keys: Vec::new(),
-            tensors: Vec::new(),
-            alignment: 32,
-            data: Vec::new(),
-        }
+        Self { version: 3, alignment: 32, ..Self::default() }
     }
 
     /// Ember's file.
@@ -169,6 +155,12 @@ impl Gguf {
         self.set("general.architecture", Value::text(name))
     }
 
+    /// Adds a tensor, which is to be laid out.
+    pub fn add(&mut self, name: &str, sizes: &[u64], kind: u32) -> &mut Self {
+        self.tensors.push(Tensor { name: name.into(), sizes: sizes.into(), kind, offset: 0 });
+        self
+    }
+
     /// Changes one tensor, and lays all of them out anew.
     pub fn tensor(&mut self, name: &str, change: impl FnOnce(&mut Tensor)) -> &mut Self {
         let tensor = self.tensors.iter_mut().find(|tensor| tensor.name == name.as_bytes());
@@ -182,9 +174,8 @@ impl Gguf {
         let mut end = 0u64;
         for tensor in &mut self.tensors {
             tensor.offset = end;
-            end = end.saturating_add(tensor_bytes(tensor)).saturating_add(self.alignment as u64 - 1)
-                / self.alignment as u64
-                * self.alignment as u64;
+            let after = end.saturating_add(tensor_bytes(tensor));
+            end = after.checked_next_multiple_of(self.alignment as u64).unwrap_or(after);
         }
         self.data.resize(end.min(16 << 20) as usize, 0);
         self
@@ -217,9 +208,16 @@ impl Gguf {
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.header();
-        bytes.extend(&self.data);
-        bytes
+        [self.header(), self.data.clone()].concat()
+    }
+
+    /// Writes the header, followed by a hole as long as the data, which takes no disk.
+    pub fn write_with_a_hole(&self, path: &Path) -> File {
+        let header = self.header();
+        fs::write(path, &header).expect("room for a header");
+        let file = File::options().append(true).open(path).expect("the file");
+        file.set_len(header.len() as u64 + self.data_end()).expect("a longer file");
+        file
     }
 }
 
@@ -285,20 +283,13 @@ impl<'a> Bytes<'a> {
     }
 
     fn skip(&mut self, kind: u32) {
-        match kind {
-            STRING => {
-                self.string();
-            }
-            U8 | BOOL => {
-                self.take(1);
-            }
-            U16 => {
-                self.take(2);
-            }
-            U32 | I32 | F32 => {
-                self.take(4);
-            }
+        let length = match kind {
+            STRING => self.u64() as usize,
+            U8 | BOOL => 1,
+            U16 => 2,
+            U32 | I32 | F32 => 4,
             kind => panic!("ember has no value of type {kind}"),
-        }
+        };
+        self.take(length);
     }
 }

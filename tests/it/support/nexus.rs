@@ -2,14 +2,18 @@
 //! copies of ember's file.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command as StdCommand, Output};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
+use nix::sys::resource::{Resource, setrlimit};
 use tempfile::TempDir;
 
 /// The longest that any run may take. A life of ember takes some 2 s on a
@@ -34,6 +38,41 @@ pub fn with_default_signals(command: &mut StdCommand) {
                 libc::signal(ending, libc::SIG_DFL);
             }
             Ok(())
+        });
+    }
+}
+
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// Waits until `found` finds something, looking for it after each `pause`; `what` is missing
+/// if it never does.
+#[track_caller]
+pub fn wait<T, S: Display>(
+    what: impl Fn() -> S,
+    limit: Duration,
+    pause: Duration,
+    mut found: impl FnMut() -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(start.elapsed() < limit, "there is never {}", what());
+        thread::sleep(pause);
+    }
+}
+
+/// Limits a resource of the command's process. With `RLIMIT_FSIZE`, the most bytes of a
+/// file, it meets a full disk.
+pub fn limit(command: &mut StdCommand, resource: Resource, most: u64) {
+    // SAFETY: both calls may be made between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            setrlimit(resource, most, most).map_err(std::io::Error::from)
         });
     }
 }

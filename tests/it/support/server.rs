@@ -86,6 +86,11 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// The first bytes that were asked for, of each request.
+    pub fn asked(&self) -> Vec<Option<usize>> {
+        self.requests().iter().map(Request::from).collect()
+    }
+
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("no test has panicked").clone()
     }

@@ -3,23 +3,25 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin;
 use tempfile::TempDir;
 
-use super::nexus::LIMIT;
-
-const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hardware/torment-nexus.service");
+use super::exhibition::UNIT;
+use super::nexus::{LIMIT, is_root, wait};
 
 /// The settings of systemd's that the test needs: of the groups only those that
 /// this machine has, and the program where nothing of the machine's own is hidden.
 const DROP_IN: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nSupplementaryGroups=\nWatchdogSec=2\n\
                        ExecStart=\nExecStart=/usr/local/bin/torment-nexus\n";
+
+/// Pause between two looks at it.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Makes the file systems, in namespaces of their own, and becomes systemd. The
 /// group of processes is a new one, so that systemd's are not mixed with those of
@@ -65,7 +67,7 @@ impl Systemd {
     pub fn start(options: &str) -> Option<Self> {
         let why = if !Path::new("/lib/systemd/systemd").exists() {
             "there is no systemd"
-        } else if !fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
+        } else if !is_root() {
             "only root can make the namespaces"
         } else if let Some(systemd) = Self::run(options) {
             return Some(systemd);
@@ -82,7 +84,7 @@ impl Systemd {
         let folder = TempDir::new().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
         fs::copy(cargo_bin!("torment-nexus"), at("torment-nexus")).expect("the program");
-        fs::copy(UNIT, at("unit")).expect("the unit");
+        fs::write(at("unit"), UNIT).expect("the unit");
         fs::write(at("drop-in"), DROP_IN).expect("a drop-in");
         fs::write(at("options"), options).expect("the options");
         let cgroup = folder.path().file_name().expect("a name").to_string_lossy().replace('.', "nexus-");
@@ -92,15 +94,25 @@ impl Systemd {
         let unshare = unshare.spawn().expect("unshare starts");
         let mut systemd = Self { unshare, pid: 0, folder, cgroup };
         let children = format!("/proc/{0}/task/{0}/children", systemd.unshare.id());
-        systemd.pid = wait("systemd to start", || {
-            if systemd.unshare.try_wait().is_ok_and(|ended| ended.is_some()) {
-                return Some(None);
-            }
-            let pid = fs::read_to_string(&children).ok()?.trim().parse().ok()?;
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-            (name.trim() == "systemd").then_some(Some(pid))
-        })?;
-        wait("systemd to answer", || systemd.systemctl(&["is-active", "nothing.target"]).map(drop));
+        systemd.pid = wait(
+            || "systemd",
+            LIMIT,
+            GLANCE,
+            || {
+                if systemd.unshare.try_wait().is_ok_and(|ended| ended.is_some()) {
+                    return Some(None);
+                }
+                let pid = fs::read_to_string(&children).ok()?.trim().parse().ok()?;
+                let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+                (name.trim() == "systemd").then_some(Some(pid))
+            },
+        )?;
+        wait(
+            || "an answer of systemd",
+            LIMIT,
+            GLANCE,
+            || systemd.systemctl(&["is-active", "nothing.target"]).map(drop),
+        );
         Some(systemd)
     }
 
@@ -119,7 +131,7 @@ impl Systemd {
 
     /// Waits until the status has this text, as long as the unit does not fail.
     pub fn wait_for_status(&self, what: &str, is_right: impl Fn(&str) -> bool) -> String {
-        wait(what, || Some(self.show("StatusText")).filter(|text| is_right(text)))
+        wait(|| what, LIMIT, GLANCE, || Some(self.show("StatusText")).filter(|text| is_right(text)))
     }
 
     /// Sends a signal to the program's main process.
@@ -146,18 +158,6 @@ impl Drop for Systemd {
             }
             thread::sleep(Duration::from_millis(20));
         }
-    }
-}
-
-/// Waits until `found` finds something.
-fn wait<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(start.elapsed() < LIMIT, "waited too long for {what}");
-        thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::support::nexus::wait;
+
 /// The longest wait for anything in the emulator: a life of ember takes about a
 /// minute on a machine that does nothing else.
 pub const LIMIT: Duration = Duration::from_secs(900);
@@ -74,13 +76,8 @@ pub struct Board {
 
 impl Board {
     /// Boots, and runs `script` in a shell with the program and the `extra`
-    /// files in its PATH.
-    pub fn boot(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)]) -> Self {
-        Self::boot_with_card(script, wire, extra, None)
-    }
-
-    /// The same, with the image of an SD card.
-    pub fn boot_with_card(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)], card: Option<&Path>) -> Self {
+    /// files in its PATH; `card` is the image of an SD card.
+    pub fn boot(script: &str, wire: Wire, extra: &[(&str, Vec<u8>)], card: Option<&Path>) -> Self {
         let folder = TempDir::new().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         copy(&tree("target/emulator/root"), &at("root"));
@@ -204,14 +201,7 @@ impl Drop for Board {
 
 /// Connects to a socket of QEMU's once it is there.
 fn connect(path: &Path) -> UnixStream {
-    let begun = Instant::now();
-    loop {
-        match UnixStream::connect(path) {
-            Ok(socket) => return socket,
-            Err(error) => assert!(begun.elapsed() < ANSWER, "no machine: {error}"),
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait(|| "a machine", ANSWER, Duration::from_millis(50), || UnixStream::connect(path).ok())
 }
 
 fn copy(from: &Path, to: &Path) {

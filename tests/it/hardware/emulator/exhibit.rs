@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::board::{BUTTON, Board, LIGHT, LIMIT, run, tree};
+use crate::support::nexus::wait;
 use crate::support::receipt_reader::Paper;
 
 /// The card that hardware/emulator/card makes.
@@ -27,6 +28,8 @@ const OPTIONS: &str =
 /// How long a life may take to be seen in the status: systemctl itself takes seconds
 /// on the emulated board.
 const SEEN: Duration = Duration::from_secs(120);
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Takes memory in two steps: until little is left, and then, once /run/victim names a
 /// process, until that is gone. No OOM killer chooses this program. What it takes is
@@ -63,9 +66,9 @@ impl Exhibit {
         let exhibit = Self { folder, paper: Vec::new(), begun: Instant::now() };
         assert!(tree(CARD).exists(), "there is no {CARD}: run script/pi-exhibit");
         run(Command::new("cp").arg("--sparse=always").arg(tree(CARD)).arg(exhibit.card()));
-        fs::write(exhibit.folder.path().join("hog.py"), HOG).expect("a file");
-        for (from, to) in [(package, "torment-nexus.deb"), (&exhibit.folder.path().join("hog.py"), "hog.py")]
-        {
+        let hog = exhibit.folder.path().join("hog.py");
+        fs::write(&hog, HOG).expect("a file");
+        for (from, to) in [(package, "torment-nexus.deb"), (&hog, "hog.py")] {
             let write = format!("write {} /root/{to}", from.display());
             run(Command::new("/sbin/debugfs").args(["-w", "-R", &write]).arg(exhibit.card()));
         }
@@ -89,18 +92,16 @@ impl Exhibit {
         let board = Board::boot_from_card(&self.card(), &line);
         // QEMU does not emulate the pull-up.
         board.drive(BUTTON, true);
-        board.wait_for("[the shell is there]", 1, LIMIT).unwrap_or_else(|fault| panic!("{fault}"));
+        let machine = Machine(board);
+        machine.says("[the shell is there]", LIMIT);
         self.say("systemd has started the shell");
-        Machine(board)
+        machine
     }
 
     /// Restarts the system: shuts it down, and boots the same card again.
     fn reboot(&mut self, machine: Machine, keep_paper: bool) -> Machine {
         machine.0.type_in("systemctl --no-block reboot\n");
-        machine
-            .0
-            .wait_for("[the system is down: reboot]", 1, LIMIT)
-            .unwrap_or_else(|fault| panic!("{fault}"));
+        machine.says("[the system is down: reboot]", LIMIT);
         // The kernel's own last words, after the card was mounted read-only.
         thread::sleep(Duration::from_secs(1));
         if keep_paper {
@@ -151,17 +152,13 @@ impl Machine {
     /// The status and the words of the command that was typed when the console was
     /// that long.
     fn answer(&self, command: &str, before: usize) -> (i32, String) {
-        let begun = Instant::now();
-        loop {
+        let what = || format!("an end of {command}: {}", &self.0.console()[before..]);
+        wait(what, LIMIT, Duration::from_millis(100), || {
             let console = self.0.console();
-            if let Some((said, rest)) = console[before..].rsplit_once("[status ")
-                && let Some((status, _)) = rest.split_once("]\n")
-            {
-                return (status.parse().expect("a status"), said.trim().to_owned());
-            }
-            assert!(begun.elapsed() < LIMIT, "{command} does not end: {}", &console[before..]);
-            thread::sleep(Duration::from_millis(100));
-        }
+            let (said, rest) = console[before..].rsplit_once("[status ")?;
+            let (status, _) = rest.split_once("]\n")?;
+            Some((status.parse().expect("a status"), said.trim().to_owned()))
+        })
     }
 
     fn must(&self, command: &str) -> String {
@@ -195,22 +192,27 @@ impl Machine {
         self.wait(&format!("armed, {lives} "), LIMIT);
     }
 
-    /// Presses the button for this life, and waits until it lives. A press is as long
-    /// as it takes the slow board to notice it.
-    fn press(&self, life: u64) {
+    /// Waits until the console has these words.
+    fn says(&self, words: &str, limit: Duration) {
+        self.0.wait_for(words, 1, limit).unwrap_or_else(|fault| panic!("{fault}"));
+    }
+
+    /// Presses the button as long as it takes the slow board to notice it.
+    fn push(&self) {
         self.0.drive(BUTTON, false);
         thread::sleep(Duration::from_millis(700));
         self.0.drive(BUTTON, true);
+    }
+
+    /// Presses the button for this life, and waits until it lives.
+    fn press(&self, life: u64) {
+        self.push();
         self.wait(&format!("life {life} at "), SEEN);
     }
 
     /// Waits until a command succeeds.
     fn until(&self, command: &str) {
-        let begun = Instant::now();
-        while self.runs(command).0 != 0 {
-            assert!(begun.elapsed() < LIMIT, "{command} never succeeds");
-            thread::sleep(Duration::from_secs(1));
-        }
+        wait(|| command, LIMIT, SECOND, || (self.runs(command).0 == 0).then_some(()));
     }
 
     /// The process of the piece.
@@ -243,11 +245,7 @@ fn lives(machine: &Machine, life: u64) -> (bool, bool) {
     while !machine.show("StatusText").starts_with(&ended) {
         assert!(begun.elapsed() < LIMIT, "life {life} does not end: {}", machine.show("StatusText"));
         for _ in 0..20 {
-            if machine.0.is_high(LIGHT) {
-                on = true
-            } else {
-                off = true
-            }
+            *(if machine.0.is_high(LIGHT) { &mut on } else { &mut off }) = true;
             thread::sleep(Duration::from_millis(100));
         }
     }
@@ -323,11 +321,9 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     }
     let before = machine.0.console().len();
     machine.0.type_in("torment-nexus check\n");
-    machine.0.wait_for("ress the button", 1, SEEN).unwrap_or_else(|fault| panic!("{fault}"));
+    machine.says("ress the button", SEEN);
     thread::sleep(Duration::from_secs(2));
-    machine.0.drive(BUTTON, false);
-    thread::sleep(Duration::from_millis(700));
-    machine.0.drive(BUTTON, true);
+    machine.push();
     let (_, check) = machine.answer("torment-nexus check", before);
     println!("{check}");
     assert!(check.contains("pressed"), "{check}");
@@ -346,11 +342,13 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     // Held through the death: the slip.
     machine.0.drive(BUTTON, false);
     machine.armed(6);
-    let begun = Instant::now();
-    while !exhibit.lines(&machine).iter().any(|line| line.starts_with("free memory")) {
-        assert!(begun.elapsed() < LIMIT, "no slip: {:#?}", exhibit.lines(&machine));
-        thread::sleep(Duration::from_secs(1));
-    }
+    let is_there = |line: &String| line.starts_with("free memory");
+    wait(
+        || format!("a slip: {:#?}", exhibit.lines(&machine)),
+        LIMIT,
+        SECOND,
+        || exhibit.lines(&machine).into_iter().find(is_there),
+    );
     machine.0.drive(BUTTON, true);
     draw(&machine, "technician's slip", "slip.png");
     exhibit.say("life 6: a receipt, and the slip of a button held through the death");
@@ -373,11 +371,12 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     assert_eq!(all.lines().count(), 1, "no other program was killed: {all}");
     exhibit.say(&format!("life 7: {killed}"));
     machine.press(8);
-    let begun = Instant::now();
-    while !exhibit.lines(&machine).contains(&"life 8".to_owned()) {
-        assert!(begun.elapsed() < SEEN, "no receipt of life 8: {:#?}", exhibit.lines(&machine));
-        thread::sleep(Duration::from_secs(1));
-    }
+    wait(
+        || format!("a receipt of life 8: {:#?}", exhibit.lines(&machine)),
+        SEEN,
+        SECOND,
+        || exhibit.lines(&machine).into_iter().find(|line| line == "life 8"),
+    );
     exhibit.say("life 8 lives");
 
     let numbers = exhibit.numbers(&machine);

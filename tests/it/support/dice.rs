@@ -1,10 +1,10 @@
-//! A seeded dice: the same seed gives the same draws on each machine.
+//! Pseudo-random numbers: the same seed gives the same draws on each machine.
 
 use std::ops::Range;
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     /// The dice of draw `number` of a `stream`. It depends on nothing else, so a
