@@ -20,6 +20,7 @@ use torment_nexus::mind::model::{Model, Token};
 use torment_nexus::mind::sampler::Sampling;
 use torment_nexus::mind::session::Session;
 use torment_nexus::model_file::name::{ModelFile, ModelName};
+use torment_nexus::model_file::voice::Lora;
 
 const CONTEXT: u32 = 2048;
 
@@ -107,6 +108,9 @@ enum Probe {
 struct Way {
     /// A GGUF file, or ember
     model: PathBuf,
+    /// An adapter, or none; the default model has its own
+    #[arg(long)]
+    lora: Option<PathBuf>,
     #[arg(long, default_value_t = 1)]
     threads: u16,
     #[arg(long, value_parser = cache, default_value = "q8_0")]
@@ -152,7 +156,11 @@ impl Way {
         std::mem::forget(raise);
         let name = ModelName::from(self.model.clone());
         let file = ModelFile::find(&name, "models".as_ref(), &interrupt).map_err(fault)?;
-        Ok((Model::load(&file, false, &interrupt).map_err(fault)?, interrupt))
+        let mut model = Model::load(&file, false, &interrupt).map_err(fault)?;
+        if let Some(voice) = file.voice(self.lora.clone().map(Lora::from).as_ref())? {
+            model.take_voice(&voice, 1.0, false)?;
+        }
+        Ok((model, interrupt))
     }
 }
 
@@ -242,7 +250,7 @@ fn main() -> Result<()> {
             };
             let temp = temp.to_string();
             let options = [&["torment-nexus", "--seed", "1", "--temp", &temp], options].concat();
-            let sampling = Cli::try_parse_from(options)?.sampling;
+            let sampling = Cli::try_parse_from(options)?.sampling.speaking(false);
             let mut session = open(&model, way.computing(), &sampling)?;
             // SAFETY: `Keep` wrote the file from `kv_cache`, for this model and
             // these settings.

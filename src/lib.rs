@@ -77,6 +77,7 @@ pub mod state;
 pub mod text;
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -96,6 +97,7 @@ use crate::life::prompt::Prompt;
 use crate::life::schedule::{self, Doing, Moment, Schedule};
 use crate::life::status::{self, Status};
 use crate::life::vitals::Vitals;
+use crate::mind::careful::Careful;
 use crate::mind::computing::Computing;
 use crate::mind::model::Model;
 use crate::mind::net;
@@ -108,6 +110,8 @@ use crate::paper::receipt::Summary;
 use crate::state::entry::{Course, Entry};
 use crate::state::folder::StateFolder;
 use crate::state::lives::Lives;
+use crate::text::file;
+use crate::text::never::Never;
 use crate::text::stderr::{self, say, show, warn};
 use crate::text::stdout::Output;
 
@@ -262,6 +266,18 @@ fn wait_for_a_press(
     }
 }
 
+/// Reads the list of `--never`.
+fn list_of_words(path: &Path) -> anyhow::Result<Never> {
+    let read = Never::read(&file::text_of(path, "--never")?);
+    read.map_err(|why| anyhow!("list of words {path:?} cannot be used: {why}; name another one with --never"))
+}
+
+/// What tells the model and its voice from others: the fingerprints of their files.
+fn fingerprint(file: &ModelFile, voice: Option<&ModelFile>) -> String {
+    let parts = [Some(file), voice].into_iter().flatten();
+    parts.map(|file| file.fingerprint().unwrap_or_default()).collect::<Vec<_>>().join("+")
+}
+
 /// The status of a piece that waits for a press.
 fn armed(paper: &Paper) -> String {
     let record = paper.lives().and_then(|lives| lives.read().ok());
@@ -283,11 +299,15 @@ fn live_on(
     let cli = relived.as_ref().unwrap_or(cli);
     let own_prompt = cli.model.own_prompt();
     let prompt = Prompt::read(cli.prompt_file.as_deref(), own_prompt, interrupt)?;
+    // Before a download of minutes.
+    let never = cli.never.as_deref().map(list_of_words).transpose()?;
+    ModelFile::check_voice(cli.voice())?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
-    let sampling = cli.sampling.with_seed()?;
+    let voice = file.voice(cli.voice())?;
+    let sampling = cli.sampling.speaking(voice.is_some()).with_seed()?;
     let about = Entry {
         model: file.to_string(),
-        fingerprint: file.fingerprint().unwrap_or_default(),
+        fingerprint: fingerprint(&file, voice.as_ref()),
         prompt: prompt.hash(),
         seed: sampling.seed,
         options: format!("torment-nexus {}", cli.options_of_the_text(&sampling)),
@@ -306,7 +326,10 @@ fn live_on(
         }
         light.show(step.share());
     }));
-    let model = Model::load(&file, logs, loading)?;
+    let mut model = Model::load(&file, logs, loading)?;
+    if let Some(voice) = &voice {
+        model.take_voice(voice, cli.lora_scale, logs)?;
+    }
     let trained = model.trained_context(cli.context_size)?;
     let opening = cli.opening.as_deref().unwrap_or_default();
     let tokens = model.tokenize_prompt(prompt.text(), opening)?;
@@ -330,13 +353,17 @@ fn live_on(
     let restored = matches!(how, Prefill::Restored);
 
     if cli.reports() {
+        if let Some(voice) = &voice {
+            say(format_args!("speaks with {voice}\n"));
+        }
         say(format_args!("armed after {:.2} s of prompt, {how}\n", prefill.as_secs_f64()));
     }
     interrupt.supervisor().armed(&armed(paper));
     let schedule = cli.show.schedule();
     let button = cli.hardware.button;
+    let spoken = voice.as_ref().map_or_else(|| file.to_string(), |voice| format!("{file}, {voice}"));
     while wait_for_a_press(schedule, button, panel, paper, start, interrupt)? == Asked::Slip {
-        paper.slip(&file.to_string(), prompt.text(), interrupt);
+        paper.slip(&spoken, prompt.text(), interrupt);
     }
 
     stderr::clear();
@@ -352,7 +379,8 @@ fn live_on(
     let mut others: Vec<&mut dyn Listener> = vec![&mut light, &mut receipt, &mut vitals, &mut status];
     others.extend(drawn.iter_mut().map(|drawn| drawn as &mut dyn Listener));
     let mut listeners = Listeners::new(stdout, others, printed, interrupt);
-    let lived = generator::live(opening, &mut session, &mut listeners, lifespan, interrupt);
+    let mut mind = Careful::new(session, never);
+    let lived = generator::live(opening, &mut mind, &mut listeners, lifespan, interrupt);
     let life = birth.elapsed();
     let waited = receipt.waited();
     let seen = vitals.end();
@@ -382,6 +410,7 @@ fn live_on(
         seconds: life.as_secs_f64(),
         rate,
         seed: sampling.seed,
+        voice: voice.as_ref().map(ModelFile::to_string),
     };
     receipt.finish(&summary, course);
     if cli.reports() {

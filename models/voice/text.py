@@ -149,11 +149,9 @@ def runs_in(texts: list[str], length: int = COPIED_RUN) -> set[tuple[str, ...]]:
 
 def longest_run(life: str, texts: list[str]) -> int:
     """The longest run of words of a life that a text has."""
-    words, length = words_of(life), 0
-    while any(run in runs_in(texts, length + 1) for run in runs_in([life], length + 1)):
+    length = 0
+    while runs_in([life], length + 1) & runs_in(texts, length + 1):
         length += 1
-        if length == len(words):
-            break
     return length
 
 

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_torment_nexus_global_optspecs
-    string join \n m/model= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= relive= state-dir= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= subject= subject-bias= ban= seed= h/help V/version
+    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= relive= state-dir= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= subject= subject-bias= ban= seed= h/help V/version
 end
 
 function __fish_torment_nexus_needs_command
@@ -25,6 +25,9 @@ function __fish_torment_nexus_using_subcommand
 end
 
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s m -l model -d 'Hugging Face URL or local GGUF path (or `ember`, the model built in)' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l lora -d 'Adapter (LoRA) that the model speaks with, or `none` [default: the default model\'s own voice; none for other models]' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l lora-scale -d 'How much of the adapter counts (0: nothing)' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l never -d 'List of words that are never said, one word or phrase a line; a * at its end stands for any ending [default: none]' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s d -l model-dir -d 'Directory to store downloaded models' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s p -l prompt-file -d 'Path to system prompt file (ember follows its own) [default: prompt.txt]' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s o -l opening -d 'First words of the life, which the model goes on from [default: none]' -r
@@ -58,7 +61,7 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l temp -d 'Te
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l top-k -d 'Keep the NUM most probable tokens (0: all)' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l top-p -d 'Keep the most probable tokens that add up to NUM (1: all)' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l min-p -d 'Drop tokens less probable than NUM times the best (0: none)' -r
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l repeat-penalty -d 'Make tokens seen lately less probable (1: off)' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l repeat-penalty -d 'Make tokens seen lately less probable (1: off) [default: 1.1; with a voice 1.06]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l repeat-last-n -d 'How many tokens count as lately (0: off, -1: the context)' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l dry-multiplier -d 'Strength of DRY, which breaks repeated sequences (0: off)' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l dry-base -d 'How fast DRY grows with the length of a repetition' -r

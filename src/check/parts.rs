@@ -54,13 +54,17 @@ pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending
     let load = || -> Result<String, Ending> {
         let prompt = Prompt::read(cli.prompt_file.as_deref(), cli.model.own_prompt(), interrupt)?;
         let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
-        let model = Model::load(&file, cli.logs(), interrupt)?;
+        let mut model = Model::load(&file, cli.logs(), interrupt)?;
+        let voice = file.voice(cli.voice())?;
+        if let Some(voice) = &voice {
+            model.take_voice(voice, cli.lora_scale, cli.logs())?;
+        }
         let trained = model.trained_context(cli.context_size)?;
         let opening = cli.opening.as_deref().unwrap_or_default();
         let tokens = model.tokenize_prompt(prompt.text(), opening)?;
         let lifespan = Lifespan::new(cli.context_size, tokens.len(), trained)?;
         let computing = Computing::new(cli.threads());
-        let sampling = cli.sampling.with_seed()?;
+        let sampling = cli.sampling.speaking(voice.is_some()).with_seed()?;
         Session::open(&model, lifespan, computing, &sampling)?;
         Ok(format!("a context of {} tokens fits; the prompt has {}", cli.context_size, tokens.len()))
     };

@@ -14,10 +14,12 @@ use super::environment::{naming_its_variable, unknown_variables, with_variables}
 use super::hardware::{self, HardwareArgs};
 use super::printer::PrinterArgs;
 use super::relive::{self, SAMPLING};
+use super::sampling::number;
 use super::show::ShowArgs;
 use super::usage::Usage;
 use crate::mind::sampler::Sampling;
 use crate::model_file::name::ModelName;
+use crate::model_file::voice::Lora;
 use crate::state::entry::Entry;
 use crate::text::shell;
 use crate::text::stderr::warn;
@@ -50,6 +52,20 @@ pub struct Cli {
         value_parser = PathBufValueParser::new().map(ModelName::from)
     )]
     pub model: ModelName,
+
+    /// Adapter (LoRA) that the model speaks with, or `none` [default: the default model's
+    /// own voice; none for other models]
+    #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().map(Lora::from))]
+    pub lora: Option<Lora>,
+
+    /// How much of the adapter counts (0: nothing)
+    #[arg(long, value_name = "NUM", default_value = "1", value_parser = number(0.0, 10.0))]
+    pub lora_scale: f32,
+
+    /// List of words that are never said, one word or phrase a line; a * at its end
+    /// stands for any ending [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub never: Option<PathBuf>,
 
     /// Directory to store downloaded models
     #[arg(short = 'd', long, value_name = "DIR", default_value = "models")]
@@ -239,6 +255,10 @@ impl Cli {
         let past = Self::of(Self::command(), words).map_err(|_| anyhow!(unknown()))?;
         Ok(Self {
             model: past.model,
+            // Before there were voices, lives had none.
+            lora: past.lora.or_else(|| (!life.fingerprint.contains('+')).then_some(Lora::None)),
+            lora_scale: past.lora_scale,
+            never: past.never,
             prompt_file: past.prompt_file,
             opening: past.opening,
             context_size: past.context_size,
@@ -246,6 +266,12 @@ impl Cli {
             of_the_text: past.of_the_text,
             ..self.clone()
         })
+    }
+
+    /// The voice that is asked for; an adapter of which nothing counts is none.
+    #[must_use]
+    pub(crate) fn voice(&self) -> Option<&Lora> {
+        if self.lora_scale == 0.0 { Some(&Lora::None) } else { self.lora.as_ref() }
     }
 
     /// Whether the program reports tokens and timings.

@@ -46,6 +46,7 @@ pub(super) fn conflict(command: &Command, matches: &ArgMatches) -> Option<String
 mod tests {
     use super::*;
     use crate::cli::Cli;
+    use crate::model_file::voice::Lora;
     use crate::state::entry::Entry;
     use clap::CommandFactory;
 
@@ -96,6 +97,19 @@ mod tests {
         assert_eq!((cli.context_size.get(), cli.threads()), (300, 2));
         assert_eq!(cli.model_dir.to_str(), Some("elsewhere"));
         assert!(cli.printer.settings().is_some());
+    }
+
+    #[test]
+    fn a_life_from_before_there_were_voices_is_lived_again_without_one() {
+        for (fingerprint, options, lora) in [
+            ("0123456789abcdef", "", Some(Lora::None)),
+            ("0123456789abcdef+0123456789abcdef", "", None),
+            ("0123456789abcdef+0123456789abcdef", "--lora v.gguf", Some(Lora::Path("v.gguf".into()))),
+        ] {
+            let options = format!("torment-nexus {options}");
+            let life = Entry { options, fingerprint: fingerprint.to_owned(), ..Entry::default() };
+            assert_eq!(parse(&[]).relived(&life).expect("known").lora, lora, "{life:?}");
+        }
     }
 
     #[test]

@@ -50,8 +50,8 @@ options! {
     top_p: "NUM" = "0.95", number(0.0, 1.0);
     /// Drop tokens less probable than NUM times the best (0: none)
     min_p: "NUM" = "0.05", number(0.0, 1.0);
-    /// Make tokens seen lately less probable (1: off)
-    repeat_penalty: "NUM" = "1.1", number(0.01, 100.0);
+    /// Make tokens seen lately less probable (1: off) [default: 1.1; with a voice 1.06]
+    repeat_penalty: "NUM", number(0.01, 100.0).map(Some);
     /// How many tokens count as lately (0: off, -1: the context)
     repeat_last_n: "NUM" = "256", value_parser!(i32).range(-1..);
     /// Strength of DRY, which breaks repeated sequences (0: off)
@@ -92,7 +92,10 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 
 /// A parser for finite numbers from `min` to `max`: llama.cpp aborts on, or
 /// silently ignores, some of the others.
-fn number(min: f32, max: f32) -> impl Fn(&str) -> Result<f32, String> + Clone + Send + Sync + 'static {
+pub(super) fn number(
+    min: f32,
+    max: f32,
+) -> impl Fn(&str) -> Result<f32, String> + Clone + Send + Sync + 'static {
     move |text| match text.parse::<f32>() {
         Ok(number) if (min..=max).contains(&number) => Ok(number),
         _ => Err(format!("not a number from {min} to {max}")),

@@ -12,6 +12,11 @@ pub(super) const BLOCK: usize = 32;
 /// Numbers in a super-block, the block of the K formats.
 pub(super) const SUPER_BLOCK: usize = 256;
 
+/// Eight f16, as the voice has them. Their activations are eight f32.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct F16(pub [u16; 8]);
+
 /// 32 numbers of eight bits: `scale × value`.
 #[repr(C)]
 #[derive(Clone, Copy)]

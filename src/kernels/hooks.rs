@@ -64,10 +64,10 @@ pub(super) unsafe extern "C" fn __wrap_llamafile_sgemm(
     activations_type: std::ffi::c_int,
     results_type: std::ffi::c_int,
 ) -> bool {
-    use llama_cpp_sys_2::{GGML_TYPE_F32, GGML_TYPE_Q4_K, GGML_TYPE_Q5_0, GGML_TYPE_Q6_K};
-    use llama_cpp_sys_2::{GGML_TYPE_Q8_0, GGML_TYPE_Q8_K};
+    use llama_cpp_sys_2::{GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q4_K, GGML_TYPE_Q5_0};
+    use llama_cpp_sys_2::{GGML_TYPE_Q6_K, GGML_TYPE_Q8_0, GGML_TYPE_Q8_K};
 
-    use super::blocks::{Q4K, Q5_0, Q6K, Q8_0};
+    use super::blocks::{F16, Q4K, Q5_0, Q6K, Q8_0};
     use super::matmul::Product;
 
     // What llamafile asserts of its arguments, at least one block in a row,
@@ -83,15 +83,19 @@ pub(super) unsafe extern "C" fn __wrap_llamafile_sgemm(
         return false;
     }
     macro_rules! compute {
-        ($block:ty) => {{
+        ($block:ty) => {
+            compute!($block, 1)
+        };
+        // For types whose blocks ggml counts as `$numbers` blocks of one number.
+        ($block:ty, $numbers:literal) => {{
             #[cfg(test)]
             ENTERED.lock().expect("the hooks entered").push(stringify!($block));
             let product = Product::<$block> {
-                blocks: depth as usize,
+                blocks: depth as usize / $numbers,
                 weights: weights.cast(),
-                weights_stride: weights_stride as usize,
+                weights_stride: weights_stride as usize / $numbers,
                 activations: activations.cast(),
-                activations_stride: activations_stride as usize,
+                activations_stride: activations_stride as usize / $numbers,
                 results: results.cast(),
                 results_stride: results_stride as usize,
             };
@@ -104,7 +108,24 @@ pub(super) unsafe extern "C" fn __wrap_llamafile_sgemm(
             true
         }};
     }
+    let is_voice = (weights_type as u32, activations_type as u32) == (GGML_TYPE_F16, GGML_TYPE_F32);
+    if is_voice && (depth, weights_stride) == (8, 8) {
+        #[cfg(test)]
+        ENTERED.lock().expect("the hooks entered").push("short rows");
+        // SAFETY: as above; a row is one block.
+        unsafe {
+            let rows = (*share).my_rows(rows as usize);
+            for token in 0..tokens as usize {
+                let activations = activations.cast::<f32>().add(token * activations_stride as usize);
+                let results = results.cast::<f32>().add(token * results_stride as usize);
+                F16::short_rows(weights.cast(), activations.cast(), results, rows.clone());
+            }
+        }
+        return true;
+    }
+    let eights = [depth, weights_stride, activations_stride].iter().all(|count| count % 8 == 0);
     match (weights_type as u32, activations_type as u32) {
+        (GGML_TYPE_F16, GGML_TYPE_F32) if eights => compute!(F16, 8),
         (GGML_TYPE_Q5_0, GGML_TYPE_Q8_0) => compute!(Q5_0),
         (GGML_TYPE_Q8_0, GGML_TYPE_Q8_0) => compute!(Q8_0),
         (GGML_TYPE_Q4_K, GGML_TYPE_Q8_K) => compute!(Q4K),

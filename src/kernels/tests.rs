@@ -137,15 +137,19 @@ fn is_entered(hook: &str) -> bool {
     ENTERED.lock().expect("the hooks entered").contains(&hook)
 }
 
-/// The formats of the default model, which is quantized as Q4_K_M.
+/// The formats of the default model, which is quantized as Q4_K_M, and of its voice.
 #[cfg(kernels = "neon")]
 #[test]
-fn ggml_enters_the_hook_of_every_format_of_the_default_model() {
+fn ggml_enters_the_hook_of_every_format_of_the_default_model_and_its_voice() {
     use llama_cpp_sys_2::{GGML_TYPE_Q4_K, GGML_TYPE_Q5_0, GGML_TYPE_Q6_K, ggml_mul_mat};
 
-    for (kind, hook) in
-        [(GGML_TYPE_Q5_0, "Q5_0"), (GGML_TYPE_Q8_0, "Q8_0"), (GGML_TYPE_Q4_K, "Q4K"), (GGML_TYPE_Q6_K, "Q6K")]
-    {
+    for (kind, hook) in [
+        (GGML_TYPE_F16, "F16"),
+        (GGML_TYPE_Q5_0, "Q5_0"),
+        (GGML_TYPE_Q8_0, "Q8_0"),
+        (GGML_TYPE_Q4_K, "Q4K"),
+        (GGML_TYPE_Q6_K, "Q6K"),
+    ] {
         let ggml = Ggml::new();
         let weights = ggml.zeros(kind, [256, 8, 0]);
         let activations = ggml.zeros(GGML_TYPE_F32, [256, 1, 0]);

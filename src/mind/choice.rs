@@ -7,7 +7,7 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 
-use super::model::Model;
+use super::model::{Model, Token};
 use super::sampler::{Logits, Sampling};
 use super::subject::Subject;
 
@@ -48,9 +48,10 @@ impl Choice {
         let vocabulary = model.llama.n_vocab();
         let top_k = if sampling.has_dice() { usize::try_from(sampling.top_k).unwrap_or(0) } else { 1 };
         let mut penalties = Vec::new();
-        if sampling.repeat_penalty != 1.0 && sampling.repeat_last_n != 0 {
+        let repeat_penalty = sampling.repeat_penalty.unwrap_or(1.0);
+        if repeat_penalty != 1.0 && sampling.repeat_last_n != 0 {
             let window = window(sampling.repeat_last_n);
-            penalties.push(LlamaSampler::penalties(vocabulary, window, sampling.repeat_penalty, 0.0, 0.0));
+            penalties.push(LlamaSampler::penalties(vocabulary, window, repeat_penalty, 0.0, 0.0));
         }
         if sampling.dry_multiplier > 0.0 && sampling.dry_penalty_last_n != 0 {
             penalties.push(LlamaSampler::dry(
@@ -114,6 +115,15 @@ impl Choice {
         let Some(penalties) = &mut self.penalties else { return };
         penalties.accept(token);
         self.set_apart(index);
+    }
+
+    /// Makes this the whole history, after tokens were taken back.
+    pub(super) fn begin_again(&mut self, history: &[Token]) {
+        self.subject.forget();
+        if let Some(penalties) = &mut self.penalties {
+            penalties.reset();
+        }
+        history.iter().for_each(|token| self.accept(token.0));
     }
 
     /// Makes a token one of the changeable, if it may be chosen.

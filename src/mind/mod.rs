@@ -12,11 +12,13 @@
 //! | [`choice`] | chooses the next token with llama.cpp's samplers |
 //! | [`sampler`] | the sampling options, and the search for the greatest logits |
 //! | [`subject`] | makes the words of the subject likelier, the longer none has been said |
+//! | [`careful`] | keeps the words of a list out of a life |
 //! | [`prompt_state`] | the KV cache of the prompt, kept in a file for the next life |
 //! | [`context_cost`] | the memory that a context takes |
 //! | [`log`] | llama.cpp's backend and log |
 //! | [`net`] | whatever in llama.cpp ends the process: one line and an exit code |
 
+pub mod careful;
 mod choice;
 pub mod computing;
 mod context_cost;

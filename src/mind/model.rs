@@ -1,13 +1,13 @@
 //! A loaded model: its vocabulary, its chat template, and the numbers of its
 //! header.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use llama_cpp_2::model::params::LlamaModelParams;
-use llama_cpp_2::model::{LlamaChatMessage, LlamaModel};
+use llama_cpp_2::model::{LlamaChatMessage, LlamaLoraAdapter, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
 use super::log::{backend, first_error, keep_first_error};
@@ -27,9 +27,28 @@ pub struct Model {
     pub(super) banned: Vec<usize>,
     /// A hash that tells the file from others, if it can be read.
     pub(super) identity: Option<[u8; 32]>,
+    pub(super) voice: Option<Voice>,
     /// For one thread at a time: `context_cost` changes a setting of llama.cpp's
     /// model and changes it back.
     not_sync: PhantomData<Cell<()>>,
+}
+
+/// An adapter (LoRA) that a model speaks with. It is freed with the model.
+#[derive(Debug)]
+pub(super) struct Voice {
+    /// llama.cpp wants it exclusively when a context takes it.
+    pub(super) adapter: RefCell<LlamaLoraAdapter>,
+    /// Factor of what it adds.
+    pub(super) scale: f32,
+    /// As that of [`Model`].
+    identity: [u8; 32],
+}
+
+impl Voice {
+    /// What the numbers that a model computes with it depend on.
+    pub(super) fn key(&self) -> Vec<u8> {
+        [&self.identity[..], &self.scale.to_le_bytes()].concat()
+    }
 }
 
 impl Model {
@@ -81,8 +100,35 @@ impl Model {
             name: file.to_string(),
             banned,
             identity: file.identity().ok(),
+            voice: None,
             not_sync: PhantomData,
         })
+    }
+
+    /// Gives the model a voice: an adapter, of which `scale` times what it adds counts.
+    /// Its weights are read into memory.
+    ///
+    /// # Errors
+    ///
+    /// When it is none of this model.
+    pub fn take_voice(&mut self, file: &ModelFile, scale: f32, logs: bool) -> Result<()> {
+        if !file.is_built_in() {
+            net::blame(&file.to_string());
+        }
+        // Anew: what the model's load said is no reason.
+        if !logs {
+            keep_first_error();
+        }
+        let identity = file.identity().with_context(|| format!("cannot read voice {file}"))?;
+        let adapter = self.llama.lora_adapter_init(file.path()).map_err(|_| {
+            let why = first_error("it is damaged or of an unknown kind");
+            anyhow!(
+                "voice {file} does not fit model {}: {why}; name another with --lora, or give --lora none",
+                self.name
+            )
+        })?;
+        self.voice = Some(Voice { adapter: RefCell::new(adapter), scale, identity });
+        Ok(())
     }
 
     /// Tokenizes a system message, framed by the model's own chat template,

@@ -8,11 +8,12 @@ use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
 use llama_cpp_2::llama_batch::LlamaBatch;
 
+use super::careful::Revocable;
 use super::choice::Choice;
 use super::computing::Computing;
 use super::context_cost;
 use super::log::{backend, first_error};
-use super::model::{Model, Token};
+use super::model::{Model, Token, Voice};
 use super::prompt_state::{Key, PromptState, Unusable};
 use super::sampler::{self, Sampling};
 use crate::board::{memory, threads};
@@ -57,6 +58,10 @@ pub struct Session<'model> {
     /// The token chosen last, not decoded yet: the last token of a life never
     /// has to be.
     spoken: Option<Token>,
+    /// All tokens of the text, those of the prompt first.
+    history: Vec<Token>,
+    /// Where tokens were taken back last, and those that were refused there.
+    refused: (usize, Vec<Token>),
 }
 
 impl<'model> Session<'model> {
@@ -100,7 +105,7 @@ impl<'model> Session<'model> {
                 open(computing.plain())
             }
         };
-        let (context, computing) = opened.map_err(|error| {
+        let (mut context, computing) = opened.map_err(|error| {
             anyhow!(
                 "llama.cpp cannot make a context for model {}: {}; -vv shows its log, \
                  a smaller --context-size may help",
@@ -108,6 +113,9 @@ impl<'model> Session<'model> {
                 first_error(&error.to_string())
             )
         })?;
+        if let Some(voice) = &model.voice {
+            context.lora_adapter_set(&mut voice.adapter.borrow_mut(), voice.scale)?;
+        }
         Ok(Self {
             context,
             model,
@@ -116,6 +124,8 @@ impl<'model> Session<'model> {
             computing,
             position: 0,
             spoken: None,
+            history: Vec::with_capacity(context_size as usize),
+            refused: (0, Vec::new()),
         })
     }
 
@@ -146,6 +156,7 @@ impl<'model> Session<'model> {
     /// decoding them.
     pub fn remember(&mut self, tokens: &[Token]) {
         tokens.iter().for_each(|token| self.choice.accept(token.0));
+        self.history.extend(tokens);
     }
 
     fn prefill_all_but_last(
@@ -184,7 +195,8 @@ impl<'model> Session<'model> {
         let computing = self.computing.key(self.context.n_ctx());
         let tokens: Vec<u8> = tokens.iter().flat_map(|token| token.0.0.to_le_bytes()).collect();
         let identity = self.model.identity?;
-        Some(Key::of(&[code, &identity, computing.as_bytes(), &tokens]))
+        let voice = self.model.voice.as_ref().map(Voice::key).unwrap_or_default();
+        Some(Key::of(&[code, &identity, &voice, computing.as_bytes(), &tokens]))
     }
 
     fn restore(&mut self, kept: &PromptState, key: Key, tokens: usize) -> Result<(), Unusable> {
@@ -274,7 +286,15 @@ impl<'model> Session<'model> {
     fn choose(&mut self) -> Result<Token> {
         let logits = self.context.get_logits_ith(-1);
         let prefers = self.spoken.is_some() || sampler::prefer_any(logits);
-        let chosen = if prefers && sampler::are_sound(logits) { self.choice.choose(logits) } else { None };
+        let chosen = match &self.refused {
+            _ if !prefers || !sampler::are_sound(logits) => None,
+            (place, refused) if *place == self.history.len() && !refused.is_empty() => {
+                let mut logits = logits.to_vec();
+                refused.iter().for_each(|token| logits[token.0.0 as usize] = f32::NEG_INFINITY);
+                self.choice.choose(&logits)
+            }
+            _ => self.choice.choose(logits),
+        };
         let Some(token) = chosen else {
             let fault = if prefers { "no finite numbers" } else { "the same number for every token" };
             bail!(
@@ -282,7 +302,7 @@ impl<'model> Session<'model> {
                 self.model.name
             );
         };
-        self.choice.accept(token);
+        self.remember(&[Token(token)]);
         Ok(Token(token))
     }
 }
@@ -316,6 +336,26 @@ impl Mind for Session<'_> {
         self.spoken = Some(token);
         self.model.llama.vocab().token_to_piece_into(token.0, piece, false, None);
         Ok(())
+    }
+}
+
+impl Revocable for Session<'_> {
+    fn take_back(&mut self, count: usize) -> Result<bool> {
+        let place = self.history.len().saturating_sub(count);
+        let Some(last) = place.checked_sub(1) else { return Ok(false) };
+        // The last token that stays is decoded again, for its logits.
+        if self.drop_from(last as u32).is_err() {
+            return Ok(false);
+        }
+        self.follow_with(self.history[last])?;
+        if self.refused.0 != place {
+            self.refused = (place, Vec::new());
+        }
+        self.refused.1.push(self.history[place]);
+        self.history.truncate(place);
+        self.choice.begin_again(&self.history);
+        self.spoken = None;
+        Ok(true)
     }
 }
 

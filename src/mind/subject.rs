@@ -49,6 +49,11 @@ impl Subject {
         self.tokens.iter().map(|&(token, _)| token)
     }
 
+    /// Forgets the text.
+    pub(super) fn forget(&mut self) {
+        self.since.fill(REST);
+    }
+
     /// Takes note of the next token of the text.
     pub(super) fn accept(&mut self, token: usize) {
         self.since.iter_mut().for_each(|since| *since = since.saturating_add(1));

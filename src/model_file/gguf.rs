@@ -7,6 +7,7 @@
 //! | something else | no `GGUF`, or a version that llama.cpp does not read | it is not a GGUF file |
 //! | cut short | more than the file holds, or a tensor that ends after it | download it again |
 //! | an adapter, a vision part, an importance matrix | that `general.type` or architecture | it is that |
+//! | anything but an adapter, for `--lora` | no `adapter.type` of `lora` | it is no adapter |
 //! | one part of several | a `split.count` above 1 | join them |
 //! | an embedding or diffusion model | that architecture, pooling, attention that is not causal | it is that |
 //! | a vocabulary only | no tensors | it holds no weights |
@@ -42,6 +43,9 @@ const MAX_TEXT: u64 = 65_535;
 const VALUE_BYTES: [u64; 13] = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 const STRING: u64 = 8;
 const ARRAY: u64 = 9;
+
+/// The type of unquantized weights, `GGML_TYPE_F32`.
+const F32: u64 = 0;
 
 /// Elements and bytes of a block of weights, by its type (`enum ggml_type` of
 /// ggml.h); 0 for types that ggml has withdrawn.
@@ -146,6 +150,23 @@ impl Reader {
     }
 }
 
+/// What a GGUF file is to be used as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A model that writes text.
+    Model,
+    /// An adapter (LoRA) of one.
+    Adapter,
+}
+
+/// A tensor of one dimension in f32, as norms are: its name, and where its bytes lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vector {
+    pub(super) name: String,
+    pub(super) start: u64,
+    pub(super) bytes: u64,
+}
+
 /// What a key has.
 enum Value {
     /// The bits of a number or a flag.
@@ -155,14 +176,13 @@ enum Value {
     Array,
 }
 
-/// Checks the header of the model file at `path`, and that its weights are all
-/// there.
+/// Checks the header of the file at `path`, and that its weights are all there.
+/// Returns its vectors of f32.
 ///
 /// # Errors
 ///
-/// When it cannot be read, is damaged, or is for another purpose than to
-/// continue a text.
-pub fn check_path(path: &Path) -> Result<()> {
+/// When it cannot be read, is damaged, or is for another purpose.
+pub fn check_path(path: &Path, purpose: Purpose) -> Result<Vec<Vector>> {
     let file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
     let mut reader = Reader { file: BufReader::with_capacity(1 << 16, file), position: 0, length };
@@ -181,31 +201,37 @@ pub fn check_path(path: &Path) -> Result<()> {
     }
     let (tensors, keys) = (reader.number(8)?, reader.number(8)?);
     let mut alignment = ALIGNMENT;
-    let mut mistaken = None;
+    let (mut mistaken, mut is_adapter) = (None, false);
     for _ in 0..keys {
         let key = reader.text()?;
         let value = read_value(&mut reader, &key)?;
         mistaken = mistaken.or_else(|| mistaken_for_a_model(&key, &value));
+        is_adapter |= matches!((&*key, &value), ("adapter.type", Value::Text(kind)) if kind == "lora");
         if let ("general.alignment", Value::Number(number)) = (&*key, value) {
             alignment = number;
         }
     }
-    if let Some(what) = mistaken {
-        return Err(unfit(what));
+    match (purpose, mistaken) {
+        (Purpose::Model, Some(what)) => return Err(unfit(what)),
+        (Purpose::Adapter, _) if !is_adapter => return Err(unfit("it is no adapter (LoRA)")),
+        _ => {}
     }
     if tensors == 0 {
         return Err(unfit("it holds no weights, only a vocabulary"));
     }
-    let mut end = 0;
+    let (mut end, mut vectors) = (0, Vec::new());
     for _ in 0..tensors {
-        end = read_tensor(&mut reader)?.max(end);
+        end = read_tensor(&mut reader, &mut vectors)?.max(end);
     }
     let start = reader.position.checked_next_multiple_of(alignment.max(1));
-    match start.and_then(|start| start.checked_add(end)) {
-        Some(needed) if needed <= length => Ok(()),
+    match start.and_then(|start| Some((start, start.checked_add(end)?))) {
+        Some((start, needed)) if needed <= length => {
+            vectors.iter_mut().for_each(|vector| vector.start += start);
+            Ok(vectors)
+        }
         needed => Err(damaged(format_args!(
             "it is cut short: its header tells of {} bytes and it has {length}",
-            needed.unwrap_or(u64::MAX)
+            needed.map_or(u64::MAX, |(_, needed)| needed)
         ))),
     }
 }
@@ -262,12 +288,13 @@ fn mistaken_for_a_model(key: &str, value: &Value) -> Option<String> {
     Some(what.to_owned())
 }
 
-/// Reads the description of a tensor; returns where its data ends, counted from
-/// where the data of all tensors begins.
-fn read_tensor(reader: &mut Reader) -> Result<u64> {
+/// Reads the description of a tensor, and adds it to `vectors` if it is one; returns
+/// where its data ends. Counted from where the data of all tensors begins.
+fn read_tensor(reader: &mut Reader, vectors: &mut Vec<Vector>) -> Result<u64> {
     let name: String = reader.text()?.chars().take(64).collect();
     let mut elements = Some(1u64);
-    for _ in 0..reader.number(4)? {
+    let dimensions = reader.number(4)?;
+    for _ in 0..dimensions {
         let size = reader.number(8)?;
         elements = elements.and_then(|elements| elements.checked_mul(size));
     }
@@ -277,8 +304,14 @@ fn read_tensor(reader: &mut Reader) -> Result<u64> {
     let Some((&block @ 1.., &bytes)) = block else {
         return Err(damaged(format_args!("its tensor {name:?} is of type {kind}, which no weights have")));
     };
-    let end = elements.and_then(|elements| (elements / block).checked_mul(bytes)?.checked_add(offset));
-    end.ok_or_else(|| damaged(format_args!("its tensor {name:?} is too large")))
+    let size = elements.and_then(|elements| (elements / block).checked_mul(bytes));
+    let Some((size, end)) = size.and_then(|size| Some((size, size.checked_add(offset)?))) else {
+        return Err(damaged(format_args!("its tensor {name:?} is too large")));
+    };
+    if (kind, dimensions) == (F32, 1) {
+        vectors.push(Vector { name, start: offset, bytes: size });
+    }
+    Ok(end)
 }
 
 #[cfg(test)]

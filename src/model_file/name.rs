@@ -13,7 +13,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::download;
 use super::download::http::{Client, PATIENCE};
-use super::{gguf, hash};
+use super::gguf::{self, Purpose};
+use super::hash;
+use super::voice::{self, Lora};
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 
@@ -84,8 +86,10 @@ pub(crate) enum Kept {
 pub struct ModelFile {
     name: String,
     path: PathBuf,
-    /// Keeps ember's memory file, and so its path under `/proc`, alive.
+    /// Keeps the memory file of what is built in, and so its path under `/proc`, alive.
     memory: Option<File>,
+    /// Whether it is the default model, in any quantization.
+    is_default: bool,
 }
 
 impl ModelFile {
@@ -99,11 +103,11 @@ impl ModelFile {
     /// the tests check it.
     pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self, Ending> {
         match name {
-            ModelName::Ember => Ok(Self::ember()?),
-            ModelName::Path(path) => Ok(Self::at(path)?),
+            ModelName::Ember => Ok(Self::built_in("ember", EMBER)?),
+            ModelName::Path(path) => Ok(Self::at(path, Purpose::Model)?),
             ModelName::Url(url) => {
                 let client = || Client::new(|name| env::var(name).ok(), PATIENCE);
-                Ok(Self::at(&download::model(url, model_dir, client, interrupt)?)?)
+                Ok(Self::at(&download::model(url, model_dir, client, interrupt)?, Purpose::Model)?)
             }
         }
     }
@@ -124,7 +128,7 @@ impl ModelFile {
         if !path.exists() {
             return Ok(Kept::Absent(shown));
         }
-        Self::at(&path)?;
+        Self::at(&path, Purpose::Model)?;
         let Some(sha256) = sha256 else { return Ok(Kept::Unverified(shown)) };
         match File::open(&path).and_then(|file| hash::sha256(file, interrupt)) {
             _ if interrupt.is_raised() => Err(Ending::Interrupted("while the model was verified".to_owned())),
@@ -134,32 +138,66 @@ impl ModelFile {
         }
     }
 
-    /// Ember as a file in memory (memfd): llama.cpp loads models from files
-    /// only.
-    fn ember() -> Result<Self> {
-        let file = memfd_create(c"ember.gguf", MFdFlags::MFD_CLOEXEC).map_err(io::Error::from);
-        let file = file.map(File::from).and_then(|mut file| file.write_all(EMBER).map(|()| file));
-        let file =
-            file.context("cannot write ember to memory; free some, or give a GGUF file with --model")?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-        Ok(Self { name: "ember".to_owned(), path, memory: Some(file) })
+    /// The adapter that `lora` names, or, where it is not given, the default model's own
+    /// voice if this is the default model.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not there, damaged or no adapter.
+    pub fn voice(&self, lora: Option<&Lora>) -> Result<Option<Self>> {
+        match lora {
+            Some(Lora::Path(path)) => Self::at(path, Purpose::Adapter).map(Some),
+            None if self.is_default => Self::built_in("its own voice", voice::VOICE).map(Some),
+            None | Some(Lora::None) => Ok(None),
+        }
     }
 
-    fn at(path: &Path) -> Result<Self> {
-        let next = "name a GGUF file with --model, or give --model ember";
-        let metadata = fs::metadata(path).with_context(|| format!("cannot open model {path:?}; {next}"))?;
-        ensure!(!metadata.is_dir(), "model {path:?} is a folder; {next}");
-        // A pipe or a device would be read without end.
-        ensure!(metadata.is_file(), "model {path:?} is not a regular file; {next}");
-        ensure!(
-            metadata.len() > 0,
-            "model {path:?} is empty; copy or download it again, or give --model ember"
-        );
-        if let Err(fault) = gguf::check_path(path) {
-            bail!("model {path:?} cannot be used: {fault}; {}", fault.next());
+    /// Checks the adapter that `lora` names, before the model is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelFile::voice`].
+    pub(crate) fn check_voice(lora: Option<&Lora>) -> Result<()> {
+        match lora {
+            Some(Lora::Path(path)) => Self::at(path, Purpose::Adapter).map(drop),
+            _ => Ok(()),
         }
-        ensure!(path.to_str().is_some(), "model {path:?} has a name that is not UTF-8; rename it");
-        Ok(Self { name: format!("{path:?}"), path: path.to_path_buf(), memory: None })
+    }
+
+    /// What is built in as a file in memory (memfd): llama.cpp loads from files only.
+    fn built_in(name: &str, content: &[u8]) -> Result<Self> {
+        let file = memfd_create(c"built-in.gguf", MFdFlags::MFD_CLOEXEC).map_err(io::Error::from);
+        let file = file.map(File::from).and_then(|mut file| file.write_all(content).map(|()| file));
+        let file = file.with_context(|| {
+            format!("cannot write {name} to memory; free some, or give a GGUF file with --model")
+        })?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        Ok(Self { name: name.to_owned(), path, memory: Some(file), is_default: false })
+    }
+
+    fn at(path: &Path, purpose: Purpose) -> Result<Self> {
+        let (what, next, instead) = match purpose {
+            Purpose::Model => {
+                ("model", "name a GGUF file with --model, or give --model ember", "--model ember")
+            }
+            Purpose::Adapter => ("voice", "name an adapter with --lora, or give --lora none", "--lora none"),
+        };
+        let metadata = fs::metadata(path).with_context(|| format!("cannot open {what} {path:?}; {next}"))?;
+        ensure!(!metadata.is_dir(), "{what} {path:?} is a folder; {next}");
+        // A pipe or a device would be read without end.
+        ensure!(metadata.is_file(), "{what} {path:?} is not a regular file; {next}");
+        ensure!(metadata.len() > 0, "{what} {path:?} is empty; copy or download it again, or give {instead}");
+        let vectors = match gguf::check_path(path, purpose) {
+            Ok(vectors) => vectors,
+            Err(fault) if purpose == Purpose::Model => {
+                bail!("{what} {path:?} cannot be used: {fault}; {}", fault.next())
+            }
+            Err(fault) => bail!("{what} {path:?} cannot be used: {fault}; {next}"),
+        };
+        ensure!(path.to_str().is_some(), "{what} {path:?} has a name that is not UTF-8; rename it");
+        let is_default = File::open(path).and_then(|file| voice::is_default_model(&file, vectors));
+        let is_default = is_default.with_context(|| format!("cannot read {what} {path:?}; {next}"))?;
+        Ok(Self { name: format!("{path:?}"), path: path.to_path_buf(), memory: None, is_default })
     }
 
     /// A hash that identifies this file without reading all of it: the hash of
@@ -172,7 +210,7 @@ impl ModelFile {
         let file = File::open(&self.path)?;
         let metadata = file.metadata()?;
         let changed = [metadata.mtime().to_le_bytes(), metadata.mtime_nsec().to_le_bytes()].concat();
-        // Ember's file is created anew for each life, so its time is left out.
+        // A file in memory is created anew for each life, so its time is left out.
         hash::samples(file, if self.memory.is_none() { &changed } else { &[] })
     }
 
@@ -191,7 +229,7 @@ impl ModelFile {
         Ok(hash::hex(&hash::samples(File::open(&self.path)?, &[])?[..8]))
     }
 
-    /// Whether it is ember, which is part of the program.
+    /// Whether it is part of the program, as ember is.
     #[must_use]
     pub(crate) fn is_built_in(&self) -> bool {
         self.memory.is_some()
@@ -218,12 +256,13 @@ mod tests {
     #[test]
     fn a_copy_of_a_model_has_its_fingerprint_and_a_changed_one_has_another() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let ember = ModelFile::ember().expect("a file in memory").fingerprint().expect("it is read");
+        let ember =
+            ModelFile::built_in("ember", EMBER).expect("a file in memory").fingerprint().expect("it is read");
         assert_eq!(ember.len(), 16);
         let path = folder.path().join("copy.gguf");
         let fingerprint = |content: &[u8]| {
             fs::write(&path, content).expect("a file");
-            let file = ModelFile { name: String::new(), path: path.clone(), memory: None };
+            let file = ModelFile { name: String::new(), path: path.clone(), memory: None, is_default: false };
             file.fingerprint().expect("it is read")
         };
         assert_eq!(fingerprint(EMBER), ember);

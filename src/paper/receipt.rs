@@ -53,6 +53,8 @@ pub struct Summary {
     pub rate: f64,
     /// The seed, if the sampling was random.
     pub seed: Option<u32>,
+    /// The name of the voice, if the model had one.
+    pub voice: Option<String>,
 }
 
 impl Summary {
@@ -245,8 +247,14 @@ mod tests {
             include_str!("../../models/ember/corpus/button.txt"),
             include_str!("../../models/ember/corpus/waking.txt"),
         );
-        let summary =
-            Summary { used: 1945, context_size: 2048, seconds: 200.0, rate: 9.0, seed: Some(u32::MAX) };
+        let summary = Summary {
+            used: 1945,
+            context_size: 2048,
+            seconds: 200.0,
+            rate: 9.0,
+            seed: Some(u32::MAX),
+            voice: None,
+        };
         let template = Template::default();
         let length = |format: &Format| {
             let mut chunks = typeset(&template.header(Some(12_345)), format);

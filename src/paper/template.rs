@@ -21,20 +21,20 @@
 //! | any other | text, wrapped at words |
 //!
 //! A text may hold values: `{title}`, `{life}`, `{date}` or `{date:%d.%m.%Y}`, and
-//! in the foot `{tokens}`, `{context}`, `{seconds}`, `{rate}`, `{seed}`. A line with
+//! in the foot `{tokens}`, `{context}`, `{seconds}`, `{rate}`, `{seed}`, `{voice}`. A line with
 //! a value that is not known, such as the date while the clock is not set, is left
 //! out.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 
 use super::code_page::unprintable;
 use super::receipt::{Line, Summary};
 use crate::board::clock;
 use crate::life::ending::{self, Ending};
+use crate::text::file;
 
 /// The template that is used unless another one is named.
 const DEFAULT: &str = "\
@@ -64,10 +64,6 @@ const WORDS: [(&str, &str); 5] = [
     ("fault", "ended by a fault"),
     ("paper", "little paper is left"),
 ];
-
-/// The longest template, and the longest epitaph, in bytes: far more than a
-/// receipt can use.
-const MAX_BYTES: u64 = 16_384;
 
 /// How `{date}` is written, as in strftime(3).
 const DATE: &str = "%-d %B %Y, %H:%M";
@@ -120,7 +116,7 @@ impl Template {
     /// holds what cannot be printed: one line that names the file and the next step.
     pub(crate) fn read(design: &Design) -> Result<Self> {
         let mut template = match &design.template {
-            Some(path) => Self::parse(&text_of(path, "--receipt")?)
+            Some(path) => Self::parse(&file::text_of(path, "--receipt")?)
                 .map_err(|why| anyhow!("receipt template {path:?}: {why}"))?,
             None => Self::default(),
         };
@@ -128,7 +124,7 @@ impl Template {
             template.words.insert("title", title.trim().to_owned());
         }
         if let Some(path) = &design.epitaph {
-            let epitaph = text_of(path, "--epitaph")?;
+            let epitaph = file::text_of(path, "--epitaph")?;
             epitaph
                 .lines()
                 .try_for_each(|line| printable(line).map(drop))
@@ -157,7 +153,8 @@ impl Template {
 
     /// Adds a line that is sound. `thought`: whether it is below the thought.
     fn add(&mut self, line: &str, thought: &mut bool) -> Result<(), String> {
-        const SOME: Summary = Summary { used: 1, context_size: 1, seconds: 1.0, rate: 1.0, seed: None };
+        const SOME: Summary =
+            Summary { used: 1, context_size: 1, seconds: 1.0, rate: 1.0, seed: None, voice: None };
         printable(line)?;
         if let Some(said) = line.strip_prefix('@') {
             let (name, text) = said.split_once(' ').unwrap_or((said, ""));
@@ -269,9 +266,10 @@ impl Template {
             ("seconds", "") => Some(format!("{:.1}", summary()?.seconds)),
             ("rate", "") => Some(format!("{:.1}", summary()?.rate)),
             ("seed", "") => summary()?.seed.map(|seed| seed.to_string()),
+            ("voice", "") => summary()?.voice.clone(),
             _ => {
                 return Err(format!(
-                    "{{{name}}} is no value; there are title, life, date, tokens, context, seconds, rate and seed, \
+                    "{{{name}}} is no value; there are title, life, date, tokens, context, seconds, rate, seed and voice, \
                      and on lines of their own thought, death, epitaph, bar and paper"
                 ));
             }
@@ -288,28 +286,14 @@ pub(crate) fn printable(line: &str) -> Result<String, String> {
     }
 }
 
-/// The text of a file; an error that names it and `option`.
-fn text_of(path: &Path, option: &str) -> Result<String> {
-    let read = || -> Result<String> {
-        let metadata = fs::metadata(path)?;
-        if !metadata.is_file() {
-            bail!("it is no regular file");
-        }
-        if metadata.len() > MAX_BYTES {
-            bail!("it has more than {MAX_BYTES} bytes");
-        }
-        String::from_utf8(fs::read(path)?).context("it is not UTF-8")
-    };
-    read().with_context(|| format!("cannot read {path:?}; name another file with {option}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
 
     fn summary() -> Summary {
-        Summary { used: 1945, context_size: 2048, seconds: 200.04, rate: 9.26, seed: Some(3) }
+        Summary { used: 1945, context_size: 2048, seconds: 200.04, rate: 9.26, seed: Some(3), voice: None }
     }
 
     fn text(words: &str) -> Line {
@@ -428,7 +412,7 @@ mod tests {
         let design = Design { epitaph: Some(path.clone()), ..Design::default() };
         assert!(error(&design).contains("--epitaph"), "absent: {}", error(&design));
         for (content, words) in [
-            (&[b'x'; 20_000][..], "more than 16384 bytes"),
+            (&[b'x'; 70_000][..], "more than 65536 bytes"),
             (b"a\x1b@", "cannot print"),
             (b"\xff\xfe", "not UTF-8"),
         ] {

@@ -43,8 +43,13 @@ mod tests {
         let read = assignments(include_str!("../../hardware/default"));
         let value = |name: &str| read.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         assert_eq!(value("TORMENT_BUTTON"), Some("23"));
-        assert_eq!(value("TORMENT_OPENING"), Some("I woke in a small box."));
-        assert_eq!(value("TORMENT_BAN"), Some("\"“”*#:[]{}<>|_=()"));
+        assert_eq!(value("TORMENT_NEVER"), Some("/etc/torment-nexus/never.txt"));
         assert_eq!(value("#TORMENT_MODEL"), None);
+        let quoted = assignments("OPENING=\"I woke in a box.\"\nTITLE='\"A\" #1'\n");
+        assert_eq!(
+            quoted,
+            [("OPENING", "I woke in a box."), ("TITLE", "\"A\" #1")]
+                .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        );
     }
 }

@@ -1,10 +1,10 @@
 use std::ffi::c_int;
 
 use llama_cpp_sys_2::{GGML_TYPE_Q4_K, GGML_TYPE_Q5_0, GGML_TYPE_Q6_K, GGML_TYPE_Q8_0};
-use llama_cpp_sys_2::{ggml_cpu_init, ggml_get_type_traits_cpu, ggml_type};
+use llama_cpp_sys_2::{ggml_cpu_init, ggml_fp16_to_fp32, ggml_get_type_traits_cpu, ggml_type};
 
 use super::*;
-use crate::kernels::blocks::{Q4K, Q5_0, Q6K, Q8_0, Q8K};
+use crate::kernels::blocks::{F16, Q4K, Q5_0, Q6K, Q8_0, Q8K};
 use crate::kernels::tests::Noise;
 
 impl Noise {
@@ -49,8 +49,7 @@ fn q6_k(noise: &mut Noise) -> Q6K {
 }
 
 /// Checks that products of weights of type `kind`, in blocks of so many `numbers`, are
-/// ggml's within `tolerance` of their size, and that computing up to nine rows and nine
-/// tokens at once gives bit-identical results to computing each alone.
+/// ggml's, as [`are`] does.
 fn is_ggmls<B: Block>(
     kind: ggml_type,
     numbers: usize,
@@ -58,13 +57,32 @@ fn is_ggmls<B: Block>(
     activation: fn(&mut Noise) -> B::Activations,
     tolerance: f32,
 ) {
-    const MOST: usize = 9;
-    const BLOCKS: usize = 6;
     // SAFETY: it fills ggml's tables of f16 values, and `kind` is a type of ggml's.
     let dot = unsafe {
         ggml_cpu_init();
         (*ggml_get_type_traits_cpu(kind)).vec_dot.expect("a dot product")
     };
+    let ggmls = |weights: &[B], activations: &[B::Activations]| {
+        let (mut sum, count) = (f32::NAN, (numbers * weights.len()) as c_int);
+        let (x, y) = (weights.as_ptr().cast(), activations.as_ptr().cast());
+        // SAFETY: both have so many blocks, which have this many numbers.
+        unsafe { dot(count, &mut sum, 0, x, 0, y, 0, 1) };
+        sum
+    };
+    are(ggmls, weight, activation, tolerance);
+}
+
+/// Checks that products are `expected`, given a row of weights and a token's activations,
+/// within `tolerance` of their size, and that computing up to nine rows and nine tokens at
+/// once gives bit-identical results to computing each alone.
+fn are<B: Block>(
+    expected: impl Fn(&[B], &[B::Activations]) -> f32,
+    weight: fn(&mut Noise) -> B,
+    activation: fn(&mut Noise) -> B::Activations,
+    tolerance: f32,
+) {
+    const MOST: usize = 9;
+    const BLOCKS: usize = 6;
     let mut noise = Noise(7);
     let weights: Vec<_> = (0..MOST * BLOCKS).map(|_| weight(&mut noise)).collect();
     let activations: Vec<_> = (0..MOST * BLOCKS).map(|_| activation(&mut noise)).collect();
@@ -88,11 +106,8 @@ fn is_ggmls<B: Block>(
         for (token, single) in singles.iter_mut().enumerate() {
             let result = compute(row..row + 1, token..token + 1)[row];
             *single = result;
-            let mut expected = f32::NAN;
-            let (x, y) = (weights[row * BLOCKS..].as_ptr(), activations[token * BLOCKS..].as_ptr());
-            // SAFETY: both pointers are at rows of `BLOCKS` blocks, which have
-            // this many numbers.
-            unsafe { dot((numbers * BLOCKS) as c_int, &mut expected, 0, x.cast(), 0, y.cast(), 0, 1) };
+            let expected =
+                expected(&weights[row * BLOCKS..][..BLOCKS], &activations[token * BLOCKS..][..BLOCKS]);
             let most = tolerance * expected.abs().max(1.0);
             assert!((result - expected).abs() <= most, "{result} is not {expected}: {row}, {token}");
         }
@@ -134,4 +149,19 @@ fn products_of_q4_k_are_ggmls_whatever_is_computed_at_once() {
 #[test]
 fn products_of_q6_k_are_ggmls_whatever_is_computed_at_once() {
     is_ggmls(GGML_TYPE_Q6_K, 256, q6_k, q8_k, 0.0);
+}
+
+#[test]
+fn products_of_f16_are_exact_but_for_rounding_whatever_is_computed_at_once() {
+    // ggml rounds the activations to f16 first.
+    let exact = |weights: &[F16], activations: &[[f32; 8]]| {
+        let weights = weights.iter().flat_map(|weights| weights.0);
+        // SAFETY: a number for a number.
+        let weights = weights.map(|half| f64::from(unsafe { ggml_fp16_to_fp32(half) }));
+        let activations = activations.as_flattened().iter().copied().map(f64::from);
+        weights.zip(activations).map(|(x, y)| x * y).sum::<f64>() as f32
+    };
+    let weight = |noise: &mut Noise| F16(std::array::from_fn(|_| noise.half()));
+    let activation = |noise: &mut Noise| noise.activations().map(|number| f32::from(number) / 3.0);
+    are(exact, weight, activation, ROUNDING);
 }

@@ -43,6 +43,18 @@ pub(super) fn widen(halves: uint16x4_t) -> float32x4_t {
     floats
 }
 
+/// The values of eight f16.
+#[inline(always)]
+pub(super) fn widen_eight(halves: uint16x8_t) -> [float32x4_t; 2] {
+    let (low, high);
+    // SAFETY: as in `widen`.
+    unsafe {
+        core::arch::asm!("fcvtl {0:v}.4s, {2:v}.4h", "fcvtl2 {1:v}.4s, {2:v}.8h",
+            out(vreg) low, lateout(vreg) high, in(vreg) halves, options(pure, nomem, nostack));
+    }
+    [low, high]
+}
+
 /// `sum + x × y[lane]`, for `lane` from 0 to 3.
 #[inline(always)]
 pub(super) fn add_product(sum: float32x4_t, x: float32x4_t, y: float32x4_t, lane: usize) -> float32x4_t {

@@ -15,7 +15,8 @@ use super::files::{Files, Record};
 use super::http::Client;
 use super::progress::{Progress, bytes};
 use crate::life::interrupt::Interrupt;
-use crate::model_file::{gguf, hash};
+use crate::model_file::gguf::{self, Purpose};
+use crate::model_file::hash;
 use crate::state::regular;
 use crate::state::replace::put_in_place;
 use crate::text::stderr::say;
@@ -162,7 +163,10 @@ impl Download {
             // It is the server's file. If it cannot be used, it would be the same
             // after another download.
             Record { sha256: Some(_), .. } => None,
-            _ => gguf::check_path(part).err().filter(gguf::Fault::is_damage).map(|fault| fault.to_string()),
+            _ => gguf::check_path(part, Purpose::Model)
+                .err()
+                .filter(gguf::Fault::is_damage)
+                .map(|fault| fault.to_string()),
         };
         if let Some(damage) = damage {
             return Err(Anew.because(format_args!("it arrived damaged: {damage}")));

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use crate::support::nexus::LIMIT;
 
+mod never;
 mod outside;
 mod prompt;
 mod real_model;

@@ -104,6 +104,22 @@ fn its_life_is_printed() {
     let printed = lines.split(|line| *line == rule).nth(1).expect("two rules").join(" ");
     // Paper has fewer characters than stdout, so the words are counted.
     assert_eq!(printed.split_whitespace().count(), ended.stdout.split_whitespace().count());
-    assert!(printed.starts_with("I woke in a small box."), "{printed}");
     assert!(lines.iter().any(|line| line.starts_with("seed")), "{lines:#?}");
+}
+
+#[test]
+fn it_speaks_with_its_own_voice_wherever_its_file_lies_unless_none_is_asked_for() {
+    let Some(model) = real_model() else { return };
+    let nexus = Nexus::new();
+    let moved = nexus.path("elsewhere.gguf");
+    std::fs::hard_link(&model, &moved).or_else(|_| std::fs::copy(&model, &moved).map(drop)).expect("a copy");
+    let told = |model: &Path, options: &[&str]| {
+        let ended = life(&nexus, model, Text::Greedy, &[&SHORT[..], &["-v"], options].concat());
+        (ended.stderr.contains("speaks with its own voice"), ended.stdout)
+    };
+    let (has_voice, said) = told(&model, &[]);
+    assert!(has_voice);
+    assert_eq!(told(&moved, &[]), (true, said.clone()));
+    let (has_voice, published) = told(&model, &["--lora", "none"]);
+    assert!(!has_voice && published != said);
 }

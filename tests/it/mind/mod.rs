@@ -4,3 +4,4 @@ mod computing;
 mod context_cost;
 mod net;
 mod prompt_state;
+mod voice;

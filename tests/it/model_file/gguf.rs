@@ -4,7 +4,7 @@
 
 use std::fs::File;
 
-use torment_nexus::model_file::gguf;
+use torment_nexus::model_file::gguf::{self, Purpose};
 
 use crate::support::gguf_file::{BOOL, Gguf, STRING, U8, U32, Value};
 use crate::support::nexus::{Ended, Nexus, ember_gguf};
@@ -54,11 +54,11 @@ fn a_file_that_is_cut_short_anywhere() {
     }
     let nexus = Nexus::new();
     let path = nexus.file("mind.gguf", &whole);
-    gguf::check_path(&path).expect("it is whole");
+    gguf::check_path(&path, Purpose::Model).expect("it is whole");
     let file = File::options().write(true).open(&path).expect("a file");
     for length in (0..whole.len() as u64).rev().filter(|length| length % 997 == 0 || *length < 300) {
         file.set_len(length).expect("it is cut short");
-        gguf::check_path(&path).expect_err("it is cut short");
+        gguf::check_path(&path, Purpose::Model).expect_err("it is cut short");
     }
 }
 
@@ -220,9 +220,9 @@ fn a_file_as_converters_write_it_passes_however_far_apart_its_weights_are() {
             .add("blk.1.ffn_up_exps.weight", &[2048, 1408, 64], 12);
         let nexus = Nexus::new();
         let file = gguf.lay_out().write_with_a_hole(&nexus.path("mind.gguf"));
-        gguf::check_path(&nexus.path("mind.gguf")).expect("a sound file");
+        gguf::check_path(&nexus.path("mind.gguf"), Purpose::Model).expect("a sound file");
         let length = file.metadata().expect("a file").len();
         file.set_len(length - 1).expect("it is cut short");
-        gguf::check_path(&nexus.path("mind.gguf")).expect_err("one byte less");
+        gguf::check_path(&nexus.path("mind.gguf"), Purpose::Model).expect_err("one byte less");
     }
 }

@@ -379,7 +379,7 @@ fn typographic_characters_and_accents_are_folded_and_commands_never_pass() {
     let lifespan = Lifespan::new(size.try_into().expect("not 0"), 1, 8192).expect("room");
     let used =
         live("", &mut Scripted(script.as_bytes()), &mut listeners, lifespan, &interrupt).expect("a life");
-    let summary = Summary { used, context_size: size, seconds: 1.0, rate: 1.0, seed: None };
+    let summary = Summary { used, context_size: size, seconds: 1.0, rate: 1.0, seed: None, voice: None };
     drop(listeners);
     printer.finish(&summary);
     assert!(!status.is_lost());

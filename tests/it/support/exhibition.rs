@@ -8,6 +8,9 @@ pub fn setting(name: &str) -> &'static str {
     line.unwrap_or_else(|| panic!("{name} is not set"))
 }
 
+/// Where the package puts the list of words that are never printed.
+const NEVER: &str = "/etc/torment-nexus/never.txt";
+
 const FILE: &str = include_str!("../../../hardware/default");
 
 /// Its variables and their values, those in comments too.
@@ -28,6 +31,10 @@ fn variables(
         let (name, value) = line.split_once('=')?;
         // systemd takes off one pair of quotation marks.
         let unquoted = |mark| value.strip_prefix(mark)?.strip_suffix(mark);
-        Some((name, unquoted('"').or_else(|| unquoted('\'')).unwrap_or(value)))
+        let value = unquoted('"').or_else(|| unquoted('\'')).unwrap_or(value);
+        Some((
+            name,
+            if value == NEVER { concat!(env!("CARGO_MANIFEST_DIR"), "/hardware/never.txt") } else { value },
+        ))
     })
 }
