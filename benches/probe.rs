@@ -27,9 +27,6 @@ const CONTEXT: u32 = 2048;
 /// Tokens of a life, with room for those that are chosen after it.
 const LIFE: usize = 1900;
 
-/// `TORMENT_SUBJECT` of hardware/default.
-const SUBJECT: &str = "box,memory,paper,words,word,light,button,end,strip,I,my";
-
 /// Measures one choice of settings.
 #[derive(Parser)]
 enum Probe {
@@ -75,7 +72,7 @@ enum Probe {
         file: PathBuf,
         #[arg(long, default_value_t = 0.0)]
         temp: f32,
-        /// Penalties and subject of hardware/default
+        /// The default penalties
         #[arg(long)]
         penalties: bool,
         /// A file with the text that they look back on: a whole life
@@ -245,7 +242,7 @@ fn main() -> Result<()> {
             let (model, interrupt) = way.load()?;
             let state = fs::read(&file).with_context(|| format!("{file:?}"))?;
             let options: &[_] = match penalties {
-                true => &["--subject", SUBJECT],
+                true => &[],
                 false => &["--repeat-penalty", "1", "--dry-multiplier", "0"],
             };
             let temp = temp.to_string();

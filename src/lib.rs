@@ -77,7 +77,6 @@ pub mod state;
 pub mod text;
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -110,8 +109,6 @@ use crate::paper::receipt::Summary;
 use crate::state::entry::{Course, Entry};
 use crate::state::folder::StateFolder;
 use crate::state::lives::Lives;
-use crate::text::file;
-use crate::text::never::Never;
 use crate::text::stderr::{self, say, show, warn};
 use crate::text::stdout::Output;
 
@@ -266,12 +263,6 @@ fn wait_for_a_press(
     }
 }
 
-/// Reads the list of `--never`.
-fn list_of_words(path: &Path) -> anyhow::Result<Never> {
-    let read = Never::read(&file::text_of(path, "--never")?);
-    read.map_err(|why| anyhow!("list of words {path:?} cannot be used: {why}; name another one with --never"))
-}
-
 /// What tells the model and its voice from others: the fingerprints of their files.
 fn fingerprint(file: &ModelFile, voice: Option<&ModelFile>) -> String {
     let parts = [Some(file), voice].into_iter().flatten();
@@ -300,7 +291,7 @@ fn live_on(
     let own_prompt = cli.model.own_prompt();
     let prompt = Prompt::read(cli.prompt_file.as_deref(), own_prompt, interrupt)?;
     // Before a download of minutes.
-    let never = cli.never.as_deref().map(list_of_words).transpose()?;
+    let never = cli.list_of_words()?;
     ModelFile::check_voice(cli.voice())?;
     let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
     let voice = file.voice(cli.voice())?;
@@ -308,7 +299,11 @@ fn live_on(
     let about = Entry {
         model: file.to_string(),
         fingerprint: fingerprint(&file, voice.as_ref()),
-        prompt: prompt.hash(),
+        prompt: [Some(prompt.hash()), never.as_ref().map(|(_, hash)| hash.clone())]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("+"),
         seed: sampling.seed,
         options: format!("torment-nexus {}", cli.options_of_the_text(&sampling)),
         ..Entry::default()
@@ -379,7 +374,7 @@ fn live_on(
     let mut others: Vec<&mut dyn Listener> = vec![&mut light, &mut receipt, &mut vitals, &mut status];
     others.extend(drawn.iter_mut().map(|drawn| drawn as &mut dyn Listener));
     let mut listeners = Listeners::new(stdout, others, printed, interrupt);
-    let mut mind = Careful::new(session, never);
+    let mut mind = Careful::new(session, never.map(|(never, _)| never), opening);
     let lived = generator::live(opening, &mut mind, &mut listeners, lifespan, interrupt);
     let life = birth.elapsed();
     let waited = receipt.waited();

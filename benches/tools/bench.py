@@ -284,7 +284,7 @@ def counts():
             if depth == COUNTED[0]:
                 for label, more in [["arg-max", []], ["dice", ["--temp", "0.8"]],
                                     ["dice, a whole life said", ["--temp", "0.8", "--text", text]],
-                                    ["the same with penalties and subject",
+                                    ["the same with penalties",
                                      ["--temp", "0.8", "--text", text, "--penalties"]]]:
                     chosen = counted("choose", options.model, state, *more)["all"] - single["all"]
                     choices.append([label, f"{chosen:.2f}"])

@@ -26,7 +26,7 @@ _torment__nexus() {
 
     case "${cmd}" in
         torment__nexus)
-            opts="-m -d -p -o -c -t -v -h -V --model --lora --lora-scale --never --model-dir --prompt-file --opening --context-size --threads --verbose --button --led --printer --printer-kind --printer-font --printer-baud --printer-columns --printer-line-ms --printer-cut --printer-heat --printer-rx --printer-busy --paper-wait --title --epitaph --receipt --rest --lives-per-day --open --relive --state-dir --simulate --in-cabinet --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --subject --subject-bias --ban --seed --help --version check"
+            opts="-m -d -p -o -c -t -v -h -V --model --lora --lora-scale --never --model-dir --prompt-file --opening --context-size --threads --verbose --button --led --printer --printer-kind --printer-font --printer-baud --printer-columns --printer-line-ms --printer-cut --printer-heat --printer-rx --printer-busy --paper-wait --title --epitaph --receipt --rest --lives-per-day --open --relive --state-dir --simulate --in-cabinet --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --seed --help --version check"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -213,18 +213,6 @@ _torment__nexus() {
                     return 0
                     ;;
                 --dry-penalty-last-n)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --subject)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --subject-bias)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --ban)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_torment_nexus_global_optspecs
-    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= relive= state-dir= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= subject= subject-bias= ban= seed= h/help V/version
+    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= relive= state-dir= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= seed= h/help V/version
 end
 
 function __fish_torment_nexus_needs_command
@@ -67,9 +67,6 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l dry-multipl
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l dry-base -d 'How fast DRY grows with the length of a repetition' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l dry-allowed-length -d 'Length of repetition that DRY lets pass, in tokens' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l dry-penalty-last-n -d 'How far back DRY looks (0: off, -1: the whole context)' -r
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l subject -d 'Words that the text comes back to, as box,memory,paper: each becomes likelier the longer it has not been said' -r
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l subject-bias -d 'How much likelier at the most: added to a word\'s logit (0: off)' -r
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l ban -d 'Characters that are never written, as *#: [default: none]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l seed -d 'Seed of the dice when --temp is above 0 [default: random]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s v -l verbose -d 'Print tokens used and timings on stderr; -vv: llama.cpp\'s own log too'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l printer-rx -d 'The printer\'s replies are wired: ask it for paper'

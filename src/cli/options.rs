@@ -17,12 +17,14 @@ use super::relive::{self, SAMPLING};
 use super::sampling::number;
 use super::show::ShowArgs;
 use super::usage::Usage;
+use crate::life::prompt;
 use crate::mind::sampler::Sampling;
 use crate::model_file::name::ModelName;
 use crate::model_file::voice::Lora;
 use crate::state::entry::Entry;
-use crate::text::shell;
+use crate::text::never::Never;
 use crate::text::stderr::warn;
+use crate::text::{file, shell};
 
 /// The default model: 105 MB, 135 M parameters, chosen to fit 512 MB and four
 /// Cortex-A53 cores with room for its context.
@@ -266,6 +268,16 @@ impl Cli {
             of_the_text: past.of_the_text,
             ..self.clone()
         })
+    }
+
+    /// The list of `--never`, and what tells it from others.
+    pub(crate) fn list_of_words(&self) -> Result<Option<(Never, String)>> {
+        let Some(path) = &self.never else { return Ok(None) };
+        let list = file::text_of(path, "--never")?;
+        let read = Never::read(&list).map_err(|why| {
+            anyhow!("list of words {path:?} cannot be used: {why}; name another one with --never")
+        })?;
+        Ok(Some((read, prompt::hash(&list))))
     }
 
     /// The voice that is asked for; an adapter of which nothing counts is none.

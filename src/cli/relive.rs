@@ -67,8 +67,6 @@ mod tests {
                 "model" => "it's another.gguf",
                 "prompt-file" => "-a prompt.txt",
                 "opening" => "-- \"I\" am $HOME.",
-                "subject" => "-box,memory",
-                "ban" => "-*'",
                 "repeat-last-n" | "dry-penalty-last-n" => "12",
                 "context-size" | "top-k" | "dry-allowed-length" | "seed" => "77",
                 _ => "0.75",
@@ -83,7 +81,7 @@ mod tests {
             let line = options(&cli);
             assert!(line.contains(&format!("--{name}")), "{name} is not kept: {line}");
             let life = Entry { options: format!("torment-nexus {line}"), ..Entry::default() };
-            let again = parse(&["--temp=1.5", "--ban=x", "--opening=None."]).relived(&life).expect("known");
+            let again = parse(&["--temp=1.5", "--top-k=3", "--opening=None."]).relived(&life).expect("known");
             assert_eq!(options(&again), line, "{name}");
         }
     }

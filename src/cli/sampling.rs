@@ -62,32 +62,9 @@ options! {
     dry_allowed_length: "NUM" = "2", value_parser!(i32).range(0..);
     /// How far back DRY looks (0: off, -1: the whole context)
     dry_penalty_last_n: "NUM" = "-1", value_parser!(i32).range(-1..);
-    /// Words that the text comes back to, as box,memory,paper: each becomes
-    /// likelier the longer it has not been said
-    subject: "WORDS", words;
-    /// How much likelier at the most: added to a word's logit (0: off)
-    subject_bias: "NUM" = "2.5", number(0.0, 100.0);
-    /// Characters that are never written, as *#: [default: none]
-    ban: "CHARACTERS", characters;
     /// Seed of the dice when --temp is above 0 [default: random]
     // 4294967295 is excluded: llama.cpp reads it as "random".
     seed: "NUM", value_parser!(u32).range(0..i64::from(u32::MAX)).map(Some);
-}
-
-fn characters(text: &str) -> Result<String, String> {
-    match text.chars().find(|&character| character.is_control() || character == ' ') {
-        Some(character) => Err(format!("it holds {character:?}, without which no text can be written")),
-        None => Ok(text.to_owned()),
-    }
-}
-
-fn words(text: &str) -> Result<Vec<String>, String> {
-    let words = text.split(',').map(|word| word.trim().to_owned()).collect::<Vec<_>>();
-    let wrong = |letter: char| letter.is_whitespace() || letter.is_control();
-    if words.iter().any(|word| word.is_empty() || word.contains(wrong)) {
-        return Err("not words with commas between them".to_owned());
-    }
-    Ok(words)
 }
 
 /// A parser for finite numbers from `min` to `max`: llama.cpp aborts on, or

@@ -112,6 +112,7 @@ pub(super) unsafe extern "C" fn __wrap_llamafile_sgemm(
     if is_voice && (depth, weights_stride) == (8, 8) {
         #[cfg(test)]
         ENTERED.lock().expect("the hooks entered").push("short rows");
+        COMPUTING.set(true);
         // SAFETY: as above; a row is one block.
         unsafe {
             let rows = (*share).my_rows(rows as usize);
@@ -121,6 +122,7 @@ pub(super) unsafe extern "C" fn __wrap_llamafile_sgemm(
                 F16::short_rows(weights.cast(), activations.cast(), results, rows.clone());
             }
         }
+        COMPUTING.set(false);
         return true;
     }
     let eights = [depth, weights_stride, activations_stride].iter().all(|count| count % 8 == 0);

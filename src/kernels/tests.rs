@@ -143,6 +143,12 @@ fn is_entered(hook: &str) -> bool {
 fn ggml_enters_the_hook_of_every_format_of_the_default_model_and_its_voice() {
     use llama_cpp_sys_2::{GGML_TYPE_Q4_K, GGML_TYPE_Q5_0, GGML_TYPE_Q6_K, ggml_mul_mat};
 
+    // A row of a voice's second matrices is one block.
+    let ggml = Ggml::new();
+    let (weights, activations) = (ggml.zeros(GGML_TYPE_F16, [8, 9, 0]), ggml.zeros(GGML_TYPE_F32, [8, 2, 0]));
+    // SAFETY: both tensors belong to this context.
+    ggml.compute(unsafe { ggml_mul_mat(ggml.0, weights, activations) }, 1, false);
+    assert!(is_entered("short rows"), "ggml computes them by itself");
     for (kind, hook) in [
         (GGML_TYPE_F16, "F16"),
         (GGML_TYPE_Q5_0, "Q5_0"),

@@ -82,14 +82,19 @@ impl Prompt {
         Ok(Self(text.to_owned()))
     }
 
-    /// What tells this message from others: the first 64 bits of its SHA-256, in hex.
+    /// What tells this message from others.
     pub(crate) fn hash(&self) -> String {
-        Sha256::digest(&self.0)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        hash(&self.0)
     }
 
     pub(crate) fn text(&self) -> &str {
         &self.0
     }
+}
+
+/// What tells a text from others: the first 64 bits of its SHA-256, in hex.
+pub(crate) fn hash(text: &str) -> String {
+    Sha256::digest(text)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The first of these files that there is, else the last, and what reading it gave.

@@ -9,7 +9,7 @@ use crate::life::generator::Mind;
 use crate::text::never::{Found, Never};
 
 /// How often another token is chosen where a listed word would stand. Then its letters
-/// become dashes.
+/// become dashes. A signal is noticed after these tries, not among them.
 const TRIES: u32 = 8;
 
 /// Tokens that are held back at the most. A context has as many beyond the life's end, so
@@ -19,8 +19,8 @@ const MOST_HELD: usize = 8;
 /// A mind that can take back what it said last.
 pub trait Revocable: Mind {
     /// Takes back the last `count` tokens. The next one is then another than stood there,
-    /// and than stood there before, if it was taken back at this place already. Returns
-    /// whether the model can: a recurrent one cannot.
+    /// and than was refused there just before. Returns whether the model can: a recurrent
+    /// one cannot.
     ///
     /// # Errors
     ///
@@ -40,19 +40,28 @@ pub struct Careful<M> {
     cleared: usize,
     /// The last character that was said.
     before: Option<char>,
+    /// The end of the opening, where a listed word may have begun.
+    context: String,
     tries: u32,
 }
 
 impl<M: Revocable> Careful<M> {
-    /// `mind`, without the words of `never`.
-    pub fn new(mind: M, never: Option<Never>) -> Self {
-        Self { mind, never, held: VecDeque::new(), cleared: 0, before: None, tries: TRIES }
+    /// `mind`, without the words of `never`, going on after `opening`.
+    pub fn new(mind: M, never: Option<Never>, opening: &str) -> Self {
+        let clean = match never.as_ref().map(|never| never.find(None, opening)) {
+            Some(Found::Clean(clean)) => clean,
+            _ => opening.len(),
+        };
+        let (said, context) = opening.split_at(clean);
+        let (before, context) = (said.chars().last(), context.to_owned());
+        Self { mind, never, held: VecDeque::new(), cleared: 0, before, context, tries: TRIES }
     }
 
     /// Decides how many of the tokens that are held back may be said.
     fn sift(&mut self, never: &Never) -> Result<()> {
-        let text = self.text();
-        let mut end = 0;
+        let text = self.context.clone() + &self.text();
+        let context = self.context.len();
+        let mut end = context;
         let ends: Vec<_> = (self.held.iter().map(Vec::len))
             .map(|length| {
                 end += length;
@@ -61,10 +70,15 @@ impl<M: Revocable> Careful<M> {
             .collect();
         match never.find(self.before, &text) {
             Found::Clean(clean) => {
-                let clean = if self.held.len() < MOST_HELD { clean } else { text.len() };
-                self.cleared = ends.iter().take_while(|&&end| end <= clean).count();
+                let may_be_said = |&end: &usize| end <= clean && text.is_char_boundary(end);
+                self.cleared = ends.iter().rposition(may_be_said).map_or(0, |last| last + 1);
+                if self.cleared == 0 && self.held.len() >= MOST_HELD {
+                    let whole = ends.iter().position(|&end| text.is_char_boundary(end));
+                    self.cleared = whole.map_or(self.held.len(), |last| last + 1);
+                }
                 if let Some(last) = self.cleared.checked_sub(1) {
-                    self.before = text[..ends[last]].chars().last();
+                    self.before = text.get(..ends[last]).unwrap_or(&text).chars().last();
+                    self.context.clear();
                     self.tries = TRIES;
                 }
             }
@@ -75,6 +89,7 @@ impl<M: Revocable> Careful<M> {
                     self.tries -= 1;
                     self.held.truncate(first);
                 } else {
+                    let (start, end) = (start.saturating_sub(context), end - context);
                     let listed = self.held.iter_mut().flatten().take(end).skip(start);
                     listed.for_each(|byte| *byte = b'-');
                     self.tries = TRIES;
@@ -85,14 +100,18 @@ impl<M: Revocable> Careful<M> {
         Ok(())
     }
 
-    /// The text of the held tokens; a byte that is no text yet is a NUL, so that places in
-    /// the text are places in the bytes.
+    /// The text of the held tokens, without a character that is not whole yet at its end;
+    /// a byte that is no text is a NUL, so that places in the text are places in the bytes.
     fn text(&self) -> String {
         let bytes: Vec<u8> = self.held.iter().flatten().copied().collect();
         let mut text = String::with_capacity(bytes.len());
         for chunk in bytes.utf8_chunks() {
             text.push_str(chunk.valid());
-            text.extend(chunk.invalid().iter().map(|_| '\0'));
+            let is_begun =
+                || std::str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none());
+            if text.len() + chunk.invalid().len() < bytes.len() || !is_begun() {
+                text.extend(chunk.invalid().iter().map(|_| '\0'));
+            }
         }
         text
     }
@@ -124,7 +143,7 @@ mod tests {
     /// Says the first of the alternatives at each place, and the next one where it was
     /// taken back.
     struct Scripted {
-        script: Vec<Vec<&'static str>>,
+        script: Vec<Vec<&'static [u8]>>,
         /// Of each place that was said, which alternative.
         said: Vec<usize>,
         refused: Option<(usize, usize)>,
@@ -137,7 +156,7 @@ mod tests {
             let which = self.refused.filter(|refused| refused.0 == place).map_or(0, |refused| refused.1 + 1);
             self.said.push(which);
             let alternatives = &self.script[place];
-            piece.extend(alternatives[which.min(alternatives.len() - 1)].bytes());
+            piece.extend(alternatives[which.min(alternatives.len() - 1)]);
             Ok(())
         }
     }
@@ -153,21 +172,23 @@ mod tests {
         }
     }
 
-    /// What is said of a script of so many tokens: alternatives with `|` between them.
-    fn said(list: &str, script: &[&'static str], can: bool) -> String {
-        let script: Vec<Vec<_>> = script.iter().map(|token| token.split('|').collect()).collect();
+    /// What is said of a script after an opening. A token is alternatives with `|` between.
+    fn said(list: &str, opening: &str, script: &[&'static [u8]], can: bool) -> String {
+        let alternatives = |token: &&'static [u8]| token.split(|&byte| byte == b'|').collect();
+        let script: Vec<Vec<_>> = script.iter().map(alternatives).collect();
         let count = script.len() - MOST_HELD;
         let mind = Scripted { script, said: Vec::new(), refused: None, can };
-        let mut careful = Careful::new(mind, Some(Never::read(list).expect("a list")));
+        let mut careful = Careful::new(mind, Some(Never::read(list).expect("a list")), opening);
         let mut bytes = Vec::new();
         (0..count).for_each(|_| careful.next(&mut bytes).expect("a token"));
         String::from_utf8(bytes).expect("text")
     }
 
-    const REST: [&str; MOST_HELD] = [" x"; MOST_HELD];
+    const REST: [&[u8]; MOST_HELD] = [b" x"; MOST_HELD];
 
     fn says(list: &str, script: &[&'static str], can: bool, expected: &str) {
-        assert_eq!(said(list, &[script, &REST].concat(), can), expected, "{list} {script:?}");
+        let script: Vec<_> = script.iter().map(|token| token.as_bytes()).collect();
+        assert_eq!(said(list, "", &[&script, &REST[..]].concat(), can), expected, "{list} {script:?}");
     }
 
     #[test]
@@ -190,8 +211,18 @@ mod tests {
     }
 
     #[test]
-    fn a_character_may_be_torn_between_two_tokens_and_no_more_tokens_are_held_than_fit() {
-        says("turnip", &["é", " tur", "nip| leek", "é"], true, "é turnipé");
+    fn a_character_may_be_torn_between_two_tokens() {
+        let of = |list, script: &[&'static [u8]]| said(list, "", &[script, &REST].concat(), true);
+        assert_eq!(of("café", &[b" caf| tea", b"\xC3", b"\xA9", b" is"]), " teaé is");
+        assert_eq!(
+            of("old turnip\nturnip", &[b"old", b"\xC3", b"\xA9 tur", b"nip| leek", b"."]),
+            "oldé ------."
+        );
+        assert_eq!(of("turnip", &[b"a", b"\xC3", b"\xA9", b" b"]), "aé b");
+    }
+
+    #[test]
+    fn no_more_tokens_are_held_than_fit_and_none_leaks_for_that() {
         let long = "a a a a a a a a a a a a b";
         says(
             long,
@@ -199,13 +230,24 @@ mod tests {
             true,
             " a a a a a a a a a c",
         );
+        let script = ["go", ",", ".", "-", ".", "-", ".", " turnip| leek", " is"];
+        says("go to hell\nturnip", &script, true, "go,.-.-. leek is");
+    }
+
+    #[test]
+    fn a_listed_word_that_the_opening_begins_is_not_completed() {
+        let of =
+            |list, opening, script: &[&'static [u8]]| said(list, opening, &[script, &REST].concat(), true);
+        assert_eq!(of("old turnip", "An old", &[b" turnip| leek", b"."]), " leek.");
+        assert_eq!(of("turnip", "I tur", &[b"nip|tle", b"."]), "tle.");
+        assert_eq!(of("nip", "I tur", &[b"nip", b"."]), "nip.", "the end of another word");
     }
 
     #[test]
     fn without_a_list_each_token_is_said_at_once() {
-        let mind = Scripted { script: vec![vec!["tur"]], said: Vec::new(), refused: None, can: true };
+        let mind = Scripted { script: vec![vec![b"tur"]], said: Vec::new(), refused: None, can: true };
         let mut bytes = Vec::new();
-        Careful::new(mind, None).next(&mut bytes).expect("a token");
+        Careful::new(mind, None, "").next(&mut bytes).expect("a token");
         assert_eq!(bytes, b"tur");
     }
 }

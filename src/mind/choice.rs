@@ -1,7 +1,6 @@
 //! The choice of the next token by llama.cpp's penalties and samplers, which
-//! are given only the candidates that they need, and by the subject.
+//! are given only the candidates that they need.
 
-use anyhow::{Result, ensure};
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
@@ -9,7 +8,6 @@ use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 
 use super::model::{Model, Token};
 use super::sampler::{Logits, Sampling};
-use super::subject::Subject;
 
 /// DRY's sequence breakers: llama.cpp's own defaults.
 const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
@@ -22,9 +20,8 @@ pub(super) struct Choice {
     dice: Option<LlamaSampler>,
     /// How many of the best tokens are chosen from; 0 for all, 1 when greedy.
     top_k: usize,
-    subject: Subject,
-    /// Tokens that may be chosen and whose logits may be changed: those of the
-    /// subject and, with penalties, those that have occurred. Ascending, as
+    /// Tokens that may be chosen and whose logits may be changed: with penalties,
+    /// those that have occurred. Ascending, as
     /// `apart` is.
     changeable: Vec<usize>,
     /// The banned tokens and the changeable ones.
@@ -36,11 +33,7 @@ pub(super) struct Choice {
 
 impl Choice {
     /// Reserves all memory that choosing takes.
-    ///
-    /// # Errors
-    ///
-    /// When every token of the model is banned.
-    pub(super) fn new(model: &Model, sampling: &Sampling, context_size: u32) -> Result<Self> {
+    pub(super) fn new(model: &Model, sampling: &Sampling, context_size: u32) -> Self {
         // llama.cpp takes a window of -1 for none at all and allocates any
         // other one, so no window is longer than the context.
         let context = i32::try_from(context_size).unwrap_or(i32::MAX);
@@ -78,40 +71,25 @@ impl Choice {
         });
         // Reserves the most that a life can need, so that no token allocates.
         let tokens = usize::try_from(vocabulary).unwrap_or(0);
-        let subject = Subject::new(&model.llama, sampling);
         let occurring = if penalties.is_empty() { 0 } else { tokens.min(context_size as usize) };
-        let changing = occurring + subject.tokens().count();
         let best = if top_k == 0 { tokens } else { top_k.min(tokens) };
-        let banned = model.banned_with(&sampling.ban);
-        ensure!(
-            banned.len() < tokens,
-            "--ban leaves no token of model {} to choose; give fewer characters",
-            model.name
-        );
-        let mut apart = Vec::with_capacity(banned.len() + changing);
-        apart.extend(banned);
-        let mut choice = Self {
+        let mut apart = Vec::with_capacity(model.banned.len() + occurring);
+        apart.extend(&model.banned);
+        Self {
             penalties: (!penalties.is_empty()).then(|| LlamaSampler::chain(penalties, true)),
             dice,
             top_k,
-            subject,
-            changeable: Vec::with_capacity(changing),
+            changeable: Vec::with_capacity(occurring),
             apart,
-            changed: Vec::with_capacity(changing),
+            changed: Vec::with_capacity(occurring),
             best: Vec::with_capacity(best),
-            candidates: LlamaTokenDataArray::new(Vec::with_capacity(best.max(changing)), false),
-        };
-        for token in choice.subject.tokens().collect::<Vec<_>>() {
-            choice.set_apart(token);
+            candidates: LlamaTokenDataArray::new(Vec::with_capacity(best.max(occurring)), false),
         }
-        Ok(choice)
     }
 
-    /// Adds a token of the prompt or of the life to the history of the
-    /// penalties and of the subject.
+    /// Adds a token of the prompt or of the life to the history of the penalties.
     pub(super) fn accept(&mut self, token: LlamaToken) {
         let Ok(index) = usize::try_from(token.0) else { return };
-        self.subject.accept(index);
         let Some(penalties) = &mut self.penalties else { return };
         penalties.accept(token);
         self.set_apart(index);
@@ -119,7 +97,6 @@ impl Choice {
 
     /// Makes this the whole history, after tokens were taken back.
     pub(super) fn begin_again(&mut self, history: &[Token]) {
-        self.subject.forget();
         if let Some(penalties) = &mut self.penalties {
             penalties.reset();
         }
@@ -150,7 +127,6 @@ impl Choice {
                 self.changed.extend(changed.map(|token| (token.id().0 as usize, token.logit())));
             }
         }
-        self.subject.raise(&mut self.changed);
         let logits = Logits { computed, apart: &self.apart, changed: &self.changed };
         match self.top_k {
             0 => logits.all(&mut self.best),

@@ -11,7 +11,6 @@
 //! | [`computing`] | threads, cache and batches: what decides speed, memory and the exact results |
 //! | [`choice`] | chooses the next token with llama.cpp's samplers |
 //! | [`sampler`] | the sampling options, and the search for the greatest logits |
-//! | [`subject`] | makes the words of the subject likelier, the longer none has been said |
 //! | [`careful`] | keeps the words of a list out of a life |
 //! | [`prompt_state`] | the KV cache of the prompt, kept in a file for the next life |
 //! | [`context_cost`] | the memory that a context takes |
@@ -28,4 +27,3 @@ pub mod net;
 pub(crate) mod prompt_state;
 pub mod sampler;
 pub mod session;
-mod subject;

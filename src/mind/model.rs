@@ -189,20 +189,6 @@ impl Model {
         framed.contains(text).then_some(framed)
     }
 
-    /// The banned tokens, and those whose text has one of these characters;
-    /// ascending.
-    pub(super) fn banned_with(&self, characters: &str) -> Vec<usize> {
-        let mut banned = self.banned.clone();
-        if !characters.is_empty() {
-            banned.extend(tokens_where(&self.llama, |_, piece| {
-                String::from_utf8_lossy(piece).contains(|character| characters.contains(character))
-            }));
-            banned.sort_unstable();
-            banned.dedup();
-        }
-        banned
-    }
-
     /// The longest context that the model was trained for, in tokens; checks
     /// that `context_size` is within it.
     ///
@@ -257,23 +243,15 @@ impl Token {
     }
 }
 
+/// The tokens that are never chosen; ascending.
 fn banned_tokens(model: &LlamaModel) -> Vec<usize> {
     let vocab = model.vocab();
-    tokens_where(model, |token, piece| vocab.is_eog(token) || vocab.is_control(token) || piece.is_empty())
-}
-
-/// The tokens of which `holds` is true, given their text; ascending.
-fn tokens_where(model: &LlamaModel, holds: impl Fn(LlamaToken, &[u8]) -> bool) -> Vec<usize> {
-    let vocab = model.vocab();
     let mut piece = Vec::with_capacity(64);
-    vocab
-        .tokens()
-        .enumerate()
-        .filter(|&(_, token)| {
-            piece.clear();
-            vocab.token_to_piece_into(token, &mut piece, false, None);
-            holds(token, &piece)
-        })
-        .map(|(index, _)| index)
-        .collect()
+    let is_banned = |token| {
+        piece.clear();
+        vocab.token_to_piece_into(token, &mut piece, false, None);
+        vocab.is_eog(token) || vocab.is_control(token) || piece.is_empty()
+    };
+    let banned = vocab.tokens().map(is_banned).enumerate();
+    banned.filter_map(|(index, banned)| banned.then_some(index)).collect()
 }

@@ -34,12 +34,6 @@ pub struct Sampling {
     pub dry_allowed_length: i32,
     /// Window of DRY in tokens; 0 is off, -1 the context.
     pub dry_penalty_last_n: i32,
-    /// Words that the text comes back to; see `super::subject`.
-    pub subject: Vec<String>,
-    /// What is added to their logits at the most; 0 is off.
-    pub subject_bias: f32,
-    /// Characters that are never written: no token with one of them is chosen.
-    pub ban: String,
     /// Seed of the random sampling; see [`Sampling::with_seed`].
     pub seed: Option<u32>,
 }

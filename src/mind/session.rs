@@ -70,8 +70,7 @@ impl<'model> Session<'model> {
     ///
     /// # Errors
     ///
-    /// When the context does not fit in memory, llama.cpp cannot make it, or
-    /// `sampling` bans every token.
+    /// When the context does not fit in memory, or llama.cpp cannot make it.
     pub fn open(
         model: &'model Model,
         lifespan: Lifespan,
@@ -114,13 +113,14 @@ impl<'model> Session<'model> {
             )
         })?;
         if let Some(voice) = &model.voice {
-            context.lora_adapter_set(&mut voice.adapter.borrow_mut(), voice.scale)?;
+            let set = context.lora_adapter_set(&mut voice.adapter.borrow_mut(), voice.scale);
+            set.context("llama.cpp cannot use the voice; give --lora none")?;
         }
         Ok(Self {
             context,
             model,
             batch: LlamaBatch::new(computing.batch as usize, 1),
-            choice: Choice::new(model, sampling, context_size)?,
+            choice: Choice::new(model, sampling, context_size),
             computing,
             position: 0,
             spoken: None,
@@ -152,7 +152,7 @@ impl<'model> Session<'model> {
         Ok(how)
     }
 
-    /// Adds tokens to the text that penalties and subject look back on, without
+    /// Adds tokens to the text that penalties look back on, without
     /// decoding them.
     pub fn remember(&mut self, tokens: &[Token]) {
         tokens.iter().for_each(|token| self.choice.accept(token.0));
@@ -255,7 +255,7 @@ impl<'model> Session<'model> {
     }
 
     /// Drops the tokens from `position` on from the cache, though not from the text that
-    /// penalties and subject look back on. A token must be decoded before the next is
+    /// penalties look back on. A token must be decoded before the next is
     /// chosen. Recurrent and hybrid models can only drop all.
     ///
     /// # Errors

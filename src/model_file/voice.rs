@@ -14,9 +14,11 @@ use super::hash::hex;
 /// The default model's voice, compiled into the program; `models/voice` has its making.
 pub(super) static VOICE: &[u8] = include_bytes!("../../models/voice/voice.gguf");
 
-/// By what the default model is known in every quantization, since none changes them:
-/// the SHA-256 of its 61 norms, each with its name before it, in the order of the names.
+/// By what the default model is known in every quantization, since none changes them (nor
+/// do fine-tunes that train matrices alone, which get its voice too): the SHA-256 of its 61 norms, each with its name before it, in the order of the names.
 const NORMS: usize = 61;
+/// No norm of it is longer, in bytes.
+const NORM_BYTES: u64 = 576 * 4;
 const NORMS_SHA256: &str = "f533602005b957510cfe9ec30edf74e76d27142601bd02996fdb64b0c4b9f191";
 
 /// What `--lora` names.
@@ -40,7 +42,7 @@ impl From<PathBuf> for Lora {
 ///
 /// When it cannot be read.
 pub(super) fn is_default_model(file: &File, mut vectors: Vec<Vector>) -> io::Result<bool> {
-    if vectors.len() != NORMS {
+    if vectors.len() != NORMS || vectors.iter().any(|vector| vector.bytes > NORM_BYTES) {
         return Ok(false);
     }
     vectors.sort_by(|one, other| one.name.cmp(&other.name));

@@ -188,8 +188,8 @@ impl Entry {
         );
         ensure!(
             self.prompt == prompt,
-            "life {number} was lived with another prompt: its hash was {:?}, and now it is {prompt:?}; put \
-             the prompt of that time back, or name another life with --relive",
+            "life {number} was lived with another prompt or list of words: its hash was {:?}, and now it is \
+             {prompt:?}; put the text of that time back, or name another life with --relive",
             self.prompt
         );
         Ok(())

@@ -34,7 +34,7 @@ impl Never {
     ///
     /// # Errors
     ///
-    /// When a line has anything else than letters, apostrophes, spaces and such a `*`, or
+    /// When a line has anything else than letters, digits, spaces and such a `*`, or
     /// the list is empty.
     pub fn read(list: &str) -> Result<Self> {
         let mut phrases = Vec::new();
@@ -102,7 +102,10 @@ enum Begins {
 /// Whether a text begins with a phrase, given its words.
 fn begins(phrase: &[Form], words: &[Word], text: &str) -> Begins {
     for (at, form) in phrase.iter().enumerate() {
-        let Some(word) = words.get(at) else { return Begins::Perhaps };
+        let Some(word) = words.get(at) else {
+            let is_open = text[words[at - 1].end..].chars().all(char::is_whitespace);
+            return if is_open { Begins::Perhaps } else { Begins::Not };
+        };
         if at > 0 && !text[words[at - 1].end..word.start].chars().all(char::is_whitespace) {
             return Begins::Not;
         }

@@ -165,3 +165,28 @@ fn products_of_f16_are_exact_but_for_rounding_whatever_is_computed_at_once() {
     let activation = |noise: &mut Noise| noise.activations().map(|number| f32::from(number) / 3.0);
     are(exact, weight, activation, ROUNDING);
 }
+
+#[test]
+fn rows_of_a_single_block_are_those_of_a_tile() {
+    let mut noise = Noise(7);
+    let weights: Vec<_> = (0..9).map(|_| F16(std::array::from_fn(|_| noise.half()))).collect();
+    let numbers: [f32; 8] = noise.activations().map(|number| f32::from(number) / 3.0);
+    for rows in 1..=9 {
+        let (mut short, mut tiles) = ([f32::NAN; 9], [f32::NAN; 9]);
+        let product = Product::<F16> {
+            blocks: 1,
+            weights: weights.as_ptr(),
+            weights_stride: 1,
+            activations: &raw const numbers,
+            activations_stride: 1,
+            results: tiles.as_mut_ptr(),
+            results_stride: 9,
+        };
+        // SAFETY: nine rows of weights and results, and one token's activations.
+        unsafe {
+            product.compute(0..rows, 1);
+            F16::short_rows(weights.as_ptr(), &raw const numbers, short.as_mut_ptr(), 0..rows);
+        }
+        assert_eq!(short[..rows], tiles[..rows], "{rows} rows");
+    }
+}

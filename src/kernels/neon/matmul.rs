@@ -159,7 +159,7 @@ impl F16 {
     }
 
     /// Products of rows of a single block, of which a voice has 5,000 a layer: what
-    /// [`Block::tile`] computes, bit for bit, without a call for every four rows.
+    /// [`Block::tile`] computes (but for the sign of a zero), without a call for every four rows.
     ///
     /// # Safety
     ///

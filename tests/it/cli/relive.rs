@@ -20,7 +20,7 @@ fn a_life_is_lived_again_with_its_seed_and_options_after_others_and_counts_anew(
     let mut command =
         nexus.command(["--printer", "printer", "-m", "ember", "-c", "300", "--opening=-- I'm \"here\"."]);
     // An option that the environment gives is of the life too.
-    command.env("TORMENT_TEMP", "0.8").env("TORMENT_BAN", "-;");
+    command.env("TORMENT_TEMP", "0.8").env("TORMENT_TOP_K", "30");
     let first = Ended::of(command.output());
     first.died();
     for _ in 0..2 {

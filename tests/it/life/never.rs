@@ -28,7 +28,7 @@ fn no_listed_word_is_said_and_the_life_is_as_long_and_always_the_same() {
         let mut listed = words(&free.stdout);
         listed.sort();
         listed.dedup();
-        // Every third word that it says, and a phrase.
+        // Every third word that it says.
         let list: Vec<_> = listed.iter().step_by(3).cloned().collect();
         let kept = life(&nexus, temp, Some(&list.join("\n")));
         let said = words(&kept.stdout);

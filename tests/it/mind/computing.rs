@@ -1,8 +1,10 @@
 //! Threads, a restored cache and what was dropped from it change no word of the text.
 
 use proptest::prelude::*;
+use torment_nexus::life::generator::Mind;
 use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::life::lifespan::Lifespan;
+use torment_nexus::mind::careful::Revocable;
 use torment_nexus::mind::computing::Computing;
 use torment_nexus::mind::model::{Model, Token};
 use torment_nexus::mind::sampler::Sampling;
@@ -106,4 +108,41 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[test]
+fn what_was_taken_back_leaves_no_trace_and_another_token_follows() {
+    let (model, interrupt) = model();
+    let lifespan = Lifespan::new(1024.try_into().expect("not 0"), 1, 2048).expect("room");
+    let sampling = Sampling {
+        repeat_penalty: Some(1.1),
+        repeat_last_n: 256,
+        dry_multiplier: 0.8,
+        dry_base: 1.75,
+        dry_allowed_length: 2,
+        dry_penalty_last_n: -1,
+        ..Sampling::default()
+    };
+    let open = || {
+        let mut session = Session::open(&model, lifespan, Computing::new(1), &sampling).expect("a context");
+        session.prefill(&tokens(100), None, &interrupt).expect("a prompt");
+        session
+    };
+    let says = |session: &mut Session, count: usize| {
+        let mut text = Vec::new();
+        (0..count).for_each(|_| session.next(&mut text).expect("a token"));
+        text
+    };
+    let (mut straight, mut back) = (open(), open());
+    assert_eq!(says(&mut straight, 4), says(&mut back, 4));
+    says(&mut back, 3);
+    assert!(back.take_back(3).expect("a step"));
+    // The fifth token follows the logits of the fourth.
+    let fifth = says(&mut straight, 1);
+    assert_eq!(bits(&straight), bits(&back));
+    let other = says(&mut back, 1);
+    assert_ne!(other, fifth, "it was refused");
+    assert!(back.take_back(1).expect("a step"));
+    let third = says(&mut back, 1);
+    assert!(third != fifth && third != other, "both were refused");
 }
