@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`utf8`] | the bytes of token pieces to valid text |
 //! | [`wrap`] | wraps text into lines of a number of columns |
-//! | [`file`] | the text of a small file that an option names |
-//! | [`never`] | a list of words that are never said, and where one of them stands |
+//! | `file` | the text of a small file that an option names |
+//! | `never` | a list of words that are never said, and where one of them stands |
 //! | [`shell`] | quotes a word of a command line |
 //! | [`stdout`] | text to stdout, without waiting for its reader; in lines where it is a terminal or the journal |
 //! | [`stderr`] | warnings and reports that never change how the program ends; what goes on, as a line that passes |

@@ -25,7 +25,7 @@ fn adapter(width: u64) -> Gguf {
     gguf.lay_out();
     for (at, half) in gguf.data.chunks_exact_mut(2).enumerate() {
         let sign = if at * at % 7 < 3 { 0x8000 } else { 0 };
-        half.copy_from_slice(&(0x2C00u16 + (at * 37 % 0x400) as u16 | sign).to_le_bytes());
+        half.copy_from_slice(&((0x2C00u16 + (at * 37 % 0x400) as u16) | sign).to_le_bytes());
     }
     gguf
 }
