@@ -381,7 +381,7 @@ def main() -> None:
         return generated.pop() if generated and rng.random() < plan.grammar else drawn.half(PIECE_WORDS)
 
     voice = Voice(base, plan)
-    held_out = {folder.parent.name: choose for folder, (_, choose, _) in zip(folders, splits)}
+    held_out = {"held_out" if given.text else folder.parent.name: choose for folder, (_, choose, _) in zip(folders, splits)}
     curve = train(voice, framed, life, held_out, given.out)
     last = [p for _, _, once in splits for p in once]
     if last:
