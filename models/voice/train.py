@@ -26,6 +26,9 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+# Threads that wait by spinning take the time of those that compute where cores are busy.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import gguf
 import numpy as np
 import torch
