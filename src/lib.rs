@@ -299,11 +299,7 @@ fn live_on(
     let about = Entry {
         model: file.to_string(),
         fingerprint: fingerprint(&file, voice.as_ref()),
-        prompt: [Some(prompt.hash()), never.as_ref().map(|(_, hash)| hash.clone())]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join("+"),
+        prompt: prompt.hash() + &never.as_ref().map(|(_, hash)| format!("+{hash}")).unwrap_or_default(),
         seed: sampling.seed,
         options: format!("torment-nexus {}", cli.options_of_the_text(&sampling)),
         ..Entry::default()

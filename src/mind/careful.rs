@@ -48,10 +48,13 @@ pub struct Careful<M> {
 impl<M: Revocable> Careful<M> {
     /// `mind`, without the words of `never`, going on after `opening`.
     pub fn new(mind: M, never: Option<Never>, opening: &str) -> Self {
-        let clean = match never.as_ref().map(|never| never.find(None, opening)) {
-            Some(Found::Clean(clean)) => clean,
-            _ => opening.len(),
-        };
+        let clean = never.as_ref().map_or(opening.len(), |never| {
+            // What the opening says whole cannot be taken back.
+            match (never.find(None, &format!("{opening} ")), never.find(None, opening)) {
+                (Found::Clean(_), Found::Clean(clean)) => clean,
+                _ => opening.len(),
+            }
+        });
         let (said, context) = opening.split_at(clean);
         let (before, context) = (said.chars().last(), context.to_owned());
         Self { mind, never, held: VecDeque::new(), cleared: 0, before, context, tries: TRIES }
@@ -89,9 +92,11 @@ impl<M: Revocable> Careful<M> {
                     self.tries -= 1;
                     self.held.truncate(first);
                 } else {
-                    let (start, end) = (start.saturating_sub(context), end - context);
+                    let (start, end) = (start.saturating_sub(context), end.saturating_sub(context));
                     let listed = self.held.iter_mut().flatten().take(end).skip(start);
-                    listed.for_each(|byte| *byte = b'-');
+                    listed.filter(|byte| !byte.is_ascii_whitespace()).for_each(|byte| *byte = b'-');
+                    self.before = self.context.chars().last().or(self.before);
+                    self.context.clear();
                     self.tries = TRIES;
                     self.sift(never)?;
                 }
@@ -241,6 +246,8 @@ mod tests {
         assert_eq!(of("old turnip", "An old", &[b" turnip| leek", b"."]), " leek.");
         assert_eq!(of("turnip", "I tur", &[b"nip|tle", b"."]), "tle.");
         assert_eq!(of("nip", "I tur", &[b"nip", b"."]), "nip.", "the end of another word");
+        assert_eq!(of("old turnip", "An old", &[b" turnip", b"."]), " ------.");
+        assert_eq!(of("turnip", "I am a turnip", &[b".", b" b"]), ". b", "the opening's own word stays");
     }
 
     #[test]

@@ -84,11 +84,11 @@ impl Never {
     }
 }
 
-/// A run of letters, by its first byte and the byte after its last.
-#[derive(Debug, Clone, Copy)]
+/// A run of letters: its first byte, the byte after its last, and the letters in lower case.
 struct Word {
     start: usize,
     end: usize,
+    said: String,
 }
 
 enum Begins {
@@ -109,11 +109,11 @@ fn begins(phrase: &[Form], words: &[Word], text: &str) -> Begins {
         if at > 0 && !text[words[at - 1].end..word.start].chars().all(char::is_whitespace) {
             return Begins::Not;
         }
-        let said = text[word.start..word.end].to_lowercase();
-        let goes_on = word.end == text.len();
-        let fits = if form.open { said.starts_with(&form.letters) } else { said == form.letters && !goes_on };
+        let (said, goes_on) = (&word.said, word.end == text.len());
+        let fits =
+            if form.open { said.starts_with(&form.letters) } else { *said == form.letters && !goes_on };
         if !fits {
-            let may_become = goes_on && form.letters.starts_with(&said);
+            let may_become = goes_on && form.letters.starts_with(said);
             return if may_become { Begins::Perhaps } else { Begins::Not };
         }
     }
@@ -126,9 +126,11 @@ fn words(text: &str) -> Vec<Word> {
         let end = at + letter.len_utf8();
         match words.last_mut().filter(|word| word.end == at) {
             Some(word) => word.end = end,
-            None => words.push(Word { start: at, end }),
+            None => words.push(Word { start: at, end, said: String::new() }),
         }
     }
+    // Once, and not for each phrase of the list.
+    words.iter_mut().for_each(|word| word.said = text[word.start..word.end].to_lowercase());
     words
 }
 
