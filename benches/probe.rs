@@ -10,17 +10,17 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use clap::{Args, Parser};
+use installation::life::ending::Ending;
+use installation::life::generator::Mind;
+use installation::life::interrupt::Interrupt;
+use installation::life::lifespan::Lifespan;
+use model_file::name::{ModelFile, ModelName};
+use model_file::voice::Lora;
 use torment_nexus::cli::Cli;
-use torment_nexus::life::ending::Ending;
-use torment_nexus::life::generator::Mind;
-use torment_nexus::life::interrupt::Interrupt;
-use torment_nexus::life::lifespan::Lifespan;
 use torment_nexus::mind::computing::{Cache, Computing};
 use torment_nexus::mind::model::{Model, Token};
 use torment_nexus::mind::sampler::Sampling;
 use torment_nexus::mind::session::Session;
-use torment_nexus::model_file::name::{ModelFile, ModelName};
-use torment_nexus::model_file::voice::Lora;
 
 const CONTEXT: u32 = 2048;
 
@@ -145,9 +145,8 @@ impl Way {
 
     /// The model, and an interrupt that is never raised.
     fn load(&self) -> Result<(Model, Interrupt)> {
-        #[cfg(kernels)]
         if self.stock {
-            torment_nexus::kernels::hooks::leave_to_ggml();
+            kernels::hooks::leave_to_ggml();
         }
         let (raise, interrupt) = Interrupt::new();
         std::mem::forget(raise);

@@ -12,7 +12,7 @@ use std::{fs, io};
 /// root: llama.cpp's version, the compiler's flags, and our own code. All files
 /// of a folder count.
 pub(crate) const SOURCES: [&str; 5] =
-    ["Cargo.lock", ".cargo/config.toml", "script/llama.cmake", "src/kernels", "src/mind"];
+    ["Cargo.lock", ".cargo/config.toml", "script/llama.cmake", "crates/kernels", "src/mind"];
 
 /// The hash of [`SOURCES`] under `root`: of the files' names and contents, and
 /// of `target`, which says what they are compiled for.

@@ -19,8 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     // This call makes sure that the program's hooks are linked: the linker
     // redirects calls of ggml to them.
-    #[cfg(kernels)]
-    torment_nexus::kernels::hooks::leave_to_ggml();
+    kernels::hooks::leave_to_ggml();
     let (from, to) = (CString::new(from)?, CString::new(to)?);
     // SAFETY: both paths are C strings that outlive the call.
     let failed = unsafe {

@@ -17,9 +17,6 @@
 //!          the death on paper ─► WARNING … ─► panic! ─► exit 101
 //! ```
 //!
-//! The rooms, that is, the top-level modules. To find the file for a change,
-//! see the table in the folder's `mod.rs`.
-//!
 //! | room | what it knows |
 //! |---|---|
 //! | `main.rs` | parses the arguments, runs a life, ends with its exit code |
@@ -27,90 +24,75 @@
 //! | [`check`] | `torment-nexus check`: what is well, what is not, and the next step |
 //! | [`cabinet`] | `torment-nexus --simulate`: the installation drawn in a terminal |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
-//! | [`panel`] | the button and the light |
-//! | [`paper`] | the receipt and the printer |
 //! | [`mind`] | the language model; the only user of llama-cpp-2 |
-//! | `kernels` | attention and matrix products in place of ggml's |
-//! | [`model_file`] | from `--model` to a file that llama.cpp can open |
-//! | [`life`] | the loop from the first token to the death, and every other ending |
-//! | [`state`] | what is kept between lives |
-//! | [`board`] | temperature, supply voltage, free memory, threads and clock of the machine |
-//! | [`text`] | text that arrives in pieces: UTF-8, line wrapping, stdout and stderr |
+//! | `processor.rs` | ends the program in one line on a PC's processor that cannot run it |
+//! | `crates/kernels` | [attention and matrix products](kernels) in place of ggml's |
+//! | `crates/model-file` | [from `--model` to a file](model_file) that llama.cpp can open |
+//! | `crates/installation` | [the object without its mind](installation): button, light, receipt, lives |
 //!
-//! A room may import only rooms with a lower number, never one with the same.
+//! Each folder's `mod.rs` and each crate's `lib.rs` has a table of its files. A room may
+//! import only rooms below it, never one beside it:
 //!
 //! ```text
-//! 8  main
-//! 7  lib
-//! 6  check  cabinet
-//! 5  cli
-//! 4  mind                          (above model_file, whose files it loads)
-//! 3  panel  paper  model_file
-//! 2  life  state
-//! 1  board  text  kernels          (kernels imports nothing; the linker redirects calls
-//!                                   of ggml to it)
+//! main
+//! lib
+//! check  cabinet
+//! cli
+//! mind
+//! model-file              kernels    (imports nothing; the linker redirects calls of
+//! installation                        ggml to it)
 //! ```
 //!
-//! `tests/it/house.rs` reads the source and checks this rule.
+//! The compiler keeps the crates apart; `tests/it/house.rs` reads the source and checks
+//! the rule for the rooms within one.
 
 // `pub` is only for what main, tests, benches and examples use: the compiler
 // reports all other unused code.
 #![deny(unreachable_pub)]
 
-// build.rs stops a build for any other system earlier, with one line.
-#[cfg(not(target_os = "linux"))]
-compile_error!("torment-nexus runs on Linux only: it needs /proc, memfd, GPIO and termios as Linux has them");
-
-mod board;
 #[cfg(feature = "cabinet")]
-mod cabinet;
+pub mod cabinet;
 mod check;
 pub mod cli;
-#[cfg(kernels)]
-pub mod kernels;
-pub mod life;
 pub mod mind;
-pub mod model_file;
-mod panel;
-pub mod paper;
-pub mod state;
-pub mod text;
+#[cfg(checks_processor)]
+mod processor;
 
 use std::convert::Infallible;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 
-use crate::board::clock;
-use crate::board::health::Health;
-#[cfg(feature = "cabinet")]
-use crate::board::link::Link;
 use crate::cli::{Cli, Instead, Usage};
-use crate::life::ending::{self, Ending};
-use crate::life::generator;
-use crate::life::interrupt::Interrupt;
-use crate::life::lifespan::Lifespan;
-use crate::life::listener::{Listener, Listeners};
-use crate::life::progress::{Load, Progress};
-use crate::life::prompt::Prompt;
-use crate::life::schedule::{self, Doing, Moment, Schedule};
-use crate::life::status::{self, Status};
-use crate::life::vitals::Vitals;
 use crate::mind::careful::Careful;
 use crate::mind::computing::Computing;
 use crate::mind::model::Model;
 use crate::mind::net;
 use crate::mind::prompt_state::PromptState;
 use crate::mind::session::{Prefill, Session};
-use crate::model_file::name::ModelFile;
-use crate::panel::{Asked, Panel, Pin};
-use crate::paper::printing::Paper;
-use crate::paper::receipt::Summary;
-use crate::state::entry::{Course, Entry};
-use crate::state::folder::StateFolder;
-use crate::state::lives::Lives;
-use crate::text::stderr::{self, say, show, warn};
-use crate::text::stdout::Output;
+use installation::board::clock;
+use installation::board::health::Health;
+#[cfg(feature = "cabinet")]
+use installation::board::link::Link;
+use installation::life::ending::{self, Ending};
+use installation::life::generator;
+use installation::life::interrupt::Interrupt;
+use installation::life::lifespan::Lifespan;
+use installation::life::listener::{Listener, Listeners};
+use installation::life::progress::{Load, Progress};
+use installation::life::prompt::Prompt;
+use installation::life::schedule::{self, Doing, Moment, Schedule};
+use installation::life::status::{self, Status};
+use installation::life::vitals::Vitals;
+use installation::panel::{Asked, Panel, Pin};
+use installation::paper::printing::Paper;
+use installation::paper::receipt::Summary;
+use installation::state::entry::{Course, Entry};
+use installation::state::folder::StateFolder;
+use installation::state::lives::Lives;
+use installation::text::stderr::{self, say, show, warn};
+use installation::text::stdout::Output;
+use model_file::name::ModelFile;
 
 /// Runs one life, from loading the model to the panic, with stdout, printer and
 /// light.
@@ -164,7 +146,7 @@ type Drawn = Output<std::io::Sink>;
 
 /// What is around a life besides its panel.
 struct Around {
-    printer: Option<paper::settings::Settings>,
+    printer: Option<installation::paper::settings::Settings>,
     has_button: bool,
     drawn: Option<Drawn>,
 }
@@ -182,7 +164,7 @@ pub fn refuse(usage: &Usage) -> Ending {
     let code = usage.print();
     if let Some(light) = usage.light()
         && let Ok(interrupt) = Interrupt::on_signals(false)
-        && let Ok(panel) = Panel::open(panel::Settings::light(light), false, &interrupt)
+        && let Ok(panel) = Panel::open(installation::panel::Settings::light(light), false, &interrupt)
     {
         panel.show_wrong_options();
     }

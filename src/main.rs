@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
+use installation::life::ending;
+use installation::life::interrupt::Interrupt;
 use torment_nexus::cli::Cli;
-use torment_nexus::life::ending;
-use torment_nexus::life::interrupt::Interrupt;
 
 fn main() -> ExitCode {
     ending::install_last_words();

@@ -5,15 +5,15 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use clap::Parser;
+use installation::life::generator::Mind;
+use installation::life::interrupt::Interrupt;
+use installation::life::lifespan::Lifespan;
+use model_file::name::{ModelFile, ModelName};
 use torment_nexus::cli::Cli;
-use torment_nexus::life::generator::Mind;
-use torment_nexus::life::interrupt::Interrupt;
-use torment_nexus::life::lifespan::Lifespan;
 use torment_nexus::mind::computing::Computing;
 use torment_nexus::mind::model::{Model, Token};
 use torment_nexus::mind::sampler::Sampling;
 use torment_nexus::mind::session::Session;
-use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };

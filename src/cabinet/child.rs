@@ -15,8 +15,8 @@ use anyhow::{Context, Result};
 use crossbeam_channel::Sender;
 
 use super::state::Event;
-use crate::board::link::{self, Message};
-use crate::board::threads;
+use installation::board::link::{self, Message};
+use installation::board::threads;
 
 /// The option that this program was started with, and the one that the life gets.
 const OPTION: &str = "--simulate";

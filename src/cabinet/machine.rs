@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::paper::pace::{INPUT_BUFFER, byte_time, row_times};
-use crate::paper::reading::{Printed, Reader, Step};
+use installation::paper::pace::{INPUT_BUFFER, byte_time, row_times};
+use installation::paper::reading::{Printed, Reader, Step};
 
 /// Bytes that it takes without paper: some lines, so that it is asked for its paper and
 /// does not only stop. Also where it prints all at once.
@@ -177,7 +177,7 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paper::pace::LINE_MILLIS;
+    use installation::paper::pace::LINE_MILLIS;
 
     const LINE: Duration = Duration::from_millis(LINE_MILLIS);
     const NOTHING: [&str; 0] = [];

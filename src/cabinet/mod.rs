@@ -18,12 +18,14 @@
 //! | [`printer`] | the printer's thread and its pseudo-terminal |
 //! | [`child`] | a life in a process of its own |
 //! | [`screen`] | the terminal, and that it is left as it was |
+//! | [`drawing`] | printed lines as a picture |
 //! | [`save`] | a receipt as files |
 //!
 //! The only user of ratatui and crossterm.
 
 mod child;
 mod colours;
+pub mod drawing;
 mod machine;
 mod printer;
 mod roll;

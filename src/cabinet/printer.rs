@@ -20,9 +20,9 @@ use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 
 use super::machine::Machine;
 use super::state::Event;
-use crate::board::link::{self, Message};
-use crate::board::threads;
-use crate::paper::settings::Settings;
+use installation::board::link::{self, Message};
+use installation::board::threads;
+use installation::paper::settings::Settings;
 
 /// How often the printer looks at its clock and its orders.
 const STEP: u8 = 10;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::machine::Out;
-use crate::paper::reading::{Cell, Printed};
+use installation::paper::reading::{Cell, Printed};
 
 /// Rows that are kept for scrolling back: some ten lives of the default length.
 const KEPT: usize = 4_000;
@@ -115,7 +115,7 @@ impl Roll {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paper::reading::{Reader, Step};
+    use installation::paper::reading::{Reader, Step};
 
     fn line(text: &str) -> Out {
         let mut reader = Reader::default();

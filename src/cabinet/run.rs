@@ -18,10 +18,10 @@ use super::save;
 use super::screen::{Screen, read_keys};
 use super::state::{Cabinet, Deed, Event};
 use super::view;
-use crate::board::threads;
 use crate::cli::Cli;
-use crate::life::ending::Ending;
-use crate::life::interrupt::Interrupt;
+use installation::board::threads;
+use installation::life::ending::Ending;
+use installation::life::interrupt::Interrupt;
 
 /// The time between two frames: as often as the light changes while it breathes.
 const FRAME: Duration = Duration::from_millis(33);

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use super::drawing;
 use super::roll::Receipt;
-use crate::paper::drawing;
 
 /// The most receipts of one life that are saved in one folder.
 const MOST: u32 = 1_000;

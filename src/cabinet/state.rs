@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::machine::Out;
 use super::roll::Roll;
-use crate::panel::HELD;
+use installation::panel::HELD;
 
 /// How long a press of a key holds the button down: terminals do not tell when a key is
 /// let go. The program needs 80 ms.

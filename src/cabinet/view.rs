@@ -11,7 +11,7 @@ use ratatui::widgets::{Block, BorderType, Widget};
 use super::colours::Colours;
 use super::roll::Row;
 use super::state::{Cabinet, Doing, words_of};
-use crate::text::wrap::Wrapper;
+use installation::text::wrap::Wrapper;
 
 /// The least columns of the left side, and the most that its parts need.
 const LEAST: u16 = 25;

@@ -5,19 +5,19 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 
 use super::report::Finding;
-use crate::board::clock;
 use crate::cli::Cli;
-use crate::life::ending::Ending;
-use crate::life::interrupt::Interrupt;
-use crate::life::lifespan::Lifespan;
-use crate::life::prompt::Prompt;
 use crate::mind::computing::Computing;
 use crate::mind::model::Model;
 use crate::mind::session::Session;
-use crate::model_file::name::{Kept, ModelFile};
-use crate::paper::printing::Paper;
-use crate::state::folder::StateFolder;
-use crate::state::lives::Lives;
+use installation::board::clock;
+use installation::life::ending::Ending;
+use installation::life::interrupt::Interrupt;
+use installation::life::lifespan::Lifespan;
+use installation::life::prompt::Prompt;
+use installation::paper::printing::Paper;
+use installation::state::folder::StateFolder;
+use installation::state::lives::Lives;
+use model_file::name::{Kept, ModelFile};
 
 /// Free space below which a download or the record of lives may fail, in bytes:
 /// twice the default model.

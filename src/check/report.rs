@@ -3,7 +3,7 @@
 use anyhow::Error;
 use serde_json::json;
 
-use crate::life::ending::one_line;
+use installation::life::ending::one_line;
 
 /// How a part of the box is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

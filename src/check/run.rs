@@ -12,11 +12,11 @@ use anyhow::{Context, Result};
 use super::report::{Finding, Report};
 use super::{parts, system, trial};
 use crate::cli::Cli;
-use crate::life::ending::Ending;
-use crate::life::interrupt::Interrupt;
-use crate::state::folder::StateFolder;
-use crate::text::shell;
-use crate::text::stderr::say;
+use installation::life::ending::Ending;
+use installation::life::interrupt::Interrupt;
+use installation::state::folder::StateFolder;
+use installation::text::shell;
+use installation::text::stderr::say;
 
 /// The options of the service, and the folder that it runs in.
 const OPTIONS: &str = "/etc/default/torment-nexus";

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::report::Finding;
-use crate::board::health::{Health, Throttled, ask_firmware};
+use installation::board::health::{Health, Throttled, ask_firmware};
 
 /// The board that the piece is made for.
 const BOARD: &str = "Raspberry Pi Zero 2 W";

@@ -8,18 +8,18 @@ use anyhow::Error;
 use crossbeam_channel::bounded;
 
 use super::report::Finding;
-use crate::board::clock;
 use crate::cli::Cli;
-use crate::life::ending::Ending;
-use crate::life::interrupt::Interrupt;
-use crate::life::listener::PrinterStatus;
-use crate::panel::{self, Panel};
-use crate::paper::format::Kind;
-use crate::paper::pace;
-use crate::paper::printer::Printer;
-use crate::paper::settings::Settings;
-use crate::paper::strip;
-use crate::text::stderr::say;
+use installation::board::clock;
+use installation::life::ending::Ending;
+use installation::life::interrupt::Interrupt;
+use installation::life::listener::PrinterStatus;
+use installation::panel::{self, Panel};
+use installation::paper::format::Kind;
+use installation::paper::pace;
+use installation::paper::printer::Printer;
+use installation::paper::settings::Settings;
+use installation::paper::strip;
+use installation::text::stderr::say;
 
 /// How long a press is waited for, and an answer.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::panel::{self, Pin};
+use installation::panel::{self, Pin};
 
 /// The pins a visitor meets. Each is optional.
 #[derive(Debug, Clone, Copy, Args)]

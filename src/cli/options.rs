@@ -17,14 +17,14 @@ use super::relive::{self, SAMPLING};
 use super::sampling::number;
 use super::show::ShowArgs;
 use super::usage::Usage;
-use crate::life::prompt;
 use crate::mind::sampler::Sampling;
-use crate::model_file::name::ModelName;
-use crate::model_file::voice::Lora;
-use crate::state::entry::Entry;
-use crate::text::never::Never;
-use crate::text::stderr::warn;
-use crate::text::{file, shell};
+use installation::life::prompt;
+use installation::state::entry::Entry;
+use installation::text::never::Never;
+use installation::text::stderr::warn;
+use installation::text::{file, shell};
+use model_file::name::ModelName;
+use model_file::voice::Lora;
 
 /// The default model: 105 MB, 135 M parameters, chosen to fit 512 MB and four
 /// Cortex-A53 cores with room for its context.

@@ -9,13 +9,13 @@ use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
 
 #[cfg(feature = "cabinet")]
-use crate::board::link::Link;
-use crate::panel::Pin;
-use crate::paper::format::{Font, Format, Heat, Kind};
-use crate::paper::pace;
-use crate::paper::serial;
-use crate::paper::settings::{Settings, Wire};
-use crate::paper::template::{self, Design};
+use installation::board::link::Link;
+use installation::panel::Pin;
+use installation::paper::format::{Font, Format, Heat, Kind};
+use installation::paper::pace;
+use installation::paper::serial;
+use installation::paper::settings::{Settings, Wire};
+use installation::paper::template::{self, Design};
 
 /// Columns of the narrowest paper on which text is still readable, and of the
 /// widest: 80 mm in the small font.

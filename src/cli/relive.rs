@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
-use crate::text::shell;
+use installation::text::shell;
 
 /// The heading of the sampling options in the help.
 pub(super) const SAMPLING: &str = "Sampling";
@@ -46,9 +46,9 @@ pub(super) fn conflict(command: &Command, matches: &ArgMatches) -> Option<String
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use crate::model_file::voice::Lora;
-    use crate::state::entry::Entry;
     use clap::CommandFactory;
+    use installation::state::entry::Entry;
+    use model_file::voice::Lora;
 
     fn parse(args: &[&str]) -> Cli {
         Cli::of(Cli::command(), [&["torment-nexus"], args].concat()).expect("valid options")

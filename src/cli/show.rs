@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::life::schedule::{Hours, Schedule};
+use installation::life::schedule::{Hours, Schedule};
 
 /// The longest rest, in seconds: a day.
 const MAX_REST: u64 = 86_400;

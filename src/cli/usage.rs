@@ -2,7 +2,7 @@
 
 use clap::Error;
 
-use crate::panel::Pin;
+use installation::panel::Pin;
 
 /// Arguments that begin no life.
 #[derive(Debug)]

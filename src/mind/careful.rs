@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use anyhow::Result;
 
-use crate::life::generator::Mind;
-use crate::text::never::{Found, Never};
+use installation::life::generator::Mind;
+use installation::text::never::{Found, Never};
 
 /// How often another token is chosen where a listed word would stand. Then its letters
 /// become dashes. A signal is noticed after these tries, not among them.

@@ -1,6 +1,6 @@
 //! The language model: the only user of llama-cpp-2.
 //!
-//! Model files arrive here after [`crate::model_file::gguf`] has accepted their
+//! Model files arrive here after [`model_file::gguf`] has accepted their
 //! header. If llama.cpp refuses one all the same, its own error is quoted; if it
 //! ends the process, [`net`] turns that into a fault.
 //!

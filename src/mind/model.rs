@@ -12,10 +12,10 @@ use llama_cpp_2::token::LlamaToken;
 
 use super::log::{backend, first_error, keep_first_error};
 use super::net;
-use crate::life::ending::Ending;
-use crate::life::interrupt::Interrupt;
-use crate::life::progress::Step;
-use crate::model_file::name::ModelFile;
+use installation::life::ending::Ending;
+use installation::life::interrupt::Interrupt;
+use installation::life::progress::Step;
+use model_file::name::ModelFile;
 
 /// A loaded model: its vocabulary in memory, its weights mapped.
 #[derive(Debug)]

@@ -21,9 +21,8 @@ use std::{mem, ptr, thread};
 
 use llama_cpp_sys_2::ggml_set_abort_callback;
 
-#[cfg(kernels)]
-use crate::kernels::hooks::is_computing;
-use crate::life::ending::{BUG, FAULT, end_at_once};
+use installation::life::ending::{BUG, FAULT, end_at_once};
+use kernels::hooks::is_computing;
 
 /// The signals that a fault in the program's own code raises, in words.
 const SIGNALS: [(c_int, &str); 5] = [
@@ -125,12 +124,6 @@ extern "C" fn signalled(signal: c_int) {
         }
         _ => end(SIGNALS.iter().find(|(one, _)| *one == signal).map_or("signal", |(_, what)| what)),
     }
-}
-
-/// Without kernels of our own, as for a processor without AVX2, all is ggml's.
-#[cfg(not(kernels))]
-fn is_computing() -> bool {
-    false
 }
 
 /// Ends the process; safe in a signal handler.

@@ -28,8 +28,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::state::regular;
-use crate::state::replace::replace;
+use installation::state::regular;
+use installation::state::replace::replace;
 
 /// What the file begins with; the digit is the version of the table above.
 const MAGIC: [u8; 8] = *b"NEXUSKV1";

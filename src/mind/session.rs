@@ -16,13 +16,13 @@ use super::log::{backend, first_error};
 use super::model::{Model, Token, Voice};
 use super::prompt_state::{Key, PromptState, Unusable};
 use super::sampler::{self, Sampling};
-use crate::board::{memory, threads};
-use crate::life::ending::Ending;
-use crate::life::generator::Mind;
-use crate::life::interrupt::Interrupt;
-use crate::life::lifespan::Lifespan;
-use crate::life::progress::Step;
-use crate::text::stderr::warn;
+use installation::board::{memory, threads};
+use installation::life::ending::Ending;
+use installation::life::generator::Mind;
+use installation::life::interrupt::Interrupt;
+use installation::life::lifespan::Lifespan;
+use installation::life::progress::Step;
+use installation::text::stderr::warn;
 
 /// llama.cpp's id of the one sequence in the context.
 const SEQUENCE: i32 = 0;

@@ -5,10 +5,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use installation::state::entry::{Entry, Outcome, PaperEnd};
+use installation::state::lives::Lives;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use torment_nexus::state::entry::{Entry, Outcome, PaperEnd};
-use torment_nexus::state::lives::Lives;
 
 use crate::support::nexus::{LIMIT, Nexus};
 use crate::support::terminal::Terminal;

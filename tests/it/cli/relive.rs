@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use torment_nexus::state::lives::Lives;
+use installation::state::lives::Lives;
 
 use crate::support::nexus::{Ended, Nexus, ember_gguf};
 

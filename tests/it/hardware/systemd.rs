@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use torment_nexus::state::lives::Lives;
+use installation::state::lives::Lives;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
 use crate::support::nexus::{Ended, LIMIT, Nexus};

@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
+use installation::state::lives::Lives;
 use nix::sys::signal::Signal;
-use torment_nexus::state::lives::Lives;
 
 use super::{ended, signal, start};
 use crate::support::fake_printer::{Behaviour, FAST, FakePrinter};

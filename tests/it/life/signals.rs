@@ -12,14 +12,14 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use installation::life::ending::Ending;
+use installation::life::interrupt::Interrupt;
+use installation::life::lifespan::Lifespan;
+use model_file::name::{ModelFile, ModelName};
 use torment_nexus::cli::Cli;
-use torment_nexus::life::ending::Ending;
-use torment_nexus::life::interrupt::Interrupt;
-use torment_nexus::life::lifespan::Lifespan;
 use torment_nexus::mind::computing::Computing;
 use torment_nexus::mind::model::Model;
 use torment_nexus::mind::session::Session;
-use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 use super::{ended, signal, sleeps, start, wait_until};
 use crate::support::nexus::{LIMIT, Nexus};

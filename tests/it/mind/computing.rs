@@ -1,15 +1,15 @@
 //! Threads, a restored cache and what was dropped from it change no word of the text.
 
+use installation::life::generator::Mind;
+use installation::life::interrupt::Interrupt;
+use installation::life::lifespan::Lifespan;
+use model_file::name::{ModelFile, ModelName};
 use proptest::prelude::*;
-use torment_nexus::life::generator::Mind;
-use torment_nexus::life::interrupt::Interrupt;
-use torment_nexus::life::lifespan::Lifespan;
 use torment_nexus::mind::careful::Revocable;
 use torment_nexus::mind::computing::Computing;
 use torment_nexus::mind::model::{Model, Token};
 use torment_nexus::mind::sampler::Sampling;
 use torment_nexus::mind::session::Session;
-use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 fn model() -> (Model, Interrupt) {
     let (raise, interrupt) = Interrupt::new();

@@ -8,12 +8,12 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::{mem, ptr, thread};
 
+use installation::life::interrupt::Interrupt;
 use llama_cpp_sys_2::{GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q8_0, ggml_tensor};
+use model_file::name::{ModelFile, ModelName};
 use nix::sys::signal::Signal;
-use torment_nexus::life::interrupt::Interrupt;
 use torment_nexus::mind::model::Model;
 use torment_nexus::mind::net;
-use torment_nexus::model_file::name::{ModelFile, ModelName};
 
 use crate::support::nexus::{Ended, Nexus, ember_gguf};
 

@@ -1,8 +1,8 @@
 //! A voice (`--lora`): it changes the text, what is kept knows it, and one that does
 //! not fit is refused in one line before anything is armed.
 
-use torment_nexus::state::entry::Entry;
-use torment_nexus::state::lives::Lives;
+use installation::state::entry::Entry;
+use installation::state::lives::Lives;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
 use crate::support::gguf_file::{F32, Gguf, Tensor, Value};

@@ -12,13 +12,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
+use installation::life::interrupt::Interrupt;
+use model_file::download;
+use model_file::download::http::{Client, Patience};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use torment_nexus::life::interrupt::Interrupt;
-use torment_nexus::model_file::download;
-use torment_nexus::model_file::download::http::{Client, Patience};
 
 /// The model that the tests download.
 use crate::support::nexus::ember_gguf as model;

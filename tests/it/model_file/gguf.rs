@@ -4,7 +4,7 @@
 
 use std::fs::File;
 
-use torment_nexus::model_file::gguf::{self, Purpose};
+use model_file::gguf::{self, Purpose};
 
 use crate::support::gguf_file::{BOOL, Gguf, STRING, U8, U32, Value};
 use crate::support::nexus::{Ended, Nexus, ember_gguf};

@@ -1,4 +1,4 @@
-"""Prints the bytes that src/paper/escpos.rs is compared with, as python-escpos makes
+"""Prints the bytes that crates/installation/src/paper/escpos.rs is compared with, as python-escpos makes
 them: pip install python-escpos==3.1, then python3 tests/it/paper/python_escpos.py"""
 
 from escpos.constants import RT_STATUS_PAPER

@@ -26,8 +26,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use installation::state::entry::{Entry, Outcome, PaperEnd};
 use nix::sys::signal::Signal;
-use torment_nexus::state::entry::{Entry, Outcome, PaperEnd};
 
 use self::disk::Disk;
 use self::faults::{BAG, Blow, Draw, Fault, STAGES, Stage};

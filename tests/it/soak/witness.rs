@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use torment_nexus::state::entry::{Entry, PaperEnd};
-use torment_nexus::state::lives::Lives;
+use installation::state::entry::{Entry, PaperEnd};
+use installation::state::lives::Lives;
 
 use crate::support::receipt_reader::Paper;
 

@@ -6,12 +6,12 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::Stdio;
 
 use assert_cmd::Command;
+use installation::state::entry::{Entry, Outcome, PaperEnd};
+use installation::state::lives::Lives;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::resource::Resource::RLIMIT_FSIZE;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use torment_nexus::state::entry::{Entry, Outcome, PaperEnd};
-use torment_nexus::state::lives::Lives;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
 use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, ember_gguf, limit};

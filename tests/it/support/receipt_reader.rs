@@ -5,7 +5,7 @@
 #[cfg(feature = "cabinet")]
 use std::{fs::File, io, path::Path};
 
-use torment_nexus::paper::reading::{Cell, Printed, Reader, Step};
+use installation::paper::reading::{Cell, Printed, Reader, Step};
 
 const DOTS_PER_MM: f64 = 8.0;
 
@@ -110,6 +110,6 @@ impl Paper {
     #[cfg(feature = "cabinet")]
     pub fn write_png(&self, path: &Path) -> io::Result<()> {
         let lines: Vec<_> = self.printed.iter().map(|(top, line)| (*top, line)).collect();
-        torment_nexus::paper::drawing::write_png(&lines, self.y, File::create(path)?)
+        torment_nexus::cabinet::drawing::write_png(&lines, self.y, File::create(path)?)
     }
 }

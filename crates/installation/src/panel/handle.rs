@@ -1,0 +1,298 @@
+//! The button and the light as the rest of the program sees them.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Error, Result, anyhow};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::drawn;
+use super::pins;
+use super::pulse::{DYING_TIME, FAULT_TIME, Life, Pattern, WRONG_TIME};
+use super::settings::Settings;
+use super::thread::{Asked, Attendant, Gauge, Pins, attend};
+use super::wake::Bell;
+use crate::board::link::Link;
+use crate::board::threads;
+use crate::life::ending::Ending;
+use crate::life::interrupt::Interrupt;
+use crate::life::lifespan::Fill;
+use crate::life::listener::{Listener, PrinterStatus};
+
+/// Without a pin for the light its methods do nothing; without a pin for the button a
+/// life begins at once.
+#[derive(Debug)]
+pub struct Panel {
+    /// `None` if neither option names a pin.
+    thread: Option<Thread>,
+    gauge: Arc<Gauge>,
+    interrupt: Interrupt,
+    /// When the death began.
+    dying: OnceLock<Instant>,
+    /// Whether the button is waited for.
+    armed: AtomicBool,
+    /// Set if the light has to show a fault before it goes dark.
+    failed: AtomicBool,
+}
+
+/// The running thread, and the channels to and from it.
+#[derive(Debug)]
+struct Thread {
+    line: Line,
+    asked: Receiver<Asked>,
+    handle: Option<JoinHandle<()>>,
+    has_button: bool,
+    has_light: bool,
+}
+
+/// The way to the thread.
+#[derive(Debug, Clone)]
+struct Line {
+    /// `None` ends the thread.
+    phases: Sender<Option<Pattern>>,
+    /// Rung after each of them.
+    bell: Arc<Bell>,
+}
+
+impl Line {
+    fn enter(&self, phase: impl Into<Option<Pattern>>) {
+        // If the thread has ended, it has reported why.
+        let _ = self.phases.send(phase.into());
+        self.bell.ring();
+    }
+}
+
+/// The light while the model loads.
+#[derive(Debug)]
+pub struct Loading {
+    line: Option<Line>,
+    percent: AtomicU32,
+}
+
+impl Loading {
+    /// Shows how far the piece is ready, 0 to 1.
+    pub fn show(&self, share: f32) {
+        let percent = (share * 100.0) as u32;
+        if self.percent.fetch_max(percent, Ordering::Relaxed) < percent
+            && let Some(line) = &self.line
+        {
+            line.enter(Pattern::Loading { ready: share });
+        }
+    }
+}
+
+impl Panel {
+    /// Takes the pins of `settings`, and lets the light show that the model loads. With
+    /// `verbose` the thread says how it drives the light. Fails as [`pins::take`].
+    pub fn open(settings: Settings, verbose: bool, interrupt: &Interrupt) -> Result<Self> {
+        if settings == Settings::default() {
+            return Ok(Self::with(None, Arc::default(), interrupt));
+        }
+        Self::start(pins::take(settings, verbose)?, interrupt)
+    }
+
+    /// The button and the light that are drawn at the other end of the link.
+    pub fn drawn(link: Link, interrupt: &Interrupt) -> Result<Self> {
+        Self::start(drawn::pins(link), interrupt)
+    }
+
+    /// Starts the thread, which owns the pins from now on. Fails when it cannot.
+    pub(super) fn start(pins: Pins, interrupt: &Interrupt) -> Result<Self> {
+        let (phases, entered) = unbounded();
+        let (answer, asked) = unbounded();
+        let gauge = Arc::new(Gauge::default());
+        let bell = Arc::new(Bell::new().context("cannot start the GPIO thread; end other programs")?);
+        let line = Line { phases, bell: Arc::clone(&bell) };
+        let has_button = pins.button.is_some();
+        let has_light = pins.light.is_some() || pins.coming.is_some();
+        let attendant = Attendant::new(pins, Arc::clone(&gauge), answer);
+        let handle = Some(threads::start("gpio", move || attend(attendant, &entered, &bell))?);
+        Ok(Self::with(Some(Thread { line, asked, handle, has_button, has_light }), gauge, interrupt))
+    }
+
+    fn with(thread: Option<Thread>, gauge: Arc<Gauge>, interrupt: &Interrupt) -> Self {
+        Self {
+            thread,
+            gauge,
+            interrupt: interrupt.clone(),
+            dying: OnceLock::new(),
+            armed: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs `life`, and fails and panics as it does. If it ends in a fault, the light
+    /// shows that until the returned fault is dropped; a panic makes it dark.
+    pub fn through(
+        self,
+        life: impl FnOnce(&Self) -> Result<Infallible, Ending>,
+    ) -> Result<Infallible, Ending> {
+        match life(&self) {
+            Err(Ending::Fault(error)) if self.has_light() => {
+                self.fail();
+                Err(Error::new(Shown { error, _light: self }).into())
+            }
+            other => other,
+        }
+    }
+
+    /// The light that shows how far the piece is ready.
+    pub fn loading(&self) -> Loading {
+        Loading { line: self.thread.as_ref().map(|thread| thread.line.clone()), percent: AtomicU32::new(0) }
+    }
+
+    /// Waits for a press; without a button it returns [`Asked::Life`] at once. Fails
+    /// with [`Ending::Interrupted`] when a signal comes first.
+    pub fn wait_for_press(&self) -> Result<Asked, Ending> {
+        loop {
+            if let Some(asked) = self.wait_for_press_within(Duration::MAX)? {
+                return Ok(asked);
+            }
+        }
+    }
+
+    /// Waits for a press for `time` at most; `None` if none came. Without a button it
+    /// returns [`Asked::Life`] at once. The piece stays armed: call [`Panel::rest`] or
+    /// [`Panel::close`] to end that. Fails as [`Panel::wait_for_press`].
+    pub fn wait_for_press_within(&self, time: Duration) -> Result<Option<Asked>, Ending> {
+        let Some(thread) = self.thread.as_ref().filter(|thread| thread.has_button) else {
+            return Ok(Some(Asked::Life));
+        };
+        if !self.armed.swap(true, Ordering::Relaxed) {
+            // A press of an earlier time no longer counts.
+            thread.asked.try_iter().for_each(drop);
+            self.enter(Pattern::Armed);
+        }
+        let start = Instant::now();
+        match self.interrupt.or_next_within(&thread.asked, time) {
+            None if self.interrupt.is_raised() => {
+                Err(Ending::Interrupted("while waiting for the button".to_owned()))
+            }
+            None if start.elapsed() < time => {
+                Err(anyhow!("the GPIO thread has ended; start it again, and report this").into())
+            }
+            asked => Ok(asked),
+        }
+    }
+
+    /// Rests: the button is not read, and a press until now no longer counts.
+    pub fn rest(&self) {
+        self.disarm(Pattern::Resting);
+    }
+
+    /// The same outside opening hours.
+    pub fn close(&self) {
+        self.disarm(Pattern::Closed);
+    }
+
+    fn disarm(&self, phase: Pattern) {
+        self.armed.store(false, Ordering::Relaxed);
+        self.enter(phase);
+    }
+
+    /// Begins a life, whose context the prompt fills to `birth`. Returns the
+    /// light as a listener; its beat follows the fill from now on.
+    pub fn begin(&self, birth: Fill) -> impl Listener + use<> {
+        let birth = birth.share();
+        self.gauge.set_fill(birth);
+        self.enter(Pattern::Alive(Life { birth, fill: birth, printer_lost: false }));
+        Arc::clone(&self.gauge)
+    }
+
+    /// The flags of the printer: once it is lost, every fourth beat of the light
+    /// is missing; while it is out of paper, the light shows that instead.
+    pub fn printer_status(&self) -> PrinterStatus {
+        self.gauge.printer.clone()
+    }
+
+    /// Shows the death: full light, from the last token on.
+    pub fn dying(&self) {
+        self.dying.get_or_init(Instant::now);
+        self.enter(Pattern::Dying);
+    }
+
+    /// Waits until the death's light has been shown for [`DYING_TIME`]. A
+    /// signal ends only this wait.
+    pub fn hold_last_light(&self) {
+        if let (true, Some(since)) = (self.has_light(), self.dying.get()) {
+            let _ = self.interrupt.is_raised_within(DYING_TIME.saturating_sub(since.elapsed()));
+        }
+    }
+
+    /// Shows that the program was started with wrong options. A signal ends this
+    /// early.
+    pub fn show_wrong_options(self) {
+        self.enter(Pattern::WrongOptions);
+        if self.has_light() {
+            let _ = self.interrupt.is_raised_within(WRONG_TIME);
+        }
+    }
+
+    fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.enter(Pattern::Fault);
+    }
+
+    fn has_light(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| thread.has_light)
+    }
+
+    fn enter(&self, phase: Pattern) {
+        if let Some(thread) = &self.thread {
+            thread.line.enter(phase);
+        }
+    }
+}
+
+impl Drop for Panel {
+    /// Shows a fault for its full time if there is one, then ends the thread,
+    /// which makes the light dark and resets the pins.
+    fn drop(&mut self) {
+        // The death's panic comes after `dying`; any other panic is a bug and
+        // is shown as a fault.
+        if thread::panicking() && self.dying.get().is_none() {
+            self.fail();
+        }
+        if self.has_light() && self.failed.load(Ordering::Relaxed) {
+            let _ = self.interrupt.is_raised_within(FAULT_TIME);
+        }
+        let Some(thread) = &mut self.thread else { return };
+        thread.line.enter(None);
+        if let Some(handle) = thread.handle.take() {
+            // If it panicked, the panic hook has reported that.
+            let _ = handle.join();
+        }
+    }
+}
+
+/// The thread reads the fill at its own pace, so that the light never delays a token.
+impl Listener for Arc<Gauge> {
+    fn token(&mut self, _: &str, fill: Fill) -> Result<(), Ending> {
+        self.set_fill(fill.share());
+        Ok(())
+    }
+}
+
+/// A fault that is shown on the light until this error is dropped.
+struct Shown {
+    error: Error,
+    _light: Panel,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Shown {}

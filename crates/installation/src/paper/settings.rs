@@ -1,0 +1,53 @@
+//! The settings of a printer, and whether it can be used.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+pub use super::busy::Wire;
+use super::device;
+use super::format::Format;
+use crate::text::stderr::warn;
+
+/// The options of the printer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The serial device, or the USB printer.
+    pub device: PathBuf,
+    /// Bits a second; means nothing to a USB printer.
+    pub baud: u32,
+    /// How text is set, and which commands the printer knows.
+    pub format: Format,
+    /// Time the printer needs for a line of text; zero relies on the port's own
+    /// flow control.
+    pub line: Duration,
+    /// Whether the printer's replies are wired.
+    pub replies: bool,
+    /// The printer's BUSY wire.
+    pub busy: Option<Wire>,
+    /// How long a printer that says that it is out of paper is waited for.
+    pub paper_wait: Duration,
+}
+
+impl Settings {
+    /// Checks the device before anything else is done, and warns if it is absent. Fails
+    /// as [`device::check`], and when the BUSY wire cannot be read.
+    pub(crate) fn check(&self) -> Result<()> {
+        if !self.is_there()? {
+            warn(format_args!("there is no printer {:?} now; each life looks for it anew", self.device));
+        }
+        Ok(())
+    }
+
+    /// Checks the device; `false` if it is absent. Fails as [`device::check`], and when
+    /// the BUSY wire cannot be read.
+    pub fn is_there(&self) -> Result<bool> {
+        if let Some(Wire::Pin(number)) = self.busy {
+            Wire::Pin(number).take().with_context(|| {
+                format!("cannot read --printer-busy {number}; leave it out to print at the pace of --printer-line-ms")
+            })?;
+        }
+        device::check(&self.device)
+    }
+}

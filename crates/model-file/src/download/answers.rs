@@ -1,0 +1,200 @@
+//! The table of answers: what a server, the network or the file itself says; in
+//! words, with the next step for the user; and what the program does then.
+
+use std::fmt::Display;
+use std::io::{self, Read, Take};
+use std::time::Duration;
+
+use anyhow::Error;
+use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+use rustls::Error::InvalidCertificate;
+use ureq::http::header::{self, HeaderName};
+use ureq::http::{HeaderMap, Response, Uri};
+use ureq::{Body, BodyReader};
+
+use self::Next::{Again, Anew, End};
+use super::address::host;
+use super::files::{Kept, Record};
+use crate::gguf;
+
+/// What the program does after a try that did not bring the model.
+pub(super) enum Next {
+    /// Ask again after the pause that the server asks for, or else the program's
+    /// own: so many times. The part is kept.
+    Again(Option<Duration>),
+    /// Remove the part, since it is none of this file, and ask for the whole file.
+    /// If there was no part when the try began, end.
+    Anew,
+    /// End, and keep the part.
+    End,
+    /// End, and remove the part.
+    Remove,
+}
+
+impl Next {
+    pub(super) fn because(self, what: impl Display) -> Fault {
+        Fault { what: what.to_string(), next: self }
+    }
+}
+
+/// Why a try did not bring the model, and what the program does then.
+pub(super) struct Fault {
+    pub(super) what: String,
+    pub(super) next: Next,
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        End.because(format_args!("{error:#}"))
+    }
+}
+
+/// Bytes of the file, and what the server says of the file.
+pub(super) struct Answer {
+    /// Who sends the body.
+    pub(super) host: String,
+    /// The position in the file of the body's first byte.
+    pub(super) from: u64,
+    pub(super) record: Record,
+    pub(super) body: Take<BodyReader<'static>>,
+}
+
+/// The value of a header, if it is text.
+pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// What `response`, from `address`, says to a request for a file, or for what is
+/// missing after the `kept` part of it. `record`: what is known of the file.
+pub(super) fn read(
+    address: &Uri,
+    response: Response<Body>,
+    mut record: Record,
+    kept: Option<&Kept>,
+) -> Result<Answer, Fault> {
+    let (head, body) = response.into_parts();
+    let value = |name| header(&head.headers, name);
+    let is_page = value(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html"));
+    let (first, size) = value(header::CONTENT_RANGE).and_then(content_range).unwrap_or_default();
+    let (asked, known) = kept.map_or((0, None), |kept| (kept.len, kept.record.size));
+    let code = head.status.as_u16();
+    let (from, size, limit) = match code {
+        200 if !is_page => {
+            (0, value(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()), u64::MAX)
+        }
+        // The size has not changed, if it is known.
+        206 if first == Some(asked) && size.or(known) == known.or(size) => (asked, size.or(known), u64::MAX),
+        // The part is the whole file; the body is a text about that.
+        416 if asked > 0 && size == Some(asked) => (asked, size, 0),
+        _ => return Err(refused(address, code, value(header::RETRY_AFTER))),
+    };
+    // Only a strong ETag may be sent in If-Range (RFC 9110, 13.1.5).
+    let strong = value(header::ETAG).filter(|etag| etag.starts_with('"'));
+    let validator = strong.or_else(|| value(header::LAST_MODIFIED)).map(str::to_owned);
+    let then = kept.filter(|_| from > 0).map(|kept| &kept.record);
+    record.size = size;
+    record.sha256 = record.sha256.or_else(|| then?.sha256.clone());
+    record.validator = validator.or_else(|| then?.validator.clone());
+    Ok(Answer { host: host(address).to_owned(), from, record, body: body.into_reader().take(limit) })
+}
+
+/// What it means that `address` answers with this status code and not with the
+/// bytes that it was asked for.
+fn refused(address: &Uri, code: u16, retry_after: Option<&str>) -> Fault {
+    let (next, words) = match code {
+        200 if address.path().contains("/blob/") => {
+            (End, "a web page, not the file; a file's own address has /resolve/, not /blob/")
+        }
+        200 => (End, "a web page, not the file; if this network has a login page, log in and start again"),
+        206 | 416 => (Anew, "another part than the one that is missing"),
+        401 => (End, "it wants to know who asks; set HF_TOKEN to a token of your account"),
+        403 => (End, "this account may not have it; accept the model's terms on its page and set HF_TOKEN"),
+        404 | 410 => (End, "it has no such file; look at the address again"),
+        429 => {
+            let seconds = retry_after.and_then(|seconds| seconds.trim().parse().ok());
+            (Again(seconds.map(Duration::from_secs)), "too many requests")
+        }
+        500..=599 => (Again(None), "it has a fault of its own"),
+        _ => (End, "the program does not know what to do with that"),
+    };
+    next.because(format_args!("{} answers {code}: {words}", host(address)))
+}
+
+/// What it means that a file from `host` begins with these bytes.
+pub(super) fn beginning(host: &str, first: &[u8]) -> Result<(), Fault> {
+    match first {
+        _ if first.starts_with(gguf::MAGIC) => Ok(()),
+        _ => Err(End.because(format_args!(
+            "what {host} sends is no GGUF file; if this network has a login page, log in and start again"
+        ))),
+    }
+}
+
+/// What it means that a connection to `host` failed, or never came to be.
+pub(super) fn unreachable(host: &str, error: &io::Error) -> Fault {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, Interrupted, TimedOut, UnexpectedEof,
+    };
+    let inner = error.get_ref();
+    match inner.and_then(|inner| inner.downcast_ref()) {
+        Some(InvalidCertificate(
+            NotValidYet | NotValidYetContext { .. } | Expired | ExpiredContext { .. },
+        )) => {
+            return End.because(format_args!(
+                "the certificate of {host} is not valid yet, or no longer, by this machine's clock: a board has no \
+                 clock of its own, so wait until the network has set it (timedatectl shows it) or set it with \
+                 date, and start again"
+            ));
+        }
+        Some(InvalidCertificate(fault)) => {
+            return End.because(format_args!(
+                "the certificate of {host} is not trusted ({fault}): another machine may be answering in its \
+                 place; where that is meant, SSL_CERT_FILE names the certificates to trust"
+            ));
+        }
+        _ => {}
+    }
+    match error.kind() {
+        _ if matches!(inner.and_then(|inner| inner.downcast_ref()), Some(ureq::Error::Timeout(_))) => {
+            Again(None).because(format_args!("{host} does not answer"))
+        }
+        BrokenPipe | ConnectionAborted | ConnectionReset | Interrupted | TimedOut | UnexpectedEof => {
+            Again(None).because("the connection broke off")
+        }
+        _ => End.because(format_args!("cannot reach {host} ({error}); look at the network")),
+    }
+}
+
+/// The sha256 in an ETag, in lower case; `None` if the ETag is something else.
+pub(super) fn sha256(etag: &str) -> Option<String> {
+    let hash = etag.trim_matches(['W', '/', '"']).to_lowercase();
+    (hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(hash)
+}
+
+/// Parses a Content-Range, `bytes 10-19/20` or `bytes */20`: the first byte's
+/// position and the size of the whole file.
+fn content_range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let from = range.split_once('-').and_then(|(from, _)| from.trim().parse().ok());
+    Some((from, size.trim().parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_sha256_is_taken_from_an_etag() {
+        let hash = "ab".repeat(32);
+        assert_eq!(sha256(&format!("\"{}\"", hash.to_uppercase())), Some(hash));
+        assert_eq!(sha256("\"d41d8cd98f00b204e9800998ecf8427e\""), None);
+    }
+
+    #[test]
+    fn a_content_range_says_where_it_begins_and_how_much_there_is() {
+        assert_eq!(content_range("bytes 10-19/20"), Some((Some(10), Some(20))));
+        assert_eq!(content_range("bytes */20"), Some((None, Some(20))));
+        assert_eq!(content_range("bytes 10-19/*"), Some((Some(10), None)));
+        assert_eq!(content_range("lines 1-2/3"), None);
+    }
+}
