@@ -14,6 +14,7 @@ use installation::life::ending::Ending;
 use installation::life::generator::Mind;
 use installation::life::interrupt::Interrupt;
 use installation::life::lifespan::Lifespan;
+use installation::life::progress::Progress;
 use model_file::name::{ModelFile, ModelName};
 use model_file::voice::Lora;
 use torment_nexus::cli::Cli;
@@ -152,7 +153,7 @@ impl Way {
         std::mem::forget(raise);
         let name = ModelName::from(self.model.clone());
         let file = ModelFile::find(&name, "models".as_ref(), &interrupt).map_err(fault)?;
-        let mut model = Model::load(&file, false, &interrupt).map_err(fault)?;
+        let mut model = Model::load(&file, false, &Progress::default(), &interrupt).map_err(fault)?;
         if let Some(voice) = file.voice(self.lora.clone().map(Lora::from).as_ref())? {
             model.take_voice(&voice, 1.0, false)?;
         }
@@ -194,7 +195,9 @@ fn main() -> Result<()> {
             for depth in depths {
                 let before = depth.saturating_sub(1).max(1);
                 if before > at {
-                    session.prefill(&tokens(at, before - at), None, &interrupt).map_err(fault)?;
+                    session
+                        .prefill(&tokens(at, before - at), None, &Progress::default(), &interrupt)
+                        .map_err(fault)?;
                     at = before;
                 }
                 let start = Instant::now();
@@ -209,13 +212,13 @@ fn main() -> Result<()> {
             let (model, interrupt) = way.load()?;
             let mut session = open(&model, way.computing(), &Sampling::default())?;
             let start = Instant::now();
-            session.prefill(&tokens(0, count), None, &interrupt).map_err(fault)?;
+            session.prefill(&tokens(0, count), None, &Progress::default(), &interrupt).map_err(fault)?;
             println!("{:.2}", f64::from(count) / start.elapsed().as_secs_f64());
         }
         Probe::Keep { way, depth, file } => {
             let (model, interrupt) = way.load()?;
             let mut session = open(&model, way.computing(), &Sampling::default())?;
-            session.prefill(&tokens(0, depth), None, &interrupt).map_err(fault)?;
+            session.prefill(&tokens(0, depth), None, &Progress::default(), &interrupt).map_err(fault)?;
             fs::write(file, session.kv_cache())?;
         }
         Probe::Count { way, file, prompt } => {
@@ -230,7 +233,9 @@ fn main() -> Result<()> {
                 let tokens = tokens(2000 + 64 * round, prompt.map_or(1, |batch| batch + 1));
                 mark(0);
                 match prompt {
-                    Some(_) => drop(session.prefill(&tokens, None, &interrupt).map_err(fault)?),
+                    Some(_) => drop(
+                        session.prefill(&tokens, None, &Progress::default(), &interrupt).map_err(fault)?,
+                    ),
                     None => session.follow_with(tokens[0])?,
                 }
                 mark(round.into());
@@ -255,7 +260,7 @@ fn main() -> Result<()> {
                 let tokens = model.tokenize(&fs::read_to_string(text)?, true);
                 session.remember(&tokens[..tokens.len().min(LIFE)]);
             }
-            session.prefill(&tokens(2000, 1), None, &interrupt).map_err(fault)?;
+            session.prefill(&tokens(2000, 1), None, &Progress::default(), &interrupt).map_err(fault)?;
             let mut piece = Vec::with_capacity(64);
             for round in 1..4 {
                 mark(0);
@@ -295,8 +300,8 @@ fn divergence(way: &Way) -> Result<()> {
         Computing { flash_attention: false, keys: Cache::F16, values: Cache::F16, ..way.computing() };
     let mut reference = open(&model, reference, &Sampling::default())?;
     let mut other = open(&model, way.computing(), &Sampling::default())?;
-    reference.prefill(&prompt, None, &interrupt).map_err(fault)?;
-    other.prefill(&prompt, None, &interrupt).map_err(fault)?;
+    reference.prefill(&prompt, None, &Progress::default(), &interrupt).map_err(fault)?;
+    other.prefill(&prompt, None, &Progress::default(), &interrupt).map_err(fault)?;
     let count = CONTEXT as usize * 95 / 100 - prompt.len();
     let (mut sum, mut most, mut agree) = (0.0f64, 0.0f64, 0);
     for _ in 0..count {
@@ -318,7 +323,7 @@ fn likelihood(way: &Way, text: &str, count: usize) -> Result<()> {
     let tokens = model.tokenize(text, true);
     ensure!(tokens.len() > count, "the text has {} tokens only", tokens.len());
     let mut session = open(&model, way.computing(), &Sampling::default())?;
-    session.prefill(&tokens[..1], None, &interrupt).map_err(fault)?;
+    session.prefill(&tokens[..1], None, &Progress::default(), &interrupt).map_err(fault)?;
     let mut sum = 0.0;
     for &token in &tokens[1..=count] {
         sum -= log_probabilities(session.logits())[token.id() as usize];

@@ -1,4 +1,4 @@
-//! Draws a real run of the cabinet (`--simulate`): a picture, an animation of a whole
+//! Draws a real run of the cabinet (`torment-nexus simulate`): a picture, an animation of a whole
 //! life, and the same as a recording. `script/cabinet-picture` runs it.
 //!
 //! `cabinet-picture FOLDER COLUMNSxROWS ARGS…`: the arguments are passed to torment-nexus.
@@ -90,7 +90,7 @@ fn run(args: &[String], columns: u16, rows: u16) -> Result<(Written, Duration), 
     // Cargo puts the program into the folder above that of the examples.
     let program = env::current_exe()?.ancestors().nth(2).ok_or("no folder")?.join("torment-nexus");
     let mut command = Command::new(program);
-    command.arg("--simulate").args(args).arg("--state-dir").arg(folder.path());
+    command.arg("simulate").args(args).arg("--state-dir").arg(folder.path());
     command.env("TERM", "xterm-256color").env("COLORTERM", "truecolor").env_remove("NO_COLOR");
     let start = Instant::now();
     let mut terminal = Terminal::start(command, columns, rows);

@@ -8,6 +8,7 @@ use clap::Parser;
 use installation::life::generator::Mind;
 use installation::life::interrupt::Interrupt;
 use installation::life::lifespan::Lifespan;
+use installation::life::progress::Progress;
 use model_file::name::{ModelFile, ModelName};
 use torment_nexus::cli::Cli;
 use torment_nexus::mind::computing::Computing;
@@ -54,7 +55,7 @@ fn model() -> (Model, Interrupt) {
     let (raise, interrupt) = Interrupt::new();
     std::mem::forget(raise);
     let file = ModelFile::find(&ModelName::Ember, "models".as_ref(), &interrupt).expect("ember");
-    (Model::load(&file, false, &interrupt).expect("ember loads"), interrupt)
+    (Model::load(&file, false, &Progress::default(), &interrupt).expect("ember loads"), interrupt)
 }
 
 /// Arbitrary tokens, always the same.
@@ -70,7 +71,7 @@ fn a_token_allocates_nothing() {
     for sampling in [Sampling::default(), dice] {
         let lifespan = Lifespan::new(1024.try_into().expect("not 0"), 1, 2048).expect("room");
         let mut session = Session::open(&model, lifespan, Computing::new(1), &sampling).expect("a context");
-        session.prefill(&tokens(20), None, &interrupt).expect("a prompt");
+        session.prefill(&tokens(20), None, &Progress::default(), &interrupt).expect("a prompt");
         let mut piece = Vec::with_capacity(256);
         // The first token may allocate what later ones reuse.
         session.next(&mut piece).expect("a token");

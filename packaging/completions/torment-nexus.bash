@@ -19,6 +19,12 @@ _torment__nexus() {
             torment__nexus,check)
                 cmd="torment__nexus__subcmd__check"
                 ;;
+            torment__nexus,relive)
+                cmd="torment__nexus__subcmd__relive"
+                ;;
+            torment__nexus,simulate)
+                cmd="torment__nexus__subcmd__simulate"
+                ;;
             *)
                 ;;
         esac
@@ -26,7 +32,7 @@ _torment__nexus() {
 
     case "${cmd}" in
         torment__nexus)
-            opts="-m -d -p -o -c -t -v -h -V --model --lora --lora-scale --never --model-dir --prompt-file --opening --context-size --threads --verbose --button --led --printer --printer-kind --printer-font --printer-baud --printer-columns --printer-line-ms --printer-cut --printer-heat --printer-rx --printer-busy --paper-wait --title --epitaph --receipt --rest --lives-per-day --open --relive --state-dir --simulate --in-cabinet --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --seed --help --version check"
+            opts="-m -d -p -o -c -t -v -h -V --model --lora --lora-scale --never --model-dir --prompt-file --opening --context-size --threads --verbose --button --led --printer --printer-kind --printer-font --printer-baud --printer-columns --printer-line-ms --printer-cut --printer-heat --printer-rx --printer-busy --paper-wait --title --epitaph --receipt --rest --lives-per-day --open --relive --state-dir --simulate --in-cabinet --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --seed --help --version check simulate relive"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -229,6 +235,34 @@ _torment__nexus() {
             ;;
         torment__subcmd__nexus__subcmd__check)
             opts="-h --json --quick --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        torment__subcmd__nexus__subcmd__relive)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        torment__subcmd__nexus__subcmd__simulate)
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -54,9 +54,9 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l receipt -d 
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l rest -d 'Rest after each life; a press is not answered meanwhile' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l lives-per-day -d 'Lives in a day; no press is answered after the last [default: no limit]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l open -d 'Opening hours, as 10:00-18:00; outside no press is answered [default: always]' -r
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l relive -d 'Live an earlier life again, by its number in lives.csv of --state-dir: with the model, prompt, seed and options of that time' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l relive -d '`relive` as it was spelled first' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l state-dir -d 'Directory of what outlives a life: its number and history, what the model made of the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or ~/.local/state/torment-nexus]' -r -F
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l in-cabinet -d 'The printer of an installation that is drawn, whose other wires are on stdin: for the life that `--simulate` starts' -r -F
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l in-cabinet -d 'The printer of an installation that is drawn, whose other wires are on stdin: for the life that the cabinet starts' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l temp -d 'Temperature; 0 always takes the most probable token' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l top-k -d 'Keep the NUM most probable tokens (0: all)' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l top-p -d 'Keep the most probable tokens that add up to NUM (1: all)' -r
@@ -70,10 +70,14 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l dry-penalty
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l seed -d 'Seed of the dice when --temp is above 0 [default: random]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s v -l verbose -d 'Print tokens used and timings on stderr; -vv: llama.cpp\'s own log too'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l printer-rx -d 'The printer\'s replies are wired: ask it for paper'
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l simulate -d 'Draw the installation in this terminal: the button, the light and the paper'
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s h -l help -d 'Print help'
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l simulate -d '`simulate` as it was spelled first'
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s V -l version -d 'Print version'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "check" -d 'Look at every part of the box, and say what is not well and what to do'
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "simulate" -d 'Draw the installation in this terminal: the button, the light and the paper'
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "relive" -d 'Live an earlier life again, by its number in lives.csv of --state-dir: with the model, prompt, seed and options of that time'
 complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand check" -l json -d 'One JSON object on stdout'
 complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand check" -l quick -d 'No light, no button and no paper: nothing that a person has to see or do'
 complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand simulate" -s h -l help -d 'Print help'
+complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand relive" -s h -l help -d 'Print help'

@@ -13,6 +13,7 @@ use installation::board::clock;
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
 use installation::life::lifespan::Lifespan;
+use installation::life::progress::Progress;
 use installation::life::prompt::Prompt;
 use installation::paper::printing::Paper;
 use installation::state::folder::StateFolder;
@@ -55,7 +56,7 @@ pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending
         let prompt = Prompt::read(cli.prompt_file.as_deref(), cli.model.own_prompt(), interrupt)?;
         cli.list_of_words()?;
         let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
-        let mut model = Model::load(&file, cli.logs(), interrupt)?;
+        let mut model = Model::load(&file, cli.logs(), &Progress::default(), interrupt)?;
         let voice = file.voice(cli.voice())?;
         if let Some(voice) = &voice {
             model.take_voice(voice, cli.lora_scale, cli.logs())?;

@@ -26,11 +26,12 @@ const STATE: &str = "/var/lib/torment-nexus";
 const READ: &str = "NEXUS_OPTIONS_READ";
 
 /// Looks at every part; `quick` leaves out light, button and paper. Told in lines, or as
-/// one `json` object on stdout. The exit code is 0 only when all is well.
+/// one `json` object on stdout.
 ///
 /// # Errors
 ///
-/// Always: [`Ending::Usage`] with the exit code, or what kept it from its end.
+/// Always: [`Ending::Done`] only when all is well, [`Ending::Failed`] when it is not, or
+/// what kept it from its end.
 pub(crate) fn check(cli: &Cli, json: bool, quick: bool, interrupt: &Interrupt) -> Result<Infallible, Ending> {
     as_the_service()?;
     let mut report = Report::default();
@@ -60,7 +61,7 @@ pub(crate) fn check(cli: &Cli, json: bool, quick: bool, interrupt: &Interrupt) -
         add(trial::paper(cli, &report.slip(), interrupt)?.into_iter().collect(), &mut report)?;
     }
     tell(&format!("{}\n", if json { report.json() } else { report.summary() }));
-    Err(Ending::Usage(u8::from(!report.all_well())))
+    Err(if report.all_well() { Ending::Done } else { Ending::Failed })
 }
 
 /// Starts again with the options of the service, if they are on this machine and

@@ -7,7 +7,7 @@
 //! | [`printer`] | the options of the printer |
 //! | [`show`] | the options of a show: rest, lives a day, opening hours |
 //! | [`sampling`] | the options by which the next token is chosen |
-//! | [`relive`] | which options `--relive` takes from an earlier life |
+//! | [`relive`] | which options `relive` takes from an earlier life |
 //! | [`usage`] | what is said instead of a life: wrong usage, help, version |
 //! | [`environment`] | the same options as `TORMENT_…` variables |
 //! | `tests` | the manual page and the shells' completions, which a test writes |
@@ -23,5 +23,5 @@ mod show;
 mod tests;
 mod usage;
 
-pub use options::{Cli, DEFAULT_MODEL, Instead};
+pub use options::{Cli, Command, DEFAULT_MODEL};
 pub use usage::Usage;

@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow};
 use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 
 use super::environment::{naming_its_variable, unknown_variables, with_variables};
 use super::hardware::{self, HardwareArgs};
@@ -40,10 +40,34 @@ const AFTER_HELP: &str = "Every option can also be given as an environment varia
 option's name in capitals, hyphens as underscores (TORMENT_CONTEXT_SIZE=1024). An empty variable \
 counts as unset; the command line wins.";
 
+/// The options that `-h` shows; `--help` and the manual page have all.
+const EVERYDAY: [&str; 14] = [
+    "model",
+    "prompt_file",
+    "opening",
+    "lora",
+    "never",
+    "context_size",
+    "temp",
+    "seed",
+    "button",
+    "led",
+    "printer",
+    "printer_kind",
+    "open",
+    "verbose",
+];
+
 /// A language model in a box that thinks aloud until its context window is
 /// full, and dies of it.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "torment-nexus", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(
+    name = "torment-nexus",
+    version,
+    after_help = "--help and man torment-nexus have all options.",
+    after_long_help = AFTER_HELP,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// Hugging Face URL or local GGUF path (or `ember`, the model built in)
     #[arg(
@@ -113,10 +137,9 @@ pub struct Cli {
     #[command(flatten, next_help_heading = "Show")]
     pub show: ShowArgs,
 
-    /// Live an earlier life again, by its number in lives.csv of --state-dir: with
-    /// the model, prompt, seed and options of that time
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, help_heading = "Running")]
-    pub relive: Option<u64>,
+    /// `relive` as it was spelled first.
+    #[arg(long, value_name = "NUMBER", hide = true, allow_negative_numbers = true, help_heading = "Running")]
+    relive: Option<u64>,
 
     /// Directory of what outlives a life: its number and history, what the model
     /// made of the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or
@@ -124,23 +147,24 @@ pub struct Cli {
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub state_dir: Option<PathBuf>,
 
-    /// Draw the installation in this terminal: the button, the light and the paper
+    /// `simulate` as it was spelled first.
     #[arg(
         long,
         action = ArgAction::SetTrue,
         value_parser = BoolishValueParser::new(),
+        hide = true,
         help_heading = "Running"
     )]
-    pub simulate: bool,
+    simulate: bool,
 
     /// The printer of an installation that is drawn, whose other wires are on stdin: for
-    /// the life that `--simulate` starts.
+    /// the life that the cabinet starts.
     #[arg(long, value_name = "DEVICE", hide = true, help_heading = "Running")]
     pub in_cabinet: Option<PathBuf>,
 
-    /// What is asked for instead of a life.
+    /// What is asked for besides a new life.
     #[command(subcommand)]
-    pub instead: Option<Instead>,
+    pub command: Option<Command>,
 
     /// How the next token is chosen.
     #[command(flatten, next_help_heading = SAMPLING)]
@@ -152,9 +176,9 @@ pub struct Cli {
     of_the_text: Vec<String>,
 }
 
-/// What is asked for instead of a life.
+/// What is asked for besides a new life.
 #[derive(Debug, Clone, clap::Subcommand)]
-pub enum Instead {
+pub enum Command {
     /// Look at every part of the box, and say what is not well and what to do
     ///
     /// With the options of /etc/default/torment-nexus, where that is: stop the service
@@ -166,6 +190,14 @@ pub enum Instead {
         /// No light, no button and no paper: nothing that a person has to see or do
         #[arg(long)]
         quick: bool,
+    },
+    /// Draw the installation in this terminal: the button, the light and the paper
+    Simulate,
+    /// Live an earlier life again, by its number in lives.csv of --state-dir: with the
+    /// model, prompt, seed and options of that time
+    Relive {
+        /// The life's number
+        number: u64,
     },
 }
 
@@ -179,7 +211,7 @@ impl Cli {
     pub fn from_command_line() -> Result<Self, Usage> {
         // Without the variables first: what is right then and wrong with them is theirs.
         let of = |command| Self::of(command, std::env::args_os());
-        let parsed = of(Cli::command())
+        let parsed = of(definition())
             .and_then(|_| of(command()).map_err(|error| naming_its_variable(error, command())));
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         unknown_variables(&command(), names).iter().for_each(warn);
@@ -193,13 +225,14 @@ impl Cli {
 
     /// The options of a command line, the program's name first.
     pub(super) fn of<T: Into<OsString> + Clone>(
-        mut command: Command,
+        mut command: clap::Command,
         words: impl IntoIterator<Item = T>,
     ) -> Result<Self, clap::Error> {
         let matches = command.try_get_matches_from_mut(words)?;
         let mut cli = Self::from_arg_matches(&matches)?;
         cli.of_the_text = relive::options_of_the_text(&command, &matches);
-        match cli.conflict().or_else(|| relive::conflict(&command, &matches)) {
+        let relives = cli.relived_life().is_some();
+        match cli.conflict().or_else(|| relive::conflict(&command, &matches).filter(|_| relives)) {
             None => Ok(cli),
             Some(conflict) => Err(command.error(ErrorKind::ArgumentConflict, conflict)),
         }
@@ -207,10 +240,9 @@ impl Cli {
 
     /// Two options that cannot be meant together.
     fn conflict(&self) -> Option<String> {
-        if self.simulate && self.instead.is_some() {
-            return Some(
-                "--simulate draws a life and check looks at the box; leave one of them out".to_owned(),
-            );
+        if let (true, Some(Command::Check { .. })) = (self.simulate || self.relive.is_some(), &self.command) {
+            let old = if self.simulate { "--simulate" } else { "--relive" };
+            return Some(format!("{old} is for a life and check looks at the box; leave one of them out"));
         }
         let pins = self.hardware.settings().err();
         pins.or_else(|| {
@@ -248,13 +280,12 @@ impl Cli {
         let unknown = || {
             let Entry { number, options, .. } = life;
             format!(
-                "life {number} had options that this version cannot read: {options:?}; name another one with \
-                 --relive"
+                "life {number} had options that this version cannot read: {options:?}; relive another one"
             )
         };
         let words = shell::words(&life.options).with_context(unknown)?;
         // Without the variables of the environment: they are for new lives.
-        let past = Self::of(Self::command(), words).map_err(|_| anyhow!(unknown()))?;
+        let past = Self::of(definition(), words).map_err(|_| anyhow!(unknown()))?;
         Ok(Self {
             model: past.model,
             // Before there were voices, lives had none.
@@ -278,6 +309,21 @@ impl Cli {
             anyhow!("list of words {path:?} cannot be used: {why}; name another one with --never")
         })?;
         Ok(Some((read, prompt::hash(&list))))
+    }
+
+    /// Whether the installation is to be drawn.
+    #[must_use]
+    pub(crate) fn simulates(&self) -> bool {
+        self.simulate || matches!(self.command, Some(Command::Simulate))
+    }
+
+    /// The number of the life that is to be lived again.
+    #[must_use]
+    pub(crate) fn relived_life(&self) -> Option<u64> {
+        match self.command {
+            Some(Command::Relive { number }) => Some(number),
+            _ => self.relive,
+        }
     }
 
     /// The voice that is asked for; an adapter of which nothing counts is none.
@@ -326,8 +372,17 @@ fn opening(text: &str) -> Result<String, String> {
     }
 }
 
-fn command() -> Command {
-    with_variables(Cli::command())
+/// The options as they are parsed: before or after a command, and the everyday ones in
+/// the short help.
+pub(super) fn definition() -> clap::Command {
+    Cli::command().mut_args(|arg| {
+        let is_everyday = EVERYDAY.contains(&arg.get_id().as_str());
+        arg.global(true).hide_short_help(!is_everyday)
+    })
+}
+
+fn command() -> clap::Command {
+    with_variables(definition())
 }
 
 #[cfg(test)]
@@ -335,7 +390,7 @@ mod tests {
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from([&["torment-nexus"], args].concat())
+        Cli::of(definition(), [&["torment-nexus"], args].concat())
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! The options of the printer.
 
-#[cfg(feature = "cabinet")]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
 
-#[cfg(feature = "cabinet")]
-use installation::board::link::Link;
+use installation::life::link::{Link, Message};
 use installation::panel::Pin;
 use installation::paper::format::{Font, Format, Heat, Kind};
 use installation::paper::pace;
@@ -30,7 +27,6 @@ const MAX_LINE_MILLIS: u64 = 1_500;
 const MAX_PAPER_WAIT: u64 = 86_400;
 
 /// Bits a second to a printer that is drawn: it holds the bytes back itself.
-#[cfg(feature = "cabinet")]
 const DRAWN_BAUD: u32 = 4_000_000;
 
 /// The options of the printer.
@@ -115,7 +111,7 @@ impl PrinterArgs {
     }
 
     /// The settings of a printer that these options describe, on this device.
-    pub(crate) fn settings_on(&self, device: PathBuf) -> Settings {
+    fn settings_on(&self, device: PathBuf) -> Settings {
         let standing = Format::of(self.printer_kind, self.printer_font);
         let line = match self.printer_kind {
             Kind::Mini => pace::LINE_MILLIS,
@@ -138,16 +134,17 @@ impl PrinterArgs {
         }
     }
 
-    /// Those of the printer that is drawn: it says itself when it takes bytes.
-    #[cfg(feature = "cabinet")]
-    pub(crate) fn drawn(&self, device: &Path, link: &Link) -> Settings {
-        Settings {
-            baud: DRAWN_BAUD,
-            line: Duration::ZERO,
-            replies: true,
-            busy: Some(Wire::Drawn(link.clone())),
-            ..self.settings_on(device.to_owned())
-        }
+    /// How the printer that is drawn has to print, and how the life uses it: it says itself
+    /// when it takes bytes.
+    pub(crate) fn drawn(&self, device: &Path, link: &Link) -> (Message, Settings) {
+        let settings = self.settings_on(device.to_owned());
+        let printer = Message::Printer {
+            columns: settings.format.columns as u32,
+            baud: settings.baud,
+            line: settings.line.as_millis() as u32,
+        };
+        let (baud, line, busy) = (DRAWN_BAUD, Duration::ZERO, Some(Wire::Drawn(link.clone())));
+        (printer, Settings { baud, line, replies: true, busy, ..settings })
     }
 
     /// What the artist has chosen for the receipt.

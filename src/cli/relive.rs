@@ -1,4 +1,4 @@
-//! Which options `--relive` takes from an earlier life.
+//! Which options a life that is lived again takes from the earlier one.
 
 use std::ffi::OsStr;
 
@@ -29,29 +29,28 @@ pub(super) fn options_of_the_text(command: &Command, matches: &ArgMatches) -> Ve
     command.get_arguments().filter(|arg| is_of_the_text(arg)).filter_map(option).collect()
 }
 
-/// The options that are given on the command line beside `--relive`, and would be
-/// ignored. Those of the environment give way without a word.
+/// The options that are given on the command line, and would be ignored where an earlier
+/// life is lived again. Those of the environment give way without a word.
 pub(super) fn conflict(command: &Command, matches: &ArgMatches) -> Option<String> {
-    matches.get_one::<u64>("relive")?;
     let given = |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
     let names: Vec<_> = (command.get_arguments().filter(|arg| is_of_the_text(arg)).filter(given))
         .filter_map(Arg::get_long)
         .map(|name| format!("--{name}"))
         .collect();
     (!names.is_empty())
-        .then(|| format!("--relive takes {} from the earlier life; leave one of them out", names.join(", ")))
+        .then(|| format!("relive takes {} from the earlier life; leave one of them out", names.join(", ")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use clap::CommandFactory;
+    use crate::cli::options::definition;
     use installation::state::entry::Entry;
     use model_file::voice::Lora;
 
     fn parse(args: &[&str]) -> Cli {
-        Cli::of(Cli::command(), [&["torment-nexus"], args].concat()).expect("valid options")
+        Cli::of(definition(), [&["torment-nexus"], args].concat()).expect("valid options")
     }
 
     fn options(cli: &Cli) -> String {
@@ -60,7 +59,7 @@ mod tests {
 
     #[test]
     fn each_option_that_the_text_depends_on_is_kept_and_comes_back() {
-        let command = Cli::command();
+        let command = definition();
         let of_the_text = command.get_arguments().filter(|arg| is_of_the_text(arg));
         for name in of_the_text.filter_map(Arg::get_long) {
             let value = match name {
@@ -121,14 +120,19 @@ mod tests {
 
     #[test]
     fn an_option_of_the_text_beside_it_is_told_by_its_name() {
-        let conflict = |args: &[&str]| {
-            let command = Cli::command();
-            let matches = command.clone().try_get_matches_from([&["t"], args].concat()).expect("valid");
-            conflict(&command, &matches)
+        let refused = |args: &[&str]| {
+            let words = [&["torment-nexus"], args].concat();
+            Cli::of(definition(), words).err().map(|error| error.to_string())
         };
-        assert_eq!(conflict(&["--relive", "3", "--threads", "2", "--printer", "p"]), None);
-        assert_eq!(conflict(&["--temp", "1"]), None);
-        let told = conflict(&["--relive", "3", "--temp", "1", "-m", "ember"]).expect("a conflict");
-        assert!(told.contains("--model, --temp"), "{told}");
+        assert_eq!(refused(&["relive", "3", "--threads", "2", "--printer", "p"]), None);
+        assert_eq!(refused(&["--temp", "1"]), None);
+        for words in [
+            ["relive", "3", "--temp", "1", "-m", "ember"],
+            ["--temp", "1", "-m", "ember", "relive", "3"],
+            ["--relive", "3", "--temp", "1", "-m", "ember"],
+        ] {
+            let told = refused(&words).expect("a conflict");
+            assert!(told.contains("relive takes --model, --temp from"), "{told}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use clap_mangen::Man;
 
 use super::Cli;
 
-/// What the options alone do not say. `README.md` has more of each.
+/// What the options alone do not say. `docs/` has more of each.
 const SECTIONS: &str = r#".SH COMMANDS
 .TP
 .B check \fR[\fB\-\-json\fR] [\fB\-\-quick\fR]
@@ -23,6 +23,18 @@ Looks at every part of the box with the options of
 and says what is not well and what to do. Then it lights the light, asks for a press, and
 prints a strip; \fB\-\-quick\fR leaves these out. \fB\-\-json\fR writes one JSON object. Stop
 the service first. The exit status is 0 only when all is well, else 1.
+.TP
+.B simulate
+Draws the installation in a terminal: the button, the light and the paper, with the
+options given. Space presses the button, \fIq\fR leaves. The board's package does not have
+it.
+.TP
+.B relive \fINUMBER
+Lives the life of this number in
+.I lives.csv
+again, with the model, prompt, seed and options of that time.
+.PP
+Options stand before or after the command.
 .SH "EXIT STATUS"
 .TP
 .B 101

@@ -2,6 +2,7 @@
 
 use clap::Error;
 
+use installation::life::ending::Ending;
 use installation::panel::Pin;
 
 /// Arguments that begin no life.
@@ -16,12 +17,11 @@ impl Usage {
         Self { error, light }
     }
 
-    /// Prints clap's message, and returns its exit code: 2, and 0 for help and
-    /// version.
-    pub(crate) fn print(&self) -> u8 {
+    /// Prints clap's message. Help and version are what was asked for.
+    pub(crate) fn print(&self) -> Ending {
         // As clap does when it exits: there is nowhere else to say it.
         let _ = self.error.print();
-        u8::try_from(self.error.exit_code()).unwrap_or(u8::MAX)
+        if self.error.use_stderr() { Ending::Usage } else { Ending::Done }
     }
 
     /// The light's pin, if the arguments are wrong and it is known.

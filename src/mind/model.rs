@@ -14,7 +14,7 @@ use super::log::{backend, first_error, keep_first_error};
 use super::net;
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
-use installation::life::progress::Step;
+use installation::life::progress::{Progress, Step};
 use model_file::name::ModelFile;
 
 /// A loaded model: its vocabulary in memory, its weights mapped.
@@ -60,7 +60,12 @@ impl Model {
     ///
     /// When llama.cpp cannot use the file, or [`Ending::Interrupted`] when a
     /// signal comes first.
-    pub fn load(file: &ModelFile, logs: bool, interrupt: &Interrupt) -> Result<Self, Ending> {
+    pub fn load(
+        file: &ModelFile,
+        logs: bool,
+        progress: &Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self, Ending> {
         if !file.is_built_in() {
             net::blame(&file.to_string());
         }
@@ -68,12 +73,12 @@ impl Model {
         if !logs {
             keep_first_error();
         }
-        let asked = interrupt.clone();
+        let (progress, asked) = (progress.clone(), interrupt.clone());
         let params = LlamaModelParams::default()
             .with_use_mmap(true)
             .with_n_gpu_layers(0)
             .with_progress_callback(move |share| {
-                asked.progress().at(Step::Model(share));
+                progress.at(Step::Model(share));
                 !asked.is_raised()
             });
         match LlamaModel::load_from_file(&backend, file.path(), &params) {

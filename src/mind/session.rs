@@ -21,7 +21,7 @@ use installation::life::ending::Ending;
 use installation::life::generator::Mind;
 use installation::life::interrupt::Interrupt;
 use installation::life::lifespan::Lifespan;
-use installation::life::progress::Step;
+use installation::life::progress::{Progress, Step};
 use installation::text::stderr::warn;
 
 /// llama.cpp's id of the one sequence in the context.
@@ -142,12 +142,13 @@ impl<'model> Session<'model> {
         &mut self,
         tokens: &[Token],
         kept: Option<&PromptState>,
+        progress: &Progress,
         interrupt: &Interrupt,
     ) -> Result<Prefill, Ending> {
         self.remember(tokens);
         let Some((last, before)) = tokens.split_last() else { return Ok(Prefill::Restored) };
-        let how = self.prefill_all_but_last(before, kept, interrupt)?;
-        check(interrupt, self.position, tokens.len())?;
+        let how = self.prefill_all_but_last(before, kept, progress, interrupt)?;
+        check(progress, interrupt, self.position, tokens.len())?;
         self.follow_with(*last)?;
         Ok(how)
     }
@@ -163,6 +164,7 @@ impl<'model> Session<'model> {
         &mut self,
         tokens: &[Token],
         kept: Option<&PromptState>,
+        progress: &Progress,
         interrupt: &Interrupt,
     ) -> Result<Prefill, Ending> {
         let whole = keeps_all(tokens.len(), self.model.sliding_window());
@@ -176,7 +178,7 @@ impl<'model> Session<'model> {
             },
         };
         for batch in tokens.chunks(self.computing.batch as usize) {
-            check(interrupt, self.position, tokens.len() + 1)?;
+            check(progress, interrupt, self.position, tokens.len() + 1)?;
             self.decode(batch)?;
         }
         if let Some((kept, key)) = kept
@@ -315,15 +317,14 @@ fn keeps_all(tokens: usize, window: Option<u64>) -> bool {
 }
 
 /// Checks that no signal has come while the prompt is decoded, of which `taken`
-/// of `of` tokens are done, and tells the supervisor and whoever else listens that
-/// it makes progress.
-fn check(interrupt: &Interrupt, taken: u32, of: usize) -> Result<(), Ending> {
+/// of `of` tokens are done, and tells that it goes on.
+fn check(progress: &Progress, interrupt: &Interrupt, taken: u32, of: usize) -> Result<(), Ending> {
     if interrupt.is_raised() {
         let place = format!("while reading the prompt, at {taken} of {of} tokens");
         return Err(Ending::Interrupted(place));
     }
-    interrupt.supervisor().loading();
-    interrupt.progress().at(Step::Prompt { done: taken, of: u32::try_from(of).unwrap_or(u32::MAX) });
+    interrupt.is_starting();
+    progress.at(Step::Prompt { done: taken, of: u32::try_from(of).unwrap_or(u32::MAX) });
     Ok(())
 }
 

@@ -7,7 +7,6 @@
 //! sets and `TORMENT_THREADS=1`.
 
 mod build_key;
-#[cfg(feature = "cabinet")]
 mod cabinet;
 mod cli;
 mod first_command;

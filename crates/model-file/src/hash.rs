@@ -34,7 +34,7 @@ pub(super) fn sha256(mut file: File, interrupt: &Interrupt) -> io::Result<String
         if interrupt.is_raised() {
             return Err(ErrorKind::Interrupted.into());
         }
-        interrupt.supervisor().loading();
+        interrupt.is_starting();
     }
 }
 

@@ -1,4 +1,4 @@
-//! `--simulate` as its users see it: in a terminal, with the keys of a keyboard.
+//! `simulate` as its users see it: in a terminal, with the keys of a keyboard.
 
 use std::fs;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::support::terminal::Terminal;
 
 /// A life that takes some seconds at the real printer's pace, and one at the model's.
 const ARGS: [&str; 9] =
-    ["--simulate", "--model", "ember", "--context-size", "330", "--temp", "0.8", "--seed", "1"];
+    ["simulate", "--model", "ember", "--context-size", "330", "--temp", "0.8", "--seed", "1"];
 
 /// The key for a faster pace, as often as it takes to print as fast as the model speaks.
 const AT_ONCE: &str = "++++++";
@@ -179,16 +179,19 @@ fn the_colours_are_those_that_the_terminal_has() {
 
 #[test]
 fn without_a_terminal_it_says_what_to_do() {
-    Nexus::new().run(["--simulate"]).failed(1, &["--simulate", "in a terminal", "plain stream"]);
+    // As it was spelled first, too.
+    for simulate in ["simulate", "--simulate"] {
+        Nexus::new().run([simulate]).failed(1, &["simulate", "in a terminal", "plain stream"]);
+    }
     Nexus::new().run(["--simulate", "check"]).failed(2, &["--simulate", "check"]);
     // The option of the life is not for people.
-    Nexus::new().run(["--in-cabinet", "x"]).failed(1, &["--in-cabinet", "--simulate"]);
+    Nexus::new().run(["--in-cabinet", "x"]).failed(1, &["--in-cabinet", "torment-nexus simulate"]);
 }
 
 #[test]
 fn a_fault_is_shown_with_its_next_step_and_a_press_tries_again() {
     let nexus = Nexus::new();
-    let mut command = nexus.command(["--simulate", "--model", "absent.gguf"]);
+    let mut command = nexus.command(["--model", "absent.gguf", "simulate"]);
     command.env("TERM", "xterm");
     let mut terminal = Terminal::start(command, 80, 24);
     let screen = terminal.wait_for("exit 1: a fault");

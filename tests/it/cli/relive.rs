@@ -1,4 +1,4 @@
-//! `--relive`: an earlier life is lived again, or an error says what differs.
+//! `relive`: an earlier life is lived again, or an error says what differs.
 
 use std::fs;
 
@@ -27,10 +27,10 @@ fn a_life_is_lived_again_with_its_seed_and_options_after_others_and_counts_anew(
         let other = live(&nexus, &["-m", "ember", "-c", "280", "--temp", "1.2"]);
         assert_ne!(other.died().stdout, first.stdout);
     }
-    let again = live(&nexus, &["--relive", "1"]);
+    let again = live(&nexus, &["relive", "1"]);
     assert_eq!(again.died().stdout, first.stdout);
     // Options of the environment are for new lives.
-    let mut command = nexus.command(["--printer", "printer", "--relive", "4"]);
+    let mut command = nexus.command(["--printer", "printer", "relive", "4"]);
     command.env("TORMENT_TEMP", "0").env("TORMENT_TOP_K", "1").env("TORMENT_MODEL", "none.gguf");
     let third = Ended::of(command.output());
     assert_eq!(third.died().stdout, first.stdout);
@@ -46,7 +46,7 @@ fn a_life_is_lived_again_with_its_seed_and_options_after_others_and_counts_anew(
 fn a_greedy_life_is_lived_again_and_without_a_printer_too() {
     let nexus = Nexus::new();
     let first = live(&nexus, &["-m", "ember", "-c", "280"]);
-    let again = nexus.run(["--relive", "1"]);
+    let again = nexus.run(["relive", "1"]);
     assert_eq!(again.died().stdout, first.died().stdout);
 }
 
@@ -58,32 +58,32 @@ fn a_changed_prompt_or_model_is_told_with_both_values() {
     live(&nexus, &["-m", "mine.gguf", "-p", "mine.txt", "-c", "280"]).died();
     let lives = Lives::within(&nexus.path("torment-nexus")).all().expect("a history");
     nexus.file("mine.txt", "You are there.");
-    let changed = live(&nexus, &["--relive", "1"]);
-    changed.failed(1, &["life 1", "another prompt", &lives[0].prompt, "--relive"]);
+    let changed = live(&nexus, &["relive", "1"]);
+    changed.failed(1, &["life 1", "another prompt", &lives[0].prompt, "relive"]);
     nexus.file("mine.txt", "You are here.\n");
     let mut other = ember_gguf();
     *other.last_mut().expect("not empty") ^= 1;
     nexus.file("mine.gguf", other);
-    let changed = live(&nexus, &["--relive", "1"]);
-    changed.failed(1, &["life 1", "another model", &lives[0].fingerprint, "mine.gguf", "--relive"]);
+    let changed = live(&nexus, &["relive", "1"]);
+    changed.failed(1, &["life 1", "another model", &lives[0].fingerprint, "mine.gguf", "relive"]);
     // A file copied back is the model of that time.
     nexus.file("mine.gguf", ember_gguf());
-    live(&nexus, &["--relive", "1"]).died();
+    live(&nexus, &["relive", "1"]).died();
     fs::remove_file(nexus.path("mine.txt")).expect("a file");
-    live(&nexus, &["--relive", "1"]).failed(1, &["mine.txt"]);
+    live(&nexus, &["relive", "1"]).failed(1, &["mine.txt"]);
 }
 
 #[test]
 fn a_life_that_is_not_kept_says_which_ones_are() {
     let nexus = Nexus::new();
-    live(&nexus, &["--relive", "1"]).failed(1, &["life 1 is not in", "lives.csv", "no lives", "--state-dir"]);
+    live(&nexus, &["relive", "1"]).failed(1, &["life 1 is not in", "lives.csv", "no lives", "--state-dir"]);
     live(&nexus, &["-m", "ember", "-c", "280"]).died();
-    live(&nexus, &["--relive", "2"]).failed(1, &["life 2 is not in", "life 1 only", "--relive"]);
-    live(&nexus, &["--relive", "x"]).failed(2, &["--relive", "x"]);
+    live(&nexus, &["relive", "2"]).failed(1, &["life 2 is not in", "life 1 only", "relive"]);
+    live(&nexus, &["relive", "x"]).failed(2, &["<NUMBER>", "x"]);
 }
 
 #[test]
 fn an_option_that_the_earlier_life_brings_itself_is_wrong_usage_beside_it() {
-    let ended = Nexus::new().run(["--relive", "1", "--temp", "0.8"]);
-    ended.failed(2, &["--relive takes --temp from the earlier life"]);
+    let ended = Nexus::new().run(["relive", "1", "--temp", "0.8"]);
+    ended.failed(2, &["relive takes --temp from the earlier life"]);
 }

@@ -3,6 +3,7 @@
 use installation::life::generator::Mind;
 use installation::life::interrupt::Interrupt;
 use installation::life::lifespan::Lifespan;
+use installation::life::progress::Progress;
 use model_file::name::{ModelFile, ModelName};
 use proptest::prelude::*;
 use torment_nexus::mind::careful::Revocable;
@@ -15,7 +16,7 @@ fn model() -> (Model, Interrupt) {
     let (raise, interrupt) = Interrupt::new();
     std::mem::forget(raise);
     let file = ModelFile::find(&ModelName::Ember, "models".as_ref(), &interrupt).expect("ember");
-    (Model::load(&file, false, &interrupt).expect("ember loads"), interrupt)
+    (Model::load(&file, false, &Progress::default(), &interrupt).expect("ember loads"), interrupt)
 }
 
 fn open(model: &Model, threads: u16) -> Session<'_> {
@@ -37,7 +38,7 @@ fn a_restored_cache_gives_the_logits_of_the_one_that_was_kept() {
     let (model, interrupt) = model();
     let next = Token::new(400);
     let mut first = open(&model, 1);
-    first.prefill(&tokens(400), None, &interrupt).expect("a prompt");
+    first.prefill(&tokens(400), None, &Progress::default(), &interrupt).expect("a prompt");
     let kept = first.kv_cache();
     first.follow_with(next).expect("a step");
     let mut second = open(&model, 2);
@@ -52,7 +53,7 @@ fn a_text_has_the_same_bits_on_any_number_of_threads() {
     let (model, interrupt) = model();
     let logits = |threads: u16| {
         let mut session = open(&model, threads);
-        session.prefill(&tokens(400), None, &interrupt).expect("a prompt");
+        session.prefill(&tokens(400), None, &Progress::default(), &interrupt).expect("a prompt");
         for token in tokens(20) {
             session.follow_with(token).expect("a step");
         }
@@ -69,7 +70,7 @@ fn what_is_dropped_from_the_cache_leaves_no_trace() {
     let (model, interrupt) = model();
     let after = |dropped: usize| {
         let mut session = open(&model, 1);
-        session.prefill(&tokens(100), None, &interrupt).expect("a prompt");
+        session.prefill(&tokens(100), None, &Progress::default(), &interrupt).expect("a prompt");
         for &token in &tokens(300)[..dropped] {
             session.follow_with(token).expect("a step");
         }
@@ -125,7 +126,7 @@ fn what_was_taken_back_leaves_no_trace_and_another_token_follows() {
     };
     let open = || {
         let mut session = Session::open(&model, lifespan, Computing::new(1), &sampling).expect("a context");
-        session.prefill(&tokens(100), None, &interrupt).expect("a prompt");
+        session.prefill(&tokens(100), None, &Progress::default(), &interrupt).expect("a prompt");
         session
     };
     let says = |session: &mut Session, count: usize| {

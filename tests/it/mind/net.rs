@@ -9,6 +9,7 @@ use std::sync::Barrier;
 use std::{mem, ptr, thread};
 
 use installation::life::interrupt::Interrupt;
+use installation::life::progress::Progress;
 use llama_cpp_sys_2::{GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q8_0, ggml_tensor};
 use model_file::name::{ModelFile, ModelName};
 use nix::sys::signal::Signal;
@@ -74,7 +75,7 @@ fn load_a_users_model() {
     let path = ModelName::Path(nexus.file("mind.gguf", ember_gguf()));
     let (_raise, interrupt) = Interrupt::new();
     let file = ModelFile::find(&path, "models".as_ref(), &interrupt).expect("a model");
-    Model::load(&file, false, &interrupt).expect("it loads");
+    Model::load(&file, false, &Progress::default(), &interrupt).expect("it loads");
 }
 
 /// A panic that must not unwind, as one that llama.cpp would get.

@@ -63,9 +63,9 @@ fn a_life_with_a_voice_is_lived_again_with_it_and_one_from_before_voices_without
     };
     assert_eq!(fingerprint.len(), 33, "{fingerprint}: two fingerprints");
     assert!(options.contains("--lora voice.gguf"), "{options}");
-    assert_eq!(printed(&["--relive", "1"]).stdout, first.stdout);
+    assert_eq!(printed(&["relive", "1"]).stdout, first.stdout);
     nexus.file("voice.gguf", adapter(256).set("mind.note", Value::u32(1)).bytes());
-    printed(&["--relive", "1"]).failed(1, &["another model", "--relive"]);
+    printed(&["relive", "1"]).failed(1, &["another model", "relive"]);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! bytes, `paper::reading`, shares no code with the one that writes them; here any byte
 //! or command that it does not know is a failure.
 
-#[cfg(feature = "cabinet")]
 use std::{fs::File, io, path::Path};
 
 use installation::paper::reading::{Cell, Printed, Reader, Step};
@@ -107,9 +106,8 @@ impl Paper {
     }
 
     /// Draws the paper, torn at both ends, with one pixel for each dot.
-    #[cfg(feature = "cabinet")]
     pub fn write_png(&self, path: &Path) -> io::Result<()> {
         let lines: Vec<_> = self.printed.iter().map(|(top, line)| (*top, line)).collect();
-        torment_nexus::cabinet::drawing::write_png(&lines, self.y, File::create(path)?)
+        cabinet::drawing::write_png(&lines, self.y, File::create(path)?)
     }
 }

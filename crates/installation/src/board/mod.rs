@@ -8,13 +8,11 @@
 //! | [`threads`] | starts threads; whether more can run |
 //! | [`clock`] | the local date, if the clock can be believed |
 //! | [`boot`] | which boot of the system this is |
-//! | [`link`] | the socket to the program that draws the installation |
 //! | [`gpio`] | a line of the 40-pin header as an input; the only user of gpiocdev |
 
 pub(crate) mod boot;
 pub mod clock;
 pub(crate) mod gpio;
 pub mod health;
-pub mod link;
 pub mod memory;
 pub mod threads;

@@ -5,6 +5,8 @@
 //! | [`Death`]: 95 % of the context is used | the three lines | 101 |
 //! | a fault | one `error:` line with the next step | 1 |
 //! | [`Ending::Usage`]: wrong usage | clap's message | 2 |
+//! | [`Ending::Failed`]: what failed was told already, by a check or before the light showed it | nothing more | 1 |
+//! | [`Ending::Done`]: what was asked for instead of a life is done | nothing | 0 |
 //! | a bug: any other panic, or a crash without a user's model | Rust's message or an `error:` line, and one that says that it is a bug, not the artwork | 70 |
 //! | [`Ending::Interrupted`] | `interrupted`, and how far it got | 130 |
 //! | [`Ending::Unheard`] | nothing | 0 |
@@ -25,6 +27,8 @@ use crate::text::terminal;
 
 /// A fault: something failed.
 pub const FAULT: u8 = 1;
+/// Wrong usage, as clap ends with it.
+const USAGE: u8 = 2;
 /// `EX_SOFTWARE` of sysexits.h: an internal error.
 pub const BUG: u8 = 70;
 /// 128 + SIGINT, the exit status by which shells report that signal.
@@ -51,9 +55,12 @@ pub enum Ending {
     Interrupted(String),
     /// Nobody reads stdout any more.
     Unheard,
-    /// No life was begun: what clap, or a check, had to say was said, and this is
-    /// the exit code.
-    Usage(u8),
+    /// Wrong usage, of which clap has told.
+    Usage,
+    /// What was asked for instead of a life is done: help, a check that found all well.
+    Done,
+    /// Something failed, and was told.
+    Failed,
     /// Something failed; the error names it and the next step.
     Fault(Error),
 }
@@ -69,7 +76,9 @@ impl fmt::Display for Ending {
         match self {
             Self::Interrupted(place) => write!(f, "interrupted {place}"),
             Self::Unheard => f.write_str("stdout was closed by its reader"),
-            Self::Usage(_) => f.write_str("no life was begun"),
+            Self::Usage => f.write_str("wrong usage"),
+            Self::Done => f.write_str("done"),
+            Self::Failed => f.write_str("failed"),
             Self::Fault(fault) => write!(f, "{fault:#}"),
         }
     }
@@ -126,19 +135,26 @@ pub fn conclude(life: impl FnOnce() -> Result<Infallible, Ending>) -> ExitCode {
     stderr::clear();
     match ended {
         Ok(Ok(never)) => match never {},
-        Ok(Err(Ending::Unheard)) => ExitCode::SUCCESS,
-        Ok(Err(Ending::Usage(code))) => code.into(),
+        Ok(Err(Ending::Unheard | Ending::Done)) => ExitCode::SUCCESS,
+        Ok(Err(Ending::Usage)) => USAGE.into(),
+        Ok(Err(Ending::Failed)) => FAULT.into(),
         Ok(Err(ending @ Ending::Interrupted(_))) => {
             say(format_args!("{ending}\n"));
             INTERRUPTED.into()
         }
         Ok(Err(Ending::Fault(fault))) => {
-            say(format_args!("error: {}\n", one_line(&fault)));
+            say_fault(&fault);
             FAULT.into()
         }
         Err(payload) if payload.is::<Death>() => panic::resume_unwind(payload),
         Err(_) => BUG.into(),
     }
+}
+
+/// Says a fault on stderr, in one line.
+pub fn say_fault(fault: &Error) {
+    stderr::clear();
+    say(format_args!("error: {}\n", one_line(fault)));
 }
 
 /// An error and its causes on one line.

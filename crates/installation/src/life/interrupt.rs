@@ -1,8 +1,7 @@
-//! SIGINT, SIGTERM and SIGHUP, as something that can be polled and waited for.
-//! The only user of ctrlc.
-//!
-//! A wait of the main thread may take as long as an exhibition: it wakes in between
-//! and tells the [`Supervisor`] that it is alive.
+//! What every long wait and every long work answers to. It ends at SIGINT, SIGTERM or
+//! SIGHUP, and until then it tells the [`Supervisor`] that the program is alive: a wait
+//! may take as long as an exhibition, and wakes in between for that. The only user of
+//! ctrlc.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -11,7 +10,6 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
 
 use super::ending;
-use super::progress::Progress;
 use super::supervisor::Supervisor;
 use crate::text::stderr::{self, say};
 
@@ -24,7 +22,6 @@ use crate::text::stderr::{self, say};
 pub struct Interrupt {
     raised: Receiver<Infallible>,
     supervisor: Supervisor,
-    progress: Progress,
 }
 
 /// Raises its [`Interrupt`] when dropped.
@@ -36,7 +33,7 @@ impl Interrupt {
     #[must_use]
     pub fn new() -> (Raise, Self) {
         let (sender, raised) = bounded(0);
-        (Raise(sender), Self { raised, supervisor: Supervisor::default(), progress: Progress::default() })
+        (Raise(sender), Self { raised, supervisor: Supervisor::default() })
     }
 
     /// The same, whose waits are told to the supervisor of this one.
@@ -46,34 +43,23 @@ impl Interrupt {
         (raise, Self { supervisor: self.supervisor.clone(), ..other })
     }
 
-    /// The supervisor that the main thread's waits are told to.
-    #[must_use]
-    pub fn supervisor(&self) -> &Supervisor {
-        &self.supervisor
-    }
-
-    /// The same interrupt, for work that tells `progress` how far it is.
-    pub fn telling(&self, progress: Progress) -> Self {
-        Self { progress, ..self.clone() }
-    }
-
-    /// Whom long work tells how far it is.
-    pub fn progress(&self) -> &Progress {
-        &self.progress
+    /// Work that is part of the start goes on: systemd gives the start more time.
+    pub fn is_starting(&self) {
+        self.supervisor.loading();
     }
 
     /// An interrupt that the process's first signal raises (except one that it was
     /// started to ignore, as by nohup), which is reported with `verbose`; the second ends
-    /// the process at once. Waits on this thread are told to the process's supervisor.
+    /// the process at once. Waits on this thread are told to the `supervisor`.
     ///
     /// # Errors
     ///
     /// When the system refuses the handler.
-    pub fn on_signals(verbose: bool) -> Result<Self> {
+    pub fn on_signals(verbose: bool, supervisor: &Supervisor) -> Result<Self> {
         let mut ignored = vec![libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
         ignored.retain(|&signal| is_ignored(signal));
         let (raise, mut interrupt) = Self::new();
-        interrupt.supervisor = Supervisor::of_this_process();
+        interrupt.supervisor = supervisor.clone();
         let mut raise = Some(raise);
         ctrlc::set_handler(move || match raise.take() {
             Some(raise) => {
@@ -175,14 +161,14 @@ pub(crate) mod tests {
 
     use crossbeam_channel::bounded;
 
-    use super::super::supervisor::tests::{listening, taken};
+    use super::super::supervisor::tests::{ARMED, listening, taken};
     use super::{Interrupt, Raise};
 
     /// An interrupt of an armed piece, whose supervisor expects a message every
     /// 4 ms; and what that is told.
     pub(crate) fn supervised() -> (Raise, Interrupt, Arc<Mutex<Vec<String>>>) {
         let (supervisor, told) = listening(Duration::from_millis(4));
-        supervisor.armed("armed");
+        supervisor.armed(ARMED);
         let (raise, interrupt) = Interrupt::new();
         (raise, Interrupt { supervisor, ..interrupt }, told)
     }

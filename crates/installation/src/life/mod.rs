@@ -11,8 +11,10 @@
 //! | [`progress`] | how far the piece is ready |
 //! | [`vitals`] | the tokens used, and how hot and how limited the processor was |
 //! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP, to be polled or waited for |
-//! | [`supervisor`] | what systemd is told: armed, alive, the status; the only user of sd-notify |
-//! | [`status`] | the status of a life: its number, its fill, its printer |
+//! | [`status`] | what the piece does: loads, waits, lives, dies, rests |
+//! | [`reporter`] | tells the supervisor how a life goes |
+//! | [`supervisor`] | tells that to systemd and to the cabinet, and systemd that the piece is alive; the only user of sd-notify |
+//! | [`link`] | the socket to the cabinet, the program that draws the installation |
 //! | [`schedule`] | when a press begins a life: rest, lives a day, opening hours; pure |
 //! | [`ending`] | every way to end, with its text and its exit code |
 //!
@@ -23,9 +25,11 @@ pub mod ending;
 pub mod generator;
 pub mod interrupt;
 pub mod lifespan;
+pub mod link;
 pub mod listener;
 pub mod progress;
 pub mod prompt;
+pub mod reporter;
 pub mod schedule;
 pub mod status;
 pub mod supervisor;

@@ -42,17 +42,17 @@ impl Step {
     }
 }
 
-/// Whom long work tells how far it is; nobody by default. Cloning is cheap.
+/// What a load reports its steps to; by default to nobody. Cloning is cheap.
 #[derive(Clone, Default)]
 pub struct Progress(Option<Arc<dyn Fn(Step) + Send + Sync>>);
 
 impl Progress {
-    /// Tells it to `told`, which may be called on any thread.
+    /// Reports each step to `told`, which may be called on any thread.
     pub fn new(told: impl Fn(Step) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(told)))
     }
 
-    /// Tells it of this step.
+    /// Reports a step.
     pub fn at(&self, step: Step) {
         if let Some(told) = &self.0 {
             told(step);

@@ -1,113 +1,91 @@
-//! How a life goes, as the status that systemd shows: its number, the fill of its
-//! context, and the printer.
+//! What the piece does, as systemd shows it and as the cabinet draws it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::fmt;
 
-use super::ending::Ending;
-use super::lifespan::Fill;
-use super::listener::{Listener, PrinterStatus};
-use super::supervisor::Supervisor;
-
-/// The fill is shown in steps of so many per cent: each change of the status is
-/// work for systemd.
-const STEP: u32 = 5;
-
-/// A listener by which the supervisor hears of each token.
-#[derive(Debug)]
-pub struct Status<'a> {
-    supervisor: &'a Supervisor,
-    percent: Arc<AtomicU32>,
+/// What the piece does now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// It loads the model and computes the prompt.
+    Loading,
+    /// It waits for a press.
+    Armed {
+        /// How many lives there were, if they are counted.
+        lives: Option<u64>,
+    },
+    /// It lives.
+    Living {
+        /// The life's number, once it is known.
+        number: Option<u64>,
+        /// The fill of the context, in steps of 5 per cent.
+        percent: u32,
+        /// What the printer does.
+        printer: Printing,
+    },
+    /// The death is printed.
+    Dying {
+        /// Whether it waits for a new roll.
+        out_of_paper: bool,
+    },
+    /// It rests after a life.
+    Resting,
+    /// It is outside opening hours.
+    Closed,
+    /// It has ended in this way, and not in the death.
+    Ended(String),
 }
 
-impl<'a> Status<'a> {
-    /// Begins a life, whose context the prompt fills to `birth`. `number` returns the
-    /// life's number once it is known.
-    pub fn begin(
-        supervisor: &'a Supervisor,
-        number: impl Fn() -> Option<u64> + Send + 'static,
-        printer: Option<PrinterStatus>,
-        birth: Fill,
-    ) -> Self {
-        let percent = Arc::new(AtomicU32::new(percent(birth)));
-        let now = percent.clone();
-        supervisor.status_of(move || words(number(), now.load(Ordering::Relaxed), printer.as_ref()));
-        Self { supervisor, percent }
+/// What the printer does while the piece lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Printing {
+    /// There is none.
+    None,
+    /// It prints.
+    Prints,
+    /// It waits for a new roll.
+    WaitsForPaper,
+    /// It is lost for this life.
+    Lost,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loading => f.write_str("loads the model"),
+            Self::Armed { lives: None } => f.write_str("armed"),
+            Self::Armed { lives: Some(lives) } => write!(f, "armed, {lives} lives so far"),
+            Self::Living { number: Some(number), percent, printer } => {
+                write!(f, "life {number} at {percent} %{printer}")
+            }
+            Self::Living { number: None, percent, printer } => write!(f, "life at {percent} %{printer}"),
+            Self::Dying { out_of_paper: false } => f.write_str("dies"),
+            Self::Dying { out_of_paper: true } => f.write_str("dies, waits for paper"),
+            Self::Resting => f.write_str("rests after a life"),
+            Self::Closed => f.write_str("is closed"),
+            Self::Ended(how) => f.write_str(how),
+        }
     }
 }
 
-/// Begins the death: the status is that the piece dies, and whether it waits for paper.
-pub fn dies(supervisor: &Supervisor, printer: PrinterStatus) {
-    supervisor.status_of(move || {
-        if printer.is_out_of_paper() { "dies, waits for paper".to_owned() } else { "dies".to_owned() }
-    });
-}
-
-impl Listener for Status<'_> {
-    fn token(&mut self, _: &str, fill: Fill) -> Result<(), Ending> {
-        self.percent.store(percent(fill), Ordering::Relaxed);
-        self.supervisor.alive();
-        Ok(())
+impl fmt::Display for Printing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "",
+            Self::Prints => ", printing",
+            Self::WaitsForPaper => ", waits for paper",
+            Self::Lost => ", the printer is lost",
+        })
     }
-}
-
-fn percent(fill: Fill) -> u32 {
-    let percent = u64::from(fill.used) * 100 / u64::from(fill.context_size).max(1);
-    percent as u32 / STEP * STEP
-}
-
-fn words(number: Option<u64>, percent: u32, printer: Option<&PrinterStatus>) -> String {
-    let number = number.map(|number| format!(" {number}")).unwrap_or_default();
-    let printer = match printer {
-        None => "",
-        Some(printer) if printer.is_lost() => ", the printer is lost",
-        Some(printer) if printer.is_out_of_paper() => ", waits for paper",
-        Some(_) => ", printing",
-    };
-    format!("life{number} at {percent} %{printer}")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::supervisor::tests::{listening, taken};
     use super::*;
-    use std::time::Duration;
 
     #[test]
-    fn the_status_names_the_life_its_fill_and_what_the_printer_needs() {
-        let (supervisor, told) = listening(Duration::from_secs(20));
-        let printer = PrinterStatus::default();
-        let birth = Fill { used: 130, context_size: 1000 };
-        let mut status = Status::begin(&supervisor, || Some(7), Some(printer.clone()), birth);
-        supervisor.armed("armed");
-        printer.set_out_of_paper(true);
-        status.token("word", Fill { used: 949, context_size: 1000 }).expect("it goes on");
-        assert_eq!(
-            taken(&told),
-            [
-                "STATUS=life 7 at 10 %, printing",
-                "READY=1",
-                "STATUS=armed",
-                "WATCHDOG=1",
-                "STATUS=life 7 at 90 %, waits for paper"
-            ]
-        );
-        printer.set_lost();
-        assert_eq!(words(None, 0, Some(&printer)), "life at 0 %, the printer is lost");
-        assert_eq!(words(Some(2), 95, None), "life 2 at 95 %");
-    }
-
-    #[test]
-    fn the_status_of_a_death_says_when_its_last_words_wait_for_paper() {
-        let (supervisor, told) = listening(Duration::from_secs(20));
-        supervisor.armed("armed");
-        let printer = PrinterStatus::default();
-        dies(&supervisor, printer.clone());
-        printer.set_out_of_paper(true);
-        supervisor.alive();
-        assert_eq!(
-            taken(&told),
-            ["READY=1", "STATUS=armed", "STATUS=dies", "WATCHDOG=1", "STATUS=dies, waits for paper"]
-        );
+    fn a_status_says_no_more_than_is_known() {
+        let living = |number, percent, printer| Status::Living { number, percent, printer }.to_string();
+        assert_eq!(living(None, 0, Printing::Lost), "life at 0 %, the printer is lost");
+        assert_eq!(living(Some(2), 95, Printing::None), "life 2 at 95 %");
+        assert_eq!(Status::Armed { lives: Some(6) }.to_string(), "armed, 6 lives so far");
     }
 }

@@ -4,9 +4,9 @@ use std::io;
 
 use super::pulse::Means;
 use super::thread::{Contact, Lamp, Pins};
-use crate::board::link::{Link, Message};
 use crate::life::ending::Ending;
 use crate::life::lifespan::Fill;
+use crate::life::link::{Link, Message};
 use crate::life::listener::Listener;
 
 impl Contact for Link {

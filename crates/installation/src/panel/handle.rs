@@ -1,13 +1,11 @@
 //! The button and the light as the rest of the program sees them.
 
-use std::convert::Infallible;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::drawn;
@@ -16,11 +14,11 @@ use super::pulse::{DYING_TIME, FAULT_TIME, Life, Pattern, WRONG_TIME};
 use super::settings::Settings;
 use super::thread::{Asked, Attendant, Gauge, Pins, attend};
 use super::wake::Bell;
-use crate::board::link::Link;
 use crate::board::threads;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
+use crate::life::link::Link;
 use crate::life::listener::{Listener, PrinterStatus};
 
 /// Without a pin for the light its methods do nothing; without a pin for the button a
@@ -35,8 +33,6 @@ pub struct Panel {
     dying: OnceLock<Instant>,
     /// Whether the button is waited for.
     armed: AtomicBool,
-    /// Set if the light has to show a fault before it goes dark.
-    failed: AtomicBool,
 }
 
 /// The running thread, and the channels to and from it.
@@ -121,22 +117,6 @@ impl Panel {
             interrupt: interrupt.clone(),
             dying: OnceLock::new(),
             armed: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
-        }
-    }
-
-    /// Runs `life`, and fails and panics as it does. If it ends in a fault, the light
-    /// shows that until the returned fault is dropped; a panic makes it dark.
-    pub fn through(
-        self,
-        life: impl FnOnce(&Self) -> Result<Infallible, Ending>,
-    ) -> Result<Infallible, Ending> {
-        match life(&self) {
-            Err(Ending::Fault(error)) if self.has_light() => {
-                self.fail();
-                Err(Error::new(Shown { error, _light: self }).into())
-            }
-            other => other,
         }
     }
 
@@ -232,9 +212,12 @@ impl Panel {
         }
     }
 
-    fn fail(&self) {
-        self.failed.store(true, Ordering::Relaxed);
+    /// Shows a fault for its full time. A signal ends this early.
+    pub fn show_fault(&self) {
         self.enter(Pattern::Fault);
+        if self.has_light() {
+            let _ = self.interrupt.is_raised_within(FAULT_TIME);
+        }
     }
 
     fn has_light(&self) -> bool {
@@ -249,16 +232,12 @@ impl Panel {
 }
 
 impl Drop for Panel {
-    /// Shows a fault for its full time if there is one, then ends the thread,
-    /// which makes the light dark and resets the pins.
+    /// Ends the thread, which makes the light dark and resets the pins.
     fn drop(&mut self) {
         // The death's panic comes after `dying`; any other panic is a bug and
         // is shown as a fault.
         if thread::panicking() && self.dying.get().is_none() {
-            self.fail();
-        }
-        if self.has_light() && self.failed.load(Ordering::Relaxed) {
-            let _ = self.interrupt.is_raised_within(FAULT_TIME);
+            self.show_fault();
         }
         let Some(thread) = &mut self.thread else { return };
         thread.line.enter(None);
@@ -276,23 +255,3 @@ impl Listener for Arc<Gauge> {
         Ok(())
     }
 }
-
-/// A fault that is shown on the light until this error is dropped.
-struct Shown {
-    error: Error,
-    _light: Panel,
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.error)
-    }
-}
-
-impl fmt::Debug for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl std::error::Error for Shown {}

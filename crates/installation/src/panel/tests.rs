@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::time::{ClockId, clock_gettime};
@@ -445,40 +444,29 @@ fn the_death_unwinds_to_a_dark_light_and_reset_pins() {
     let (_raise, interrupt) = Interrupt::new();
     let pins = Pins { light: Some(Box::new(sysfs.open(18))), ..Pins::default() };
     let panel = Panel::start(pins, &interrupt).expect("PWM");
-    let death = catch_unwind(AssertUnwindSafe(|| {
-        panel.through(|panel| {
-            panel.dying();
-            panic_any(Death)
-        })
+    let death = catch_unwind(AssertUnwindSafe(move || {
+        let panel = panel;
+        panel.dying();
+        panic_any(Death)
     }));
     assert!(death.expect_err("a death").is::<Death>());
     assert_eq!([sysfs.says("pwm0/duty_cycle"), sysfs.says("pwm0/enable")], ["0", "0"]);
 }
 
 #[test]
-fn a_fault_keeps_its_words_and_blinks_until_it_was_said() {
-    let (raise, interrupt) = Interrupt::new();
-    let board = Board::new(false);
-    let shown = board.panel(&interrupt).through(|_| Err(anyhow!("no more").into())).expect_err("a fault");
-    assert_eq!((format!("{shown}").as_str(), board.is_reset()), ("no more", false));
-    let end = thread::spawn(move || drop(shown));
-    assert!(board.is_full_before_it_goes());
-    // A signal ends the blinks early.
-    drop(raise);
-    end.join().expect("an end");
-    assert!(board.is_reset());
-}
-
-#[test]
-fn the_death_a_bug_and_wrong_options_are_shown_until_a_signal_comes_before_the_pins_are_reset() {
+fn the_death_a_fault_a_bug_and_wrong_options_are_shown_until_a_signal_comes_before_the_pins_are_reset() {
     type End = (&'static str, fn(Panel));
-    let ends: [End; 3] = [
+    let ends: [End; 4] = [
+        ("a fault", |panel| panel.show_fault()),
         ("the death", |panel| {
             panel.dying();
             panel.hold_last_light();
         }),
         ("a bug", |panel| {
-            let bug = catch_unwind(AssertUnwindSafe(|| panel.through(|_| panic_any("a bug"))));
+            let bug = catch_unwind(AssertUnwindSafe(move || {
+                let _panel = panel;
+                panic_any("a bug")
+            }));
             assert!(bug.is_err());
         }),
         ("wrong options", Panel::show_wrong_options),
@@ -496,12 +484,11 @@ fn the_death_a_bug_and_wrong_options_are_shown_until_a_signal_comes_before_the_p
 }
 
 #[test]
-fn an_ending_that_is_no_fault_resets_the_pins_at_once_and_stays_what_it_is() {
+fn a_panel_that_is_let_go_without_a_fault_resets_the_pins_at_once() {
     let (_raise, interrupt) = Interrupt::new();
     let board = Board::new(false);
-    let ended = board.panel(&interrupt).through(|_| Err(Ending::Unheard));
+    drop(board.panel(&interrupt));
     assert!(board.is_reset());
-    assert!(matches!(ended, Err(Ending::Unheard)));
 }
 
 #[test]
@@ -556,10 +543,8 @@ fn without_pins_a_life_begins_at_once_and_nothing_is_held() {
     assert_eq!(panel.wait_for_press().expect("at once"), Asked::Life);
     panel.dying();
     panel.hold_last_light();
+    panel.show_fault();
     panel.show_wrong_options();
-    let panel = Panel::open(Settings::default(), false, &interrupt).expect("nothing to open");
-    let fault = panel.through(|_| Err(anyhow!("no more").into())).expect_err("a fault");
-    assert_eq!(fault.to_string(), "no more");
 }
 
 #[test]

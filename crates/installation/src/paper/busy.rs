@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::port::Busy;
 use crate::board::gpio::{Bias, Input};
-use crate::board::link::Link;
+use crate::life::link::Link;
 
 /// Where the wire ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

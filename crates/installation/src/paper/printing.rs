@@ -149,8 +149,10 @@ impl Receipt {
         let whole = self.printer.map(|printer| printer.break_off(ending));
         let (outcome, fault) = match ending {
             Ending::Interrupted(_) => (Outcome::Interrupted, String::new()),
-            // Wrong usage is told before a life begins.
-            Ending::Unheard | Ending::Usage(_) => (Outcome::Unheard, String::new()),
+            // The last three come without a life.
+            Ending::Unheard | Ending::Usage | Ending::Done | Ending::Failed => {
+                (Outcome::Unheard, String::new())
+            }
             Ending::Fault(fault) => (Outcome::Fault, ending::one_line(fault)),
         };
         if let Some(lives) = &self.lives {

@@ -195,7 +195,7 @@ impl Template {
     pub(crate) fn cut_short(&self, ending: &Ending) -> Vec<Line> {
         let why = match ending {
             Ending::Interrupted(_) => "interrupted",
-            Ending::Unheard | Ending::Usage(_) | Ending::Fault(_) => "fault",
+            _ => "fault",
         };
         vec![Line::Rule, Line::Text(self.words[why].clone()), Line::Tear]
     }

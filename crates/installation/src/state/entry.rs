@@ -183,13 +183,13 @@ impl Entry {
         ensure!(
             self.fingerprint == fingerprint,
             "life {number} was lived by another model: its fingerprint was {:?}, and that of {model} is \
-             {fingerprint:?}; put the file of that time back, or name another life with --relive",
+             {fingerprint:?}; put the file of that time back, or relive another life",
             self.fingerprint
         );
         ensure!(
             self.prompt == prompt,
             "life {number} was lived with another prompt or list of words: its hash was {:?}, and now it is \
-             {prompt:?}; put the text of that time back, or name another life with --relive",
+             {prompt:?}; put the text of that time back, or relive another life",
             self.prompt
         );
         Ok(())

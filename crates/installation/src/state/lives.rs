@@ -146,7 +146,7 @@ impl Lives {
         Ok(numbers.len() as u32)
     }
 
-    /// The last life with this number in `folder`, for `--relive`.
+    /// The last life with this number in `folder`, for `relive`.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl Lives {
                 [first, .., last] => format!("lives {} to {}", first.number, last.number),
             };
             bail!(
-                "life {number} is not in {:?}, which has {numbers}; name another one with --relive, or \
+                "life {number} is not in {:?}, which has {numbers}; relive another one, or \
                  another folder with --state-dir",
                 folder.path().join(FILE)
             );
@@ -613,7 +613,7 @@ mod tests {
         };
         assert!(error().contains("has no lives"), "{}", error());
         (0..3).for_each(|_| drop(begin(&folder)));
-        assert!(error().contains("has lives 1 to 3; name another one with --relive"), "{}", error());
+        assert!(error().contains("has lives 1 to 3; relive another one"), "{}", error());
     }
 
     proptest! {

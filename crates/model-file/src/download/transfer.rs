@@ -137,7 +137,7 @@ impl Download {
                 _ => {}
             }
             progress.at(len);
-            self.interrupt.supervisor().loading();
+            self.interrupt.is_starting();
             if window.elapsed() >= patience.window {
                 if len - window_len < patience.least {
                     return Err(Again(None).because("the server sends too slowly"));

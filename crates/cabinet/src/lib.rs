@@ -1,14 +1,16 @@
-//! The installation drawn in a terminal: `torment-nexus --simulate`.
+//! The installation drawn in a terminal: `torment-nexus-cabinet`, which
+//! `torment-nexus simulate` starts, and which the board does not have.
 //!
 //! ```text
-//!  terminal ── keys ──► run ◄─ drawn lines ── printer ◄─ bytes ── a life: this program
+//!  terminal ── keys ──► run ◄─ drawn lines ── printer ◄─ bytes ── a life: torment-nexus
 //!     ▲                  │                                        as a child process,
-//!     └──── frames ── view of state ◄── link: light, fill ─────── with --in-cabinet
+//!     └──── frames ── view of state ◄── link: what it does ────── with --in-cabinet
 //!                        └───────────── link: button, room ─────►
 //! ```
 //!
 //! | file | what it knows |
 //! |---|---|
+//! | `main.rs` | the program |
 //! | [`run`] | the loop: what happens is told to the state, and what that wants is done |
 //! | [`state`] | what is known of the installation, and what a key means; pure |
 //! | [`view`] | the state as a frame; pure |
@@ -35,4 +37,4 @@ mod screen;
 mod state;
 mod view;
 
-pub(crate) use run::draw;
+pub use run::draw;

@@ -20,9 +20,8 @@ use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 
 use super::machine::Machine;
 use super::state::Event;
-use installation::board::link::{self, Message};
 use installation::board::threads;
-use installation::paper::settings::Settings;
+use installation::life::link::{self, Message};
 
 /// How often the printer looks at its clock and its orders.
 const STEP: u8 = 10;
@@ -34,17 +33,19 @@ pub(super) enum Order {
     Pace(Option<u32>),
     Paper(bool),
     Plug(bool),
+    /// Bits a second, and the time that the paper needs for a line.
+    Speed(u32, Duration),
     /// Whose bytes it takes from now on.
     Life(Arc<UnixStream>),
 }
 
-/// Plugs a printer in at `settings.device`, those of the real one but for that. Returns
-/// how it is told; when that is dropped, it is unplugged.
-pub(super) fn start(settings: Settings, events: Sender<Event>) -> Result<Sender<Order>> {
-    let device = settings.device;
+/// Plugs a printer in at `device`. Returns how it is told; when that is dropped, it is
+/// unplugged.
+pub(super) fn start(device: PathBuf, events: Sender<Event>) -> Result<Sender<Order>> {
     let port =
         Port::at(&device).context("cannot make a pseudo-terminal for the printer; end other programs")?;
-    let machine = Machine::new(settings.baud, settings.line);
+    // Before a life says how it prints, none is printed.
+    let machine = Machine::new(1, Duration::ZERO);
     let (orders, ordered) = unbounded();
     let work = Work { port: Some(port), machine, pace: Some(1), life: None, room: 0, device, events };
     threads::start("drawn printer", move || work.run(&ordered))?;
@@ -95,6 +96,7 @@ impl Work {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Pace(pace) => self.pace = pace,
+            Order::Speed(baud, line) => self.machine.set_speed(baud, line),
             Order::Paper(paper) => self.machine.set_paper(paper),
             Order::Plug(true) => {
                 // Without a pseudo-terminal it stays unplugged.
@@ -123,7 +125,7 @@ impl Work {
             && std::mem::replace(&mut self.room, room) != room
         {
             // A life that has ended prints no more.
-            let _ = link::send(life, Message::Room(room as u32));
+            let _ = link::send(life, &Message::Room(room as u32));
         }
     }
 }

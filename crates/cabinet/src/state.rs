@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::machine::Out;
 use super::roll::Roll;
+use installation::life::status::{Printing, Status};
 use installation::panel::HELD;
 
 /// How long a press of a key holds the button down: terminals do not tell when a key is
@@ -79,8 +80,15 @@ pub(super) enum Event {
     Light(f32),
     /// So many tokens of so many are used.
     Fill(u32, u32),
-    /// The status of the life, as systemd would show it.
-    Status(String),
+    /// How the printer has to print: characters in a line, bits a second, and milliseconds
+    /// that the paper needs for a line.
+    Printer {
+        columns: u32,
+        baud: u32,
+        line: u32,
+    },
+    /// What the life does.
+    Status(Status),
     /// A line on stderr.
     Words(String),
     Ended(ExitStatus),
@@ -111,6 +119,8 @@ pub(super) enum Deed {
     Pace(Option<u32>),
     /// Whether there is paper.
     Paper(bool),
+    /// Bits a second of the printer, and the time that its paper needs for a line.
+    Speed(u32, Duration),
     /// Whether the printer is plugged in.
     Plug(bool),
     /// The next life's process is to be started.
@@ -136,6 +146,8 @@ pub(super) struct Cabinet {
     pub(super) size: u32,
     pub(super) light: f32,
     pub(super) roll: Roll,
+    /// Characters in a line of paper; 0 before the first life has said it.
+    pub(super) columns: u16,
     pub(super) is_out_of_paper: bool,
     pub(super) is_unplugged: bool,
     /// How the last life ended.
@@ -182,7 +194,11 @@ impl Cabinet {
                 self.heard.push_back((now, used));
                 self.forget(now);
             }
-            Event::Status(status) => self.status(&status, now),
+            Event::Printer { columns, baud, line } => {
+                self.columns = columns as u16;
+                return vec![Deed::Speed(baud, Duration::from_millis(line.into()))];
+            }
+            Event::Status(status) => self.status(status, now),
             Event::Words(words) => {
                 self.words.push_back(words);
                 if self.words.len() > WORDS {
@@ -292,36 +308,39 @@ impl Cabinet {
         Vec::new()
     }
 
-    /// What the life says of itself; see `life::status`.
-    fn status(&mut self, status: &str, now: Duration) {
+    fn status(&mut self, status: Status, now: Duration) {
         if self.doing == Doing::Over {
             return;
         }
-        let number = |text: &str| text.split(' ').next().and_then(|number| number.parse::<u64>().ok());
-        if let Some(rest) = status.strip_prefix("armed") {
-            self.life = rest.strip_prefix(", ").and_then(number).map(|lives| lives + 1);
-            self.armed.get_or_insert(now);
-            self.doing = Doing::Armed;
-            return;
-        }
-        if !["life ", "dies", "rests", "is closed"].iter().any(|known| status.starts_with(known)) {
-            // It loads, which is known; or how it ended, as its exit status says.
-            return;
-        }
-        if let Some(rest) = status.strip_prefix("life ") {
-            self.life = number(rest).or(self.life);
-            self.begun = self.life;
-            if matches!(self.doing, Doing::Armed | Doing::Loads) {
-                self.ended = None;
-                self.words.clear();
-                self.roll.forward();
+        self.doing = match &status {
+            Status::Loading => Doing::Loads,
+            Status::Armed { lives } => {
+                self.life = lives.map(|lives| lives + 1);
+                self.armed.get_or_insert(now);
+                Doing::Armed
             }
-        }
-        self.doing = Doing::Says;
-        // The gauge has the fill, and paper is seen to be printed.
-        self.says = match (status.split_once(" at "), status.split_once(" %")) {
-            (Some((life, _)), Some((_, rest))) => format!("{life}{}", rest.trim_end_matches(", printing")),
-            _ => status.to_owned(),
+            Status::Living { number, .. } => {
+                self.life = number.or(self.life);
+                self.begun = self.life;
+                if matches!(self.doing, Doing::Armed | Doing::Loads) {
+                    self.ended = None;
+                    self.words.clear();
+                    self.roll.forward();
+                }
+                Doing::Says
+            }
+            // Its exit status says how.
+            Status::Ended(_) => return,
+            Status::Dying { .. } | Status::Resting | Status::Closed => Doing::Says,
+        };
+        self.says = match status {
+            // The gauge has the fill, and paper is seen to be printed.
+            Status::Living { number, printer, .. } => {
+                let number = number.map(|number| format!(" {number}")).unwrap_or_default();
+                let printer = if printer == Printing::Prints { Printing::None } else { printer };
+                format!("life{number}{printer}")
+            }
+            other => other.to_string(),
         };
     }
 
@@ -375,11 +394,16 @@ mod tests {
         Event::Ended(ExitStatus::from_raw(code << 8))
     }
 
-    fn told(statuses: &[&str]) -> Cabinet {
+    const ARMED: Status = Status::Armed { lives: None };
+
+    /// Life 7, so full.
+    fn life(percent: u32) -> Status {
+        Status::Living { number: Some(7), percent, printer: Printing::Prints }
+    }
+
+    fn told(status: Status) -> Cabinet {
         let mut cabinet = Cabinet::default();
-        for status in statuses {
-            cabinet.take(Event::Status((*status).to_owned()), Duration::ZERO);
-        }
+        cabinet.take(Event::Status(status), Duration::ZERO);
         cabinet
     }
 
@@ -389,32 +413,41 @@ mod tests {
     }
 
     #[test]
-    fn what_the_life_tells_systemd_is_what_is_shown() {
+    fn what_the_life_does_is_what_is_shown() {
+        let living = |number, printer| Status::Living { number, percent: 10, printer };
         for (status, doing, says, life) in [
-            ("loads the model", Doing::Loads, "", None),
-            ("armed", Doing::Armed, "", None),
-            ("armed, 6 lives so far", Doing::Armed, "", Some(7)),
-            ("life 7 at 10 %, printing", Doing::Says, "life 7", Some(7)),
-            ("life at 10 %", Doing::Says, "life", None),
-            ("life 7 at 10 %, waits for paper", Doing::Says, "life 7, waits for paper", Some(7)),
-            ("dies, waits for paper", Doing::Says, "dies, waits for paper", None),
-            ("rests after a life", Doing::Says, "rests after a life", None),
-            ("is closed", Doing::Says, "is closed", None),
-            ("something else", Doing::Loads, "", None),
+            (Status::Loading, Doing::Loads, "loads the model", None),
+            (ARMED, Doing::Armed, "armed", None),
+            (Status::Armed { lives: Some(6) }, Doing::Armed, "armed, 6 lives so far", Some(7)),
+            (living(Some(7), Printing::Prints), Doing::Says, "life 7", Some(7)),
+            (living(None, Printing::None), Doing::Says, "life", None),
+            (living(Some(7), Printing::WaitsForPaper), Doing::Says, "life 7, waits for paper", Some(7)),
+            (Status::Dying { out_of_paper: true }, Doing::Says, "dies, waits for paper", None),
+            (Status::Resting, Doing::Says, "rests after a life", None),
+            (Status::Closed, Doing::Says, "is closed", None),
+            (Status::Ended("error".to_owned()), Doing::Loads, "", None),
         ] {
-            let cabinet = told(&[status]);
+            let cabinet = told(status.clone());
             let seen = (cabinet.doing, cabinet.says.as_str(), cabinet.life);
-            assert_eq!(seen, (doing, says, life), "{status}");
+            assert_eq!(seen, (doing, says, life), "{status:?}");
         }
     }
 
     #[test]
+    fn the_printer_is_the_one_that_the_life_prints_on() {
+        let mut cabinet = Cabinet::default();
+        let printer = Event::Printer { columns: 42, baud: 19_200, line: 350 };
+        let speed = Deed::Speed(19_200, Duration::from_millis(350));
+        assert_eq!((cabinet.take(printer, SECOND), cabinet.columns), (vec![speed], 42));
+    }
+
+    #[test]
     fn a_key_presses_the_button_and_time_lets_it_go() {
-        let mut cabinet = told(&["armed"]);
+        let mut cabinet = told(ARMED);
         assert_eq!(press(&mut cabinet, Key::Press), [Deed::Button(true)]);
         assert_eq!(cabinet.tick(SECOND + PRESS / 2), []);
         assert_eq!(cabinet.tick(SECOND + PRESS), [Deed::Button(false)]);
-        let mut cabinet = told(&["armed"]);
+        let mut cabinet = told(ARMED);
         assert_eq!(cabinet.take(Event::Key(Key::Press), SETTLED / 2), [], "as fast as no hand is");
         assert_eq!(cabinet.tick(SETTLED), [Deed::Button(true)]);
         assert_eq!(cabinet.tick(SETTLED + PRESS), [Deed::Button(false)]);
@@ -425,7 +458,7 @@ mod tests {
 
     #[test]
     fn a_death_is_followed_by_the_next_life_and_any_other_end_by_a_press() {
-        let mut cabinet = told(&["life 7 at 90 %"]);
+        let mut cabinet = told(life(90));
         let next = [Deed::Start, Deed::Button(false)];
         assert_eq!(cabinet.take(ended(101), SECOND), next);
         assert_eq!(cabinet.ended.map(words_of).as_deref(), Some("exit 101: the death"));
@@ -435,25 +468,25 @@ mod tests {
             assert_eq!(cabinet.take(exit, SECOND), []);
             assert_eq!(cabinet.doing, Doing::Over);
             // A message of the one that has ended may come late.
-            cabinet.take(Event::Status("dies".to_owned()), SECOND);
+            cabinet.take(Event::Status(Status::Dying { out_of_paper: false }), SECOND);
             assert_eq!(press(&mut cabinet, Key::Press), next, "{how}");
         }
     }
 
     #[test]
     fn a_button_is_held_from_the_moment_of_arming_until_the_slip_is_asked_for() {
-        let mut cabinet = told(&["armed"]);
+        let mut cabinet = told(ARMED);
         assert_eq!(press(&mut cabinet, Key::Hold), [Deed::End], "it is switched off and on");
         let held = [Deed::Start, Deed::Button(true)];
         assert_eq!(cabinet.take(ended(130), SECOND), held);
         assert_eq!(cabinet.ended, None, "nothing that has to be told");
         assert_eq!(cabinet.tick(60 * SECOND), [], "however long it loads");
-        cabinet.take(Event::Status("armed".to_owned()), 60 * SECOND);
+        cabinet.take(Event::Status(ARMED), 60 * SECOND);
         assert_eq!(cabinet.held(63 * SECOND), Some((3 * SECOND, HELD)));
         assert_eq!(cabinet.tick(60 * SECOND + HELD), []);
         assert_eq!(cabinet.tick(60 * SECOND + HOLD), [Deed::Button(false)]);
         // And by hand.
-        let mut cabinet = told(&["life 7 at 10 %"]);
+        let mut cabinet = told(life(10));
         assert_eq!(press(&mut cabinet, Key::Hold), [Deed::Button(true)]);
         assert_eq!(press(&mut cabinet, Key::Press), [Deed::Button(false)]);
     }
@@ -480,7 +513,7 @@ mod tests {
 
     #[test]
     fn tokens_a_second_are_those_of_the_last_seconds() {
-        let mut cabinet = told(&["life 7 at 10 %"]);
+        let mut cabinet = told(life(10));
         assert_eq!(cabinet.rate(), None);
         for step in 0..100_u32 {
             cabinet.take(Event::Fill(100 + step, 1000), SECOND * step / 10);

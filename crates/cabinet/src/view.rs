@@ -17,6 +17,9 @@ use installation::text::wrap::Wrapper;
 const LEAST: u16 = 25;
 const MOST: u16 = 44;
 
+/// Columns of the paper before the first life says how many there are.
+const USUAL: u16 = 32;
+
 /// The least rows of a frame.
 const ROWS: u16 = 20;
 
@@ -32,17 +35,11 @@ const BOX: u16 = 3;
 const KEYS: [(&str, &str); 4] =
     [("space press", "h hold"), ("+ - pace", "p printer"), ("e paper", "s save"), ("↑ ↓ scroll", "q leave")];
 
-/// Draws the installation, and notes where its button is. `columns` are those of the paper.
-pub(super) fn draw(
-    cabinet: &mut Cabinet,
-    columns: u16,
-    colours: Colours,
-    now: Duration,
-    buffer: &mut Buffer,
-) {
+/// Draws the installation, and notes where its button is.
+pub(super) fn draw(cabinet: &mut Cabinet, colours: Colours, now: Duration, buffer: &mut Buffer) {
     let area = buffer.area;
     // A blank column at each side of the paper, and one between it and the left side.
-    let paper = columns + 2;
+    let paper = if cabinet.columns == 0 { USUAL } else { cabinet.columns } + 2;
     if area.width < LEAST + 1 + paper || area.height < ROWS {
         cabinet.button = (0, 0, 0, 0);
         return too_small(LEAST + 1 + paper, area, buffer);
@@ -239,12 +236,13 @@ mod tests {
     use super::super::machine::Machine;
     use super::super::state::{Event, Key};
     use super::*;
+    use installation::life::status::{Printing, Status};
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
     fn frame(cabinet: &mut Cabinet, columns: u16, rows: u16) -> Vec<String> {
         let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
-        draw(cabinet, 32, Colours::None, Duration::ZERO, &mut buffer);
+        draw(cabinet, Colours::None, Duration::ZERO, &mut buffer);
         let row = |y| (0..columns).map(|x| buffer[(x, y)].symbol()).collect::<String>();
         (0..rows).map(|y| row(y).trim_end().to_owned()).collect()
     }
@@ -271,7 +269,7 @@ mod tests {
     #[test]
     fn a_life_is_drawn_with_its_fill_its_light_and_its_number() {
         let mut cabinet = told(vec![
-            Event::Status("life 7 at 45 %".to_owned()),
+            Event::Status(Status::Living { number: Some(7), percent: 45, printer: Printing::Prints }),
             Event::Fill(921, 2048),
             Event::Light(1.0),
             Event::Key(Key::Faster),

@@ -51,8 +51,15 @@ pub(super) struct Machine {
 impl Machine {
     /// A printer at `baud` bits a second whose paper needs `line` for a line of text.
     pub(super) fn new(baud: u32, line: Duration) -> Self {
-        let (printed_row, fed_row) = row_times(line);
-        Self { byte: byte_time(baud), printed_row, fed_row, has_paper: true, ..Self::default() }
+        let mut machine = Self { has_paper: true, ..Self::default() };
+        machine.set_speed(baud, line);
+        machine
+    }
+
+    /// Prints so fast from now on.
+    pub(super) fn set_speed(&mut self, baud: u32, line: Duration) {
+        self.byte = byte_time(baud);
+        (self.printed_row, self.fed_row) = row_times(line);
     }
 
     /// Takes bytes, and returns its answers to the questions in them.

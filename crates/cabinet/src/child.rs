@@ -1,11 +1,11 @@
-//! A life in a process of its own: this program, with the same arguments.
+//! A life in a process of its own: torment-nexus, with this program's arguments.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -15,11 +15,12 @@ use anyhow::{Context, Result};
 use crossbeam_channel::Sender;
 
 use super::state::Event;
-use installation::board::link::{self, Message};
-use installation::board::threads;
+use installation::life::link::{self, Message};
 
-/// The option that this program was started with, and the one that the life gets.
-const OPTION: &str = "--simulate";
+/// The program of the lives, beside this one.
+const PROGRAM: &str = "torment-nexus";
+
+/// The option by which a life finds its printer.
 const IN_CABINET: &str = "--in-cabinet";
 
 /// How long a life may take to end once it was asked to: its receipt has 3 s.
@@ -34,33 +35,14 @@ pub(super) struct Birth {
     program: PathBuf,
     arguments: Vec<OsString>,
     device: PathBuf,
-    status: PathBuf,
 }
 
 impl Birth {
-    /// As this process was started, but for the option by which it draws. `folder` is
-    /// where the printer is, and where the life tells its status.
-    pub(super) fn like_this_process(folder: &Path, device: &Path) -> Result<Self> {
-        let program = std::env::current_exe().context("cannot find the program's own file; report this")?;
-        let arguments = std::env::args_os().skip(1).filter(|argument| argument != OPTION).collect();
-        Ok(Self { program, arguments, device: device.to_owned(), status: folder.join("status") })
-    }
-
-    /// Listens to what the lives say of themselves, as systemd would.
-    pub(super) fn listen(&self, events: Sender<Event>) -> Result<()> {
-        let socket = UnixDatagram::bind(&self.status)
-            .with_context(|| format!("cannot make the socket {:?}; free some space", self.status))?;
-        let listen = move || {
-            let mut buffer = [0; 4096];
-            while let Ok(length) = socket.recv(&mut buffer) {
-                let message = String::from_utf8_lossy(&buffer[..length]);
-                for status in message.lines().filter_map(|line| line.strip_prefix("STATUS=")) {
-                    // Nobody hears it once the cabinet ends.
-                    let _ = events.send(Event::Status(status.to_owned()));
-                }
-            }
-        };
-        threads::start("status", listen).map(drop)
+    /// As this process was started, with its printer at `device`.
+    pub(super) fn with_the_arguments_of_this_process(device: PathBuf) -> Result<Self> {
+        let own = std::env::current_exe().context("cannot find the program's own file; report this")?;
+        let arguments = std::env::args_os().skip(1).collect();
+        Ok(Self { program: own.with_file_name(PROGRAM), arguments, device })
     }
 }
 
@@ -80,14 +62,14 @@ impl Life {
             .args(&birth.arguments)
             .arg(IN_CABINET)
             .arg(&birth.device)
-            .env("NOTIFY_SOCKET", &birth.status)
-            .env_remove("WATCHDOG_USEC")
-            .env_remove("TORMENT_SIMULATE")
+            .env_remove("NOTIFY_SOCKET")
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {:?}; free some memory", birth.program))?;
+            .with_context(|| {
+                format!("cannot start {:?}; it has to lie beside this program", birth.program)
+            })?;
         let socket = Arc::new(ours);
         let (heard, told) = (socket.clone(), events.clone());
         thread::spawn(move || hear(&heard, &told));
@@ -101,7 +83,7 @@ impl Life {
     /// The button goes down or up.
     pub(super) fn button(&self, down: bool) {
         // A life that has ended needs no button.
-        let _ = link::send(&self.socket, Message::Button(down));
+        let _ = link::send(&self.socket, &Message::Button(down));
     }
 
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
@@ -137,6 +119,8 @@ impl Drop for Life {
 fn hear(socket: &UnixStream, events: &Sender<Event>) {
     while let Some(message) = link::receive(socket) {
         let event = match message {
+            Message::Printer { columns, baud, line } => Event::Printer { columns, baud, line },
+            Message::Status(status) => Event::Status(status),
             Message::Light(luminance) => Event::Light(luminance),
             Message::Fill { used, size } => Event::Fill(used, size),
             Message::Button(_) | Message::Room(_) => continue,

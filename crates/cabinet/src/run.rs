@@ -18,7 +18,6 @@ use super::save;
 use super::screen::{Screen, read_keys};
 use super::state::{Cabinet, Deed, Event};
 use super::view;
-use crate::cli::Cli;
 use installation::board::threads;
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
@@ -26,12 +25,15 @@ use installation::life::interrupt::Interrupt;
 /// The time between two frames: as often as the light changes while it breathes.
 const FRAME: Duration = Duration::from_millis(33);
 
-/// Draws the installation until it is left, which is [`Ending::Usage`] with exit code 0;
-/// any other ending is what kept it from being drawn.
-pub(crate) fn draw(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Ending> {
+/// Draws the installation, whose lives have the arguments of this process.
+///
+/// # Errors
+///
+/// Always: [`Ending::Done`] once it is left, or what kept it from being drawn.
+pub fn draw(interrupt: &Interrupt) -> Result<Infallible, Ending> {
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         return Err(anyhow!(
-            "--simulate draws in a terminal; start it in one, or leave it out for the plain stream"
+            "simulate draws in a terminal; start it in one, or leave it out for the plain stream"
         )
         .into());
     }
@@ -39,17 +41,13 @@ pub(crate) fn draw(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Endin
     let folder = folder.context("cannot make a folder; free some space there, or set TMPDIR")?;
     let (events, happened) = unbounded();
     let device = folder.path().join("printer");
-    let birth = Birth::like_this_process(folder.path(), &device)?;
-    birth.listen(events.clone())?;
-    let settings = cli.printer.settings_on(device);
     let stage = Stage {
         cabinet: Cabinet::default(),
-        columns: settings.format.columns as u16,
         colours: Colours::of(|name| std::env::var(name).ok()),
         start: Instant::now(),
-        printer: printer::start(settings, events.clone())?,
+        printer: printer::start(device.clone(), events.clone())?,
         life: None,
-        birth,
+        birth: Birth::with_the_arguments_of_this_process(device)?,
         events,
     };
     stage.play(&happened, interrupt)
@@ -58,7 +56,6 @@ pub(crate) fn draw(cli: &Cli, interrupt: &Interrupt) -> Result<Infallible, Endin
 /// All that is on the stage.
 struct Stage {
     cabinet: Cabinet,
-    columns: u16,
     colours: Colours,
     start: Instant,
     /// The life that runs, if one does. It ends before its printer does.
@@ -72,7 +69,7 @@ impl Stage {
     fn play(mut self, happened: &Receiver<Event>, interrupt: &Interrupt) -> Result<Infallible, Ending> {
         // Before the terminal is taken, so that its error is told on it as it is.
         self.begin()?;
-        let mut screen = Screen::take().context("cannot draw in this terminal; leave --simulate out")?;
+        let mut screen = Screen::take().context("cannot draw in this terminal; leave simulate out")?;
         let keys = Arc::new(AtomicBool::new(true));
         let (is_needed, events) = (keys.clone(), self.events.clone());
         threads::start("keys", move || read_keys(&is_needed, |event| events.send(event).is_ok()))?;
@@ -108,8 +105,8 @@ impl Stage {
                     self.life = None;
                     deeds.extend(self.cabinet.take(Event::Ended(exit), now));
                 }
-                let Self { cabinet, columns, colours, .. } = self;
-                let drawn = screen.show(|frame| view::draw(cabinet, *columns, *colours, now, frame));
+                let Self { cabinet, colours, .. } = self;
+                let drawn = screen.show(|frame| view::draw(cabinet, *colours, now, frame));
                 drawn.context("cannot draw in this terminal any more; start it in another")?;
             }
             for deed in deeds {
@@ -147,7 +144,8 @@ impl Stage {
                 }
             }
             Deed::Save => self.save(),
-            Deed::Leave => return Err(Ending::Usage(0)),
+            Deed::Speed(baud, line) => self.order(Order::Speed(baud, line)),
+            Deed::Leave => return Err(Ending::Done),
         }
         Ok(())
     }

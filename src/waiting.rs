@@ -1,0 +1,91 @@
+//! The wait for a press, within the hours and the rest of a show.
+
+use std::time::Instant;
+
+use installation::board::clock;
+use installation::life::ending::Ending;
+use installation::life::interrupt::Interrupt;
+use installation::life::schedule::{self, Doing, Moment, Schedule};
+use installation::life::status::Status;
+use installation::life::supervisor::Supervisor;
+use installation::panel::{Asked, Panel, Pin};
+use installation::paper::printing::Paper;
+use installation::text::stderr::{show, warn};
+
+/// The status of a piece that waits for a press.
+pub(crate) fn armed(paper: &Paper) -> Status {
+    let record = paper.lives().and_then(|lives| lives.read().ok());
+    Status::Armed { lives: record.map(|record| record.lives) }
+}
+
+/// The armed piece.
+pub(crate) struct Waiting<'a> {
+    pub(crate) schedule: Schedule,
+    pub(crate) button: Option<Pin>,
+    /// When the program started, which is when the life before it ended.
+    pub(crate) start: Instant,
+    pub(crate) panel: &'a Panel,
+    pub(crate) paper: &'a Paper,
+    pub(crate) supervisor: &'a Supervisor,
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+impl Waiting<'_> {
+    /// Waits for a press while the schedule lets the piece live; while it does not,
+    /// the light shows that and no press is answered.
+    pub(crate) fn for_a_press(&self) -> Result<Asked, Ending> {
+        let Self { schedule, button, start, panel, paper, supervisor, interrupt } = *self;
+        let arm = || {
+            supervisor.status(armed(paper));
+            if let Some(pin) = button {
+                show(&format!("waiting for a press of the button on GPIO {}", pin.number()));
+            }
+        };
+        if schedule == Schedule::default() {
+            arm();
+            return panel.wait_for_press();
+        }
+        // Without a record each start counts as one after a life.
+        let rested = paper.lives().is_some_and(|lives| lives.read().is_ok_and(|record| record.starts == 0));
+        let today = || {
+            schedule.lives_per_day?;
+            paper.lives()?.on(&clock::now("%Y-%m-%d")?).ok()
+        };
+        if schedule.lives_per_day.is_some() && paper.lives().is_none() {
+            warn("--lives-per-day is ignored: lives are counted only with a button or a printer");
+        }
+        let mut told = false;
+        loop {
+            let minute = clock::minute_of_day();
+            if minute.is_none() && schedule.needs_a_clock() && !told {
+                warn("the clock is not set: --open and --lives-per-day are ignored until it is");
+                told = true;
+            }
+            let since_life = (!rested).then(|| start.elapsed());
+            let wait = match schedule.at(Moment { since_life, minute, today: today() }) {
+                Doing::Open => {
+                    arm();
+                    match panel.wait_for_press_within(schedule::GLANCE)? {
+                        Some(asked) => return Ok(asked),
+                        None => continue,
+                    }
+                }
+                Doing::Rests(left) => {
+                    panel.rest();
+                    supervisor.status(Status::Resting);
+                    show("resting after a life");
+                    left.min(schedule::GLANCE)
+                }
+                Doing::Closed => {
+                    panel.close();
+                    supervisor.status(Status::Closed);
+                    show("closed: no press is answered now");
+                    schedule::GLANCE
+                }
+            };
+            if interrupt.is_raised_within(wait) {
+                return Err(Ending::Interrupted("while the piece rests".to_owned()));
+            }
+        }
+    }
+}
