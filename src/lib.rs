@@ -91,7 +91,7 @@ use installation::life::vitals::Vitals;
 use installation::panel::{self, Panel};
 use installation::paper::printing::{Paper, Receipt};
 use installation::paper::receipt::Summary;
-use installation::state::entry::Course;
+use installation::state::entry::Figures;
 use installation::state::folder::StateFolder;
 use installation::text::stderr::{self, say, warn};
 use installation::text::stdout::Output;
@@ -116,7 +116,7 @@ pub fn run(cli: &Cli) -> Result<Infallible, Ending> {
     let interrupt = Interrupt::on_signals(cli.reports(), &supervisor)?;
     net::above(|| match cli.command {
         Some(Command::Check { json, quick }) => check::check(cli, json, quick, &interrupt),
-        _ => live(cli, cabinet, &supervisor, &interrupt),
+        _ => live_with_panel(cli, cabinet, &supervisor, &interrupt),
     })
 }
 
@@ -126,7 +126,7 @@ pub fn refuse(usage: &Usage) -> Ending {
     let ending = usage.print();
     if let Some(light) = usage.light()
         && let Ok(interrupt) = Interrupt::on_signals(false, &Supervisor::default())
-        && let Ok(panel) = Panel::open(panel::Settings::light(light), false, &interrupt)
+        && let Ok(panel) = Panel::open(panel::PanelSettings::light(light), false, &interrupt)
     {
         panel.show_wrong_options();
     }
@@ -135,7 +135,7 @@ pub fn refuse(usage: &Usage) -> Ending {
 
 /// Opens the button and the light, and lives a life. A fault is said, and then shown on
 /// the light before that goes dark.
-fn live(
+fn live_with_panel(
     cli: &Cli,
     cabinet: Option<Link>,
     supervisor: &Supervisor,
@@ -187,7 +187,7 @@ struct Prefilled<'model> {
 /// A life that has come to its last token, and is not dead yet.
 struct Lived {
     receipt: Receipt,
-    course: Course,
+    figures: Figures,
     /// Tokens in use.
     used: u32,
     time: Duration,
@@ -283,7 +283,7 @@ impl Piece<'_> {
         supervisor.armed(waiting::armed(paper));
         let (schedule, button) = (cli.show.schedule(), cli.hardware.button);
         let waiting = Waiting { schedule, button, start, panel, paper, supervisor, interrupt };
-        while waiting.for_a_press()? == panel::Asked::Slip {
+        while waiting.for_a_press()? == panel::Gesture::Slip {
             paper.slip(&request.spoken(), request.prompt.text(), interrupt);
         }
         stderr::clear();
@@ -313,12 +313,12 @@ impl Piece<'_> {
         others.extend(cabinet.iter_mut().map(|cabinet| cabinet as &mut dyn Listener));
         let mut listeners = Listeners::new(stdout, others, printed, interrupt);
         let mind = &mut prefilled.mind;
-        let lived = generator::live(request.opening(), mind, &mut listeners, lifespan, interrupt);
+        let lived = generator::run(request.opening(), mind, &mut listeners, lifespan, interrupt);
         let time = birth.elapsed();
         let seen = vitals.end();
         // Nothing is heard of a life whose opening could not be written.
         let heard = seen.used.max(lifespan.prompt());
-        let course = Course {
+        let figures = Figures {
             tokens: Some(heard),
             seconds: Some(time.as_secs_f64()),
             rate: Some(lifespan.rate(heard, time - receipt.waited())),
@@ -326,9 +326,9 @@ impl Piece<'_> {
             throttled: seen.throttled,
         };
         match lived {
-            Ok(used) => Ok(Lived { receipt, course, used, time }),
+            Ok(used) => Ok(Lived { receipt, figures, used, time }),
             Err(ending) => {
-                receipt.break_off(&ending, course);
+                receipt.break_off(&ending, figures);
                 Err(ending)
             }
         }
@@ -337,7 +337,7 @@ impl Piece<'_> {
     /// Prints the death, and dies. The model's weights and the context stay in memory
     /// until the panic unwinds [`run`].
     fn die(&self, request: &Request, prefilled: &Prefilled<'_>, lived: Lived) -> ! {
-        let Lived { receipt, course, used, time } = lived;
+        let Lived { receipt, figures, used, time } = lived;
         let lifespan = prefilled.lifespan;
         self.panel.dying();
         reporter::dies(self.supervisor, self.panel.printer_status());
@@ -346,11 +346,11 @@ impl Piece<'_> {
             used,
             context_size: lifespan.context_size(),
             seconds: time.as_secs_f64(),
-            rate: course.rate.unwrap_or_default(),
+            rate: figures.rate.unwrap_or_default(),
             seed: request.sampling.seed,
             voice: request.voice.as_ref().map(ToString::to_string),
         };
-        receipt.finish(&summary, course);
+        receipt.finish(&summary, figures);
         if self.cli.reports() {
             let computed = (!matches!(prefilled.how, Prefill::Restored)).then_some(prefilled.time);
             say(lifespan.report(used, computed, time, waited));

@@ -5,10 +5,10 @@ use std::time::Instant;
 use installation::board::clock;
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
-use installation::life::schedule::{self, Doing, Moment, Schedule};
+use installation::life::schedule::{self, Availability, Moment, Schedule};
 use installation::life::status::Status;
 use installation::life::supervisor::Supervisor;
-use installation::panel::{Asked, Panel, Pin};
+use installation::panel::{Gesture, Panel, Pin};
 use installation::paper::printing::Paper;
 use installation::text::stderr::{show, warn};
 
@@ -33,7 +33,7 @@ pub(crate) struct Waiting<'a> {
 impl Waiting<'_> {
     /// Waits for a press while the schedule lets the piece live; while it does not,
     /// the light shows that and no press is answered.
-    pub(crate) fn for_a_press(&self) -> Result<Asked, Ending> {
+    pub(crate) fn for_a_press(&self) -> Result<Gesture, Ending> {
         let Self { schedule, button, start, panel, paper, supervisor, interrupt } = *self;
         let arm = || {
             supervisor.status(armed(paper));
@@ -63,20 +63,20 @@ impl Waiting<'_> {
             }
             let since_life = (!rested).then(|| start.elapsed());
             let wait = match schedule.at(Moment { since_life, minute, today: today() }) {
-                Doing::Open => {
+                Availability::Open => {
                     arm();
                     match panel.wait_for_press_within(schedule::GLANCE)? {
                         Some(asked) => return Ok(asked),
                         None => continue,
                     }
                 }
-                Doing::Rests(left) => {
+                Availability::Rests(left) => {
                     panel.rest();
                     supervisor.status(Status::Resting);
                     show("resting after a life");
                     left.min(schedule::GLANCE)
                 }
-                Doing::Closed => {
+                Availability::Closed => {
                     panel.close();
                     supervisor.status(Status::Closed);
                     show("closed: no press is answered now");

@@ -7,7 +7,7 @@ use installation::life::ending::one_line;
 
 /// How a part of the box is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum Verdict {
     /// It is well.
     Ok,
     /// The piece lives, but something should be done.
@@ -18,7 +18,7 @@ pub(super) enum State {
     Skip,
 }
 
-impl State {
+impl Verdict {
     fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -34,7 +34,7 @@ impl State {
 pub(super) struct Finding {
     /// The part.
     pub name: &'static str,
-    pub state: State,
+    pub state: Verdict,
     /// What was found.
     pub found: String,
     /// What to do; empty if nothing is.
@@ -42,24 +42,24 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    fn new(name: &'static str, state: State, found: impl Into<String>, next: impl Into<String>) -> Self {
+    fn new(name: &'static str, state: Verdict, found: impl Into<String>, next: impl Into<String>) -> Self {
         Self { name, state, found: found.into(), next: next.into() }
     }
 
     pub(super) fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Ok, found, "")
+        Self::new(name, Verdict::Ok, found, "")
     }
 
     pub(super) fn warn(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self::new(name, State::Warn, found, next)
+        Self::new(name, Verdict::Warn, found, next)
     }
 
     pub(super) fn fail(name: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self::new(name, State::Fail, found, next)
+        Self::new(name, Verdict::Fail, found, next)
     }
 
     pub(super) fn skip(name: &'static str, found: impl Into<String>) -> Self {
-        Self::new(name, State::Skip, found, "")
+        Self::new(name, Verdict::Skip, found, "")
     }
 
     /// A fault whose message says the next step after a semicolon, as those of
@@ -86,7 +86,7 @@ impl Report {
     /// Whether every part was looked at and is well.
     #[must_use]
     pub(super) fn all_well(&self) -> bool {
-        self.0.iter().all(|finding| finding.state == State::Ok)
+        self.0.iter().all(|finding| finding.state == Verdict::Ok)
     }
 
     /// The result in a line.
@@ -100,10 +100,10 @@ impl Report {
             (number > 0).then(|| format!("{number} {words}"))
         };
         let states = [
-            (State::Fail, "failed"),
-            (State::Warn, "to be seen to"),
-            (State::Skip, "not looked at"),
-            (State::Ok, "well"),
+            (Verdict::Fail, "failed"),
+            (Verdict::Warn, "to be seen to"),
+            (Verdict::Skip, "not looked at"),
+            (Verdict::Ok, "well"),
         ];
         states.into_iter().filter_map(count).collect::<Vec<_>>().join(", ")
     }
@@ -111,7 +111,7 @@ impl Report {
     /// The lines of the slip: what is not well, and the result.
     #[must_use]
     pub(super) fn slip(&self) -> Vec<String> {
-        let not_well = self.0.iter().filter(|finding| finding.state != State::Ok);
+        let not_well = self.0.iter().filter(|finding| finding.state != Verdict::Ok);
         not_well.map(Finding::line).chain([self.summary()]).collect()
     }
 

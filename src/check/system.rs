@@ -136,7 +136,7 @@ fn journal(root: &Path) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::State;
+    use super::super::report::Verdict;
     use super::*;
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;
@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    fn state(finding: &Finding) -> State {
+    fn state(finding: &Finding) -> Verdict {
         finding.state
     }
 
@@ -188,7 +188,7 @@ mod tests {
         ];
         findings.extend(health(root.path(), || Some(Throttled(0))));
         for finding in findings {
-            assert_eq!(finding.state, State::Ok, "{}", finding.line());
+            assert_eq!(finding.state, Verdict::Ok, "{}", finding.line());
         }
         assert!(board(root.path()).found.contains("Rev 1.0, Linux 6.12.25"));
     }
@@ -204,18 +204,18 @@ mod tests {
         let health = health(root.path(), || Some(Throttled(0x5_0001)));
         let findings = [board(root.path()), serial(root.path()), pwm(root.path()), watchdog(root.path())];
         for finding in findings.iter().chain([&journal(root.path())]).chain(&health) {
-            assert_ne!(finding.state, State::Ok, "{}", finding.line());
+            assert_ne!(finding.state, Verdict::Ok, "{}", finding.line());
             assert!(!finding.next.is_empty(), "{}", finding.line());
         }
         let states: Vec<_> = health.iter().map(state).collect();
-        assert_eq!(states, [State::Fail, State::Warn, State::Fail]);
+        assert_eq!(states, [Verdict::Fail, Verdict::Warn, Verdict::Fail]);
     }
 
     #[test]
     fn a_laptop_is_told_which_parts_need_the_board() {
         let root = Root::new();
         assert!(!is_board(root.path()));
-        assert_eq!(state(&board(root.path())), State::Skip);
-        assert!(health(root.path(), || None).iter().all(|finding| finding.state == State::Skip));
+        assert_eq!(state(&board(root.path())), Verdict::Skip);
+        assert!(health(root.path(), || None).iter().all(|finding| finding.state == Verdict::Skip));
     }
 }

@@ -14,10 +14,10 @@ use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
 use installation::life::listener::PrinterStatus;
 use installation::panel::{self, Panel};
-use installation::paper::format::Kind;
+use installation::paper::format::PrinterKind;
 use installation::paper::pace;
 use installation::paper::printer::Printer;
-use installation::paper::settings::Settings;
+use installation::paper::settings::PrinterSettings;
 use installation::paper::strip;
 use installation::text::stderr::say;
 
@@ -40,7 +40,7 @@ pub(super) fn light_and_button(cli: &Cli, interrupt: &Interrupt) -> Result<Vec<F
     if pins.light.is_none() {
         findings.push(Finding::warn("light", "none is named", "give --led 18"));
     }
-    if pins == panel::Settings::default() {
+    if pins == panel::PanelSettings::default() {
         return Ok(findings);
     }
     let panel = match Panel::open(pins, false, interrupt) {
@@ -86,10 +86,11 @@ pub(super) fn paper(cli: &Cli, result: &[String], interrupt: &Interrupt) -> Resu
     let date = clock::now("%-d %B %Y, %H:%M");
     Printer::slip(&settings, None, &status, interrupt, strip::head(date, result, columns));
     // What has a flow of its own needs no pace.
-    let is_paced = settings.format.kind == Kind::Mini && settings.busy.is_none() && !settings.line.is_zero();
+    let is_paced =
+        settings.format.kind == PrinterKind::Mini && settings.busy.is_none() && !settings.line.is_zero();
     if is_paced && !status.is_lost() {
         // The lines bring their own pace.
-        let unpaced = Settings { line: Duration::from_millis(1), ..settings.clone() };
+        let unpaced = PrinterSettings { line: Duration::from_millis(1), ..settings.clone() };
         let falling = strip::falling(columns, pace::byte_time(settings.baud));
         Printer::slip(&unpaced, None, &status, interrupt, falling);
     }

@@ -19,8 +19,8 @@ pub struct HardwareArgs {
 
 impl HardwareArgs {
     /// The pins that these options ask for. Fails when both options name the same pin.
-    pub(crate) fn settings(&self) -> Result<panel::Settings, String> {
-        panel::Settings::new(self.button, self.led)
+    pub(crate) fn settings(&self) -> Result<panel::PanelSettings, String> {
+        panel::PanelSettings::new(self.button, self.led)
     }
 }
 

@@ -8,10 +8,10 @@ use clap::{ArgAction, Args};
 
 use installation::life::link::{Link, Message};
 use installation::panel::Pin;
-use installation::paper::format::{Font, Format, Heat, Kind};
+use installation::paper::format::{Font, Format, Heat, PrinterKind};
 use installation::paper::pace;
 use installation::paper::serial;
-use installation::paper::settings::{Settings, Wire};
+use installation::paper::settings::{PrinterSettings, Wire};
 use installation::paper::template::{self, Design};
 
 /// Columns of the narrowest paper on which text is still readable, and of the
@@ -43,10 +43,10 @@ pub struct PrinterArgs {
         value_name = "KIND",
         default_value = "mini",
         value_parser = PossibleValuesParser::new(["mini", "epson"])
-            .map(|kind| if kind == "epson" { Kind::Epson } else { Kind::Mini }),
+            .map(|kind| if kind == "epson" { PrinterKind::Epson } else { PrinterKind::Mini }),
         hide_possible_values = true
     )]
-    printer_kind: Kind,
+    printer_kind: PrinterKind,
 
     /// Size of the text: large or small
     #[arg(
@@ -106,18 +106,18 @@ pub struct PrinterArgs {
 
 impl PrinterArgs {
     /// The printer's settings; `None` without a printer.
-    pub(crate) fn settings(&self) -> Option<Settings> {
+    pub(crate) fn settings(&self) -> Option<PrinterSettings> {
         Some(self.settings_on(self.printer.clone()?))
     }
 
     /// The settings of a printer that these options describe, on this device.
-    fn settings_on(&self, device: PathBuf) -> Settings {
+    fn settings_on(&self, device: PathBuf) -> PrinterSettings {
         let standing = Format::of(self.printer_kind, self.printer_font);
         let line = match self.printer_kind {
-            Kind::Mini => pace::LINE_MILLIS,
-            Kind::Epson => 0,
+            PrinterKind::Mini => pace::LINE_MILLIS,
+            PrinterKind::Epson => 0,
         };
-        Settings {
+        PrinterSettings {
             device,
             baud: self.printer_baud,
             format: Format {
@@ -136,7 +136,7 @@ impl PrinterArgs {
 
     /// How the printer that is drawn has to print, and how the life uses it: it says itself
     /// when it takes bytes.
-    pub(crate) fn drawn(&self, device: &Path, link: &Link) -> (Message, Settings) {
+    pub(crate) fn drawn(&self, device: &Path, link: &Link) -> (Message, PrinterSettings) {
         let settings = self.settings_on(device.to_owned());
         let printer = Message::Printer {
             columns: settings.format.columns as u32,
@@ -144,7 +144,7 @@ impl PrinterArgs {
             line: settings.line.as_millis() as u32,
         };
         let (baud, line, busy) = (DRAWN_BAUD, Duration::ZERO, Some(Wire::Drawn(link.clone())));
-        (printer, Settings { baud, line, replies: true, busy, ..settings })
+        (printer, PrinterSettings { baud, line, replies: true, busy, ..settings })
     }
 
     /// What the artist has chosen for the receipt.

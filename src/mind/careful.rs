@@ -147,7 +147,7 @@ mod tests {
 
     /// Says the first of the alternatives at each place, and the next one where it was
     /// taken back.
-    struct Scripted {
+    struct ScriptedTokens {
         script: Vec<Vec<&'static [u8]>>,
         /// Of each place that was said, which alternative.
         said: Vec<usize>,
@@ -155,7 +155,7 @@ mod tests {
         can: bool,
     }
 
-    impl Mind for Scripted {
+    impl Mind for ScriptedTokens {
         fn next(&mut self, piece: &mut Vec<u8>) -> Result<()> {
             let place = self.said.len();
             let which = self.refused.filter(|refused| refused.0 == place).map_or(0, |refused| refused.1 + 1);
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    impl Revocable for Scripted {
+    impl Revocable for ScriptedTokens {
         fn take_back(&mut self, count: usize) -> Result<bool> {
             if self.can {
                 let place = self.said.len() - count;
@@ -182,7 +182,7 @@ mod tests {
         let alternatives = |token: &&'static [u8]| token.split(|&byte| byte == b'|').collect();
         let script: Vec<Vec<_>> = script.iter().map(alternatives).collect();
         let count = script.len() - MOST_HELD;
-        let mind = Scripted { script, said: Vec::new(), refused: None, can };
+        let mind = ScriptedTokens { script, said: Vec::new(), refused: None, can };
         let mut careful = Careful::new(mind, Some(Never::read(list).expect("a list")), opening);
         let mut bytes = Vec::new();
         (0..count).for_each(|_| careful.next(&mut bytes).expect("a token"));
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn without_a_list_each_token_is_said_at_once() {
-        let mind = Scripted { script: vec![vec![b"tur"]], said: Vec::new(), refused: None, can: true };
+        let mind = ScriptedTokens { script: vec![vec![b"tur"]], said: Vec::new(), refused: None, can: true };
         let mut bytes = Vec::new();
         Careful::new(mind, None, "").next(&mut bytes).expect("a token");
         assert_eq!(bytes, b"tur");

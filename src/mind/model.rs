@@ -14,7 +14,7 @@ use super::log::{backend, first_error, keep_first_error};
 use super::net;
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
-use installation::life::progress::{Progress, Step};
+use installation::life::progress::{LoadStep, Progress};
 use model_file::name::ModelFile;
 
 /// A loaded model: its vocabulary in memory, its weights mapped.
@@ -78,7 +78,7 @@ impl Model {
             .with_use_mmap(true)
             .with_n_gpu_layers(0)
             .with_progress_callback(move |share| {
-                progress.at(Step::Model(share));
+                progress.at(LoadStep::Model(share));
                 !asked.is_raised()
             });
         match LlamaModel::load_from_file(&backend, file.path(), &params) {

@@ -16,7 +16,7 @@
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | `NEXUSKV1` |
-//! | 8 | 32 | the [`Key`] |
+//! | 8 | 32 | the [`StateKey`] |
 //! | 40 | 8 | length of the state, little-endian |
 //! | 48 | 32 | SHA-256 of the state |
 //! | 80 | … | the state, as llama.cpp serialises a sequence |
@@ -38,9 +38,9 @@ const HEADER: usize = MAGIC.len() + 32 + 8 + 32;
 
 /// A hash of everything that a prompt state depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key([u8; 32]);
+pub struct StateKey([u8; 32]);
 
-impl Key {
+impl StateKey {
     /// The key of these parts, in this order.
     #[must_use]
     pub fn of(parts: &[&[u8]]) -> Self {
@@ -95,7 +95,7 @@ impl PromptState {
     /// # Errors
     ///
     /// When there is none, or it cannot be used: [`Unusable`] says why.
-    pub fn read(&self, key: Key) -> Result<Vec<u8>, Unusable> {
+    pub fn read(&self, key: StateKey) -> Result<Vec<u8>, Unusable> {
         let unusable = |error: io::Error| match error.kind() {
             ErrorKind::NotFound => Unusable::Absent,
             ErrorKind::UnexpectedEof => Unusable::Damaged,
@@ -127,7 +127,7 @@ impl PromptState {
     /// # Errors
     ///
     /// When it cannot be written; what was kept before is then still there.
-    pub fn write(&self, key: Key, state: &[u8]) -> io::Result<()> {
+    pub fn write(&self, key: StateKey, state: &[u8]) -> io::Result<()> {
         if let Some(folder) = self.0.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -142,10 +142,10 @@ mod tests {
 
     const STATE: &[u8] = b"what the model made of it";
 
-    fn kept() -> (tempfile::TempDir, PromptState, Key) {
+    fn kept() -> (tempfile::TempDir, PromptState, StateKey) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let kept = PromptState::within(&folder.path().join("state"));
-        let key = Key::of(&[b"model", b"prompt"]);
+        let key = StateKey::of(&[b"model", b"prompt"]);
         kept.write(key, STATE).expect("a state is kept");
         (folder, kept, key)
     }
@@ -154,13 +154,13 @@ mod tests {
     fn what_was_kept_comes_back_for_its_own_key_only() {
         let (_folder, kept, key) = kept();
         assert_eq!(kept.read(key).expect("it is kept"), STATE);
-        assert!(matches!(kept.read(Key::of(&[b"other"])), Err(Unusable::Foreign)));
+        assert!(matches!(kept.read(StateKey::of(&[b"other"])), Err(Unusable::Foreign)));
     }
 
     #[test]
     fn keys_of_other_parts_differ_even_where_they_run_together_to_the_same() {
-        assert_ne!(Key::of(&[b"ab", b"c"]), Key::of(&[b"a", b"bc"]));
-        assert_ne!(Key::of(&[b"a"]), Key::of(&[b"a", b""]));
+        assert_ne!(StateKey::of(&[b"ab", b"c"]), StateKey::of(&[b"a", b"bc"]));
+        assert_ne!(StateKey::of(&[b"a"]), StateKey::of(&[b"a", b""]));
     }
 
     #[test]

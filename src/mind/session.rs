@@ -14,14 +14,14 @@ use super::computing::Computing;
 use super::context_cost;
 use super::log::{backend, first_error};
 use super::model::{Model, Token, Voice};
-use super::prompt_state::{Key, PromptState, Unusable};
+use super::prompt_state::{PromptState, StateKey, Unusable};
 use super::sampler::{self, Sampling};
 use installation::board::{memory, threads};
 use installation::life::ending::Ending;
 use installation::life::generator::Mind;
 use installation::life::interrupt::Interrupt;
 use installation::life::lifespan::Lifespan;
-use installation::life::progress::{Progress, Step};
+use installation::life::progress::{LoadStep, Progress};
 use installation::text::stderr::warn;
 
 /// llama.cpp's id of the one sequence in the context.
@@ -191,17 +191,17 @@ impl<'model> Session<'model> {
 
     /// The key of the prompt state of these tokens; `None` where the model's
     /// file could not be identified.
-    fn key(&self, tokens: &[Token]) -> Option<Key> {
+    fn key(&self, tokens: &[Token]) -> Option<StateKey> {
         // The hash of the sources that compute, from build.rs.
         let code = env!("COMPUTING").as_bytes();
         let computing = self.computing.key(self.context.n_ctx());
         let tokens: Vec<u8> = tokens.iter().flat_map(|token| token.0.0.to_le_bytes()).collect();
         let identity = self.model.identity?;
         let voice = self.model.voice.as_ref().map(Voice::key).unwrap_or_default();
-        Some(Key::of(&[code, &identity, &voice, computing.as_bytes(), &tokens]))
+        Some(StateKey::of(&[code, &identity, &voice, computing.as_bytes(), &tokens]))
     }
 
-    fn restore(&mut self, kept: &PromptState, key: Key, tokens: usize) -> Result<(), Unusable> {
+    fn restore(&mut self, kept: &PromptState, key: StateKey, tokens: usize) -> Result<(), Unusable> {
         let cache = kept.read(key)?;
         // SAFETY: the key and the checksum say that `kv_cache` gave these
         // bytes, for this model and these settings.
@@ -324,7 +324,7 @@ fn check(progress: &Progress, interrupt: &Interrupt, taken: u32, of: usize) -> R
         return Err(Ending::Interrupted(place));
     }
     interrupt.is_starting();
-    progress.at(Step::Prompt { done: taken, of: u32::try_from(of).unwrap_or(u32::MAX) });
+    progress.at(LoadStep::Prompt { done: taken, of: u32::try_from(of).unwrap_or(u32::MAX) });
     Ok(())
 }
 

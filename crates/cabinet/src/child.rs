@@ -48,13 +48,13 @@ impl Birth {
 
 /// A life that runs. If it is dropped, it is ended.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct LifeProcess {
     process: process::Child,
     /// The end of the link to it.
     pub(super) socket: Arc<UnixStream>,
 }
 
-impl Life {
+impl LifeProcess {
     /// Starts one, whose light, fill and words are told as events.
     pub(super) fn begin(birth: &Birth, events: &Sender<Event>) -> Result<Self> {
         let (ours, theirs) = UnixStream::pair().context("cannot make a socket; end other programs")?;
@@ -96,7 +96,7 @@ impl Life {
     }
 }
 
-impl Drop for Life {
+impl Drop for LifeProcess {
     /// Asks it to end, and ends it if it does not in time.
     fn drop(&mut self) {
         let start = Instant::now();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use installation::paper::pace::{INPUT_BUFFER, byte_time, row_times};
-use installation::paper::reading::{Printed, Reader, Step};
+use installation::paper::reading::{CommandReader, Effect, Printed};
 
 /// Bytes that it takes without paper: some lines, so that it is asked for its paper and
 /// does not only stop. Also where it prints all at once.
@@ -31,7 +31,7 @@ pub(super) enum Out {
 /// The printer. All times are its own: the pace multiplies them before.
 #[derive(Debug, Default)]
 pub(super) struct Machine {
-    reader: Reader,
+    reader: CommandReader,
     /// The input buffer.
     waiting: VecDeque<u8>,
     /// Bytes that have arrived since the life began.
@@ -115,7 +115,7 @@ impl Machine {
     }
 
     /// Does a step, and returns how long the paper moves.
-    fn step(&self, step: Step, printed: &mut Vec<Out>) -> Duration {
+    fn step(&self, step: Effect, printed: &mut Vec<Out>) -> Duration {
         let line = |line: &Printed| {
             let is_blank = line.cells.iter().all(|cell| cell.character == ' ');
             let rows = if is_blank { 0 } else { line.height() };
@@ -123,22 +123,22 @@ impl Machine {
         };
         let feed = |rows: usize| self.fed_row * rows as u32;
         match step {
-            Step::Line(new) => {
+            Effect::Line(new) => {
                 let time = line(&new);
                 printed.push(Out::Line(new));
                 time
             }
-            Step::Feed(begun, rows) => {
+            Effect::Feed(begun, rows) => {
                 let time = begun.as_ref().map(line).unwrap_or_default();
                 printed.extend(begun.map(Out::Line));
                 printed.push(Out::Feed(rows));
                 time + feed(rows)
             }
-            Step::Cut(rows) => {
+            Effect::Cut(rows) => {
                 printed.push(Out::Cut(rows));
                 feed(rows)
             }
-            Step::Reset => {
+            Effect::Reset => {
                 printed.push(Out::Begin);
                 Duration::ZERO
             }
@@ -174,7 +174,7 @@ impl Machine {
 
     /// It is switched off: what it holds is lost.
     pub(super) fn switch_off(&mut self) {
-        self.reader = Reader::default();
+        self.reader = CommandReader::default();
         self.waiting.clear();
         self.tail.clear();
         self.paper_free = self.now;

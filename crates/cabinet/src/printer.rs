@@ -29,7 +29,7 @@ const STEP: u8 = 10;
 /// What the printer's thread is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// See [`super::state::Deed`].
+    /// See [`super::state::Action`].
     Pace(Option<u32>),
     Paper(bool),
     Plug(bool),
@@ -43,7 +43,7 @@ pub(super) enum Order {
 /// unplugged.
 pub(super) fn start(device: PathBuf, events: Sender<Event>) -> Result<Sender<Order>> {
     let port =
-        Port::at(&device).context("cannot make a pseudo-terminal for the printer; end other programs")?;
+        PtyPort::at(&device).context("cannot make a pseudo-terminal for the printer; end other programs")?;
     // Before a life says how it prints, none is printed.
     let machine = Machine::new(1, Duration::ZERO);
     let (orders, ordered) = unbounded();
@@ -53,7 +53,7 @@ pub(super) fn start(device: PathBuf, events: Sender<Event>) -> Result<Sender<Ord
 }
 
 struct Work {
-    port: Option<Port>,
+    port: Option<PtyPort>,
     machine: Machine,
     pace: Option<u32>,
     life: Option<Arc<UnixStream>>,
@@ -100,7 +100,7 @@ impl Work {
             Order::Paper(paper) => self.machine.set_paper(paper),
             Order::Plug(true) => {
                 // Without a pseudo-terminal it stays unplugged.
-                self.port = Port::at(&self.device).ok();
+                self.port = PtyPort::at(&self.device).ok();
             }
             Order::Plug(false) => {
                 // What was written is lost, but it is not to come.
@@ -132,14 +132,14 @@ impl Work {
 
 /// A pseudo-terminal at a path.
 #[derive(Debug)]
-struct Port {
+struct PtyPort {
     master: File,
     /// Kept open, so that the pseudo-terminal does not hang up between two lives.
     _slave: File,
     device: PathBuf,
 }
 
-impl Port {
+impl PtyPort {
     fn at(device: &Path) -> io::Result<Self> {
         let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
         grantpt(&master)?;
@@ -174,7 +174,7 @@ impl Port {
     }
 }
 
-impl Drop for Port {
+impl Drop for PtyPort {
     fn drop(&mut self) {
         // Whoever looks for it finds that it is absent.
         let _ = fs::remove_file(&self.device);

@@ -13,7 +13,7 @@ const ROW: usize = 28;
 
 /// A row of the terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Row {
+pub(super) enum PaperRow {
     /// Characters, and whether they are in the middle.
     Text(Vec<Cell>, bool),
     Blank,
@@ -23,14 +23,14 @@ pub(super) enum Row {
 
 /// The last receipt, in full.
 #[derive(Debug, Default)]
-pub(super) struct Receipt {
+pub(super) struct PrintedReceipt {
     /// Its lines and their tops, in dots.
     pub(super) lines: Vec<(usize, Printed)>,
     /// Its length, in dots.
     pub(super) length: usize,
 }
 
-impl Receipt {
+impl PrintedReceipt {
     pub(super) fn text(&self) -> String {
         let text: Vec<_> = self.lines.iter().map(|(_, line)| line.text()).collect();
         text.join("\n") + "\n"
@@ -39,8 +39,8 @@ impl Receipt {
 
 #[derive(Debug, Default)]
 pub(super) struct Roll {
-    rows: VecDeque<Row>,
-    receipt: Receipt,
+    rows: VecDeque<PaperRow>,
+    receipt: PrintedReceipt,
     /// How many of the last rows are below what is shown.
     back: usize,
 }
@@ -49,11 +49,11 @@ impl Roll {
     /// Takes what comes out of the slot.
     pub(super) fn take(&mut self, out: Out) {
         match out {
-            Out::Begin => self.receipt = Receipt::default(),
+            Out::Begin => self.receipt = PrintedReceipt::default(),
             Out::Line(line) => {
                 let rows = (line.rows + ROW / 2) / ROW;
-                self.row(Row::Text(line.cells.clone(), line.centred));
-                (1..rows).for_each(|_| self.row(Row::Blank));
+                self.row(PaperRow::Text(line.cells.clone(), line.centred));
+                (1..rows).for_each(|_| self.row(PaperRow::Blank));
                 let top = self.receipt.length;
                 self.receipt.length += line.rows;
                 self.receipt.lines.push((top, line));
@@ -61,17 +61,17 @@ impl Roll {
             Out::Feed(rows) => self.feed(rows),
             Out::Cut(rows) => {
                 self.feed(rows);
-                self.row(Row::Cut);
+                self.row(PaperRow::Cut);
             }
         }
     }
 
     fn feed(&mut self, rows: usize) {
         self.receipt.length += rows;
-        (0..rows / ROW).for_each(|_| self.row(Row::Blank));
+        (0..rows / ROW).for_each(|_| self.row(PaperRow::Blank));
     }
 
-    fn row(&mut self, row: Row) {
+    fn row(&mut self, row: PaperRow) {
         self.rows.push_back(row);
         if self.back > 0 {
             // What is read stays where it is.
@@ -84,7 +84,7 @@ impl Roll {
     }
 
     /// The last receipt, if one was begun.
-    pub(super) fn receipt(&self) -> Option<&Receipt> {
+    pub(super) fn receipt(&self) -> Option<&PrintedReceipt> {
         Some(&self.receipt).filter(|receipt| !receipt.lines.is_empty())
     }
 
@@ -106,7 +106,7 @@ impl Roll {
     }
 
     /// The rows that are shown in `height`, the newest last.
-    pub(super) fn shown(&self, height: usize) -> impl Iterator<Item = &Row> {
+    pub(super) fn shown(&self, height: usize) -> impl Iterator<Item = &PaperRow> {
         let end = self.rows.len() - self.back.min(self.rows.len());
         self.rows.range(end.saturating_sub(height)..end)
     }
@@ -115,22 +115,22 @@ impl Roll {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use installation::paper::reading::{Reader, Step};
+    use installation::paper::reading::{CommandReader, Effect};
 
     fn line(text: &str) -> Out {
-        let mut reader = Reader::default();
+        let mut reader = CommandReader::default();
         let bytes = format!("\x1b3\x1c{text}\n");
         match bytes.bytes().filter_map(|byte| reader.read(byte).expect("known")).last() {
-            Some(Step::Line(line)) => Out::Line(line),
+            Some(Effect::Line(line)) => Out::Line(line),
             other => panic!("{other:?}"),
         }
     }
 
-    fn texts<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<String> {
-        let text = |row: &Row| match row {
-            Row::Text(cells, _) => cells.iter().map(|cell| cell.character).collect(),
-            Row::Blank => String::new(),
-            Row::Cut => "cut".to_owned(),
+    fn texts<'a>(rows: impl Iterator<Item = &'a PaperRow>) -> Vec<String> {
+        let text = |row: &PaperRow| match row {
+            PaperRow::Text(cells, _) => cells.iter().map(|cell| cell.character).collect(),
+            PaperRow::Blank => String::new(),
+            PaperRow::Cut => "cut".to_owned(),
         };
         rows.map(text).collect()
     }

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::child::{Birth, Life};
+use super::child::{Birth, LifeProcess};
 use super::colours::Colours;
 use super::printer::{self, Order};
 use super::save;
 use super::screen::{Screen, read_keys};
-use super::state::{Cabinet, Deed, Event};
+use super::state::{Action, Cabinet, Event};
 use super::view;
 use installation::board::threads;
 use installation::life::ending::Ending;
@@ -59,7 +59,7 @@ struct Stage {
     colours: Colours,
     start: Instant,
     /// The life that runs, if one does. It ends before its printer does.
-    life: Option<Life>,
+    life: Option<LifeProcess>,
     printer: Sender<Order>,
     birth: Birth,
     events: Sender<Event>,
@@ -97,26 +97,26 @@ impl Stage {
                 return Err(Ending::Interrupted("in the cabinet".to_owned()));
             }
             let now = self.start.elapsed();
-            let mut deeds = event.map_or_else(Vec::new, |event| self.cabinet.take(event, now));
+            let mut actions = event.map_or_else(Vec::new, |event| self.cabinet.take(event, now));
             if Instant::now() >= due {
                 due = Instant::now() + FRAME;
-                deeds.extend(self.cabinet.tick(now));
-                if let Some(exit) = self.life.as_mut().and_then(Life::ended) {
+                actions.extend(self.cabinet.tick(now));
+                if let Some(exit) = self.life.as_mut().and_then(LifeProcess::ended) {
                     self.life = None;
-                    deeds.extend(self.cabinet.take(Event::Ended(exit), now));
+                    actions.extend(self.cabinet.take(Event::Ended(exit), now));
                 }
                 let Self { cabinet, colours, .. } = self;
                 let drawn = screen.show(|frame| view::draw(cabinet, *colours, now, frame));
                 drawn.context("cannot draw in this terminal any more; start it in another")?;
             }
-            for deed in deeds {
-                self.perform(deed)?;
+            for action in actions {
+                self.perform(action)?;
             }
         }
     }
 
     fn begin(&mut self) -> Result<()> {
-        let life = Life::begin(&self.birth, &self.events)?;
+        let life = LifeProcess::begin(&self.birth, &self.events)?;
         self.order(Order::Life(life.socket.clone()));
         self.life = Some(life);
         Ok(())
@@ -127,25 +127,25 @@ impl Stage {
         let _ = self.printer.send(order);
     }
 
-    fn perform(&mut self, deed: Deed) -> Result<(), Ending> {
-        match deed {
-            Deed::Button(down) => {
+    fn perform(&mut self, action: Action) -> Result<(), Ending> {
+        match action {
+            Action::Button(down) => {
                 if let Some(life) = &self.life {
                     life.button(down);
                 }
             }
-            Deed::Pace(pace) => self.order(Order::Pace(pace)),
-            Deed::Paper(paper) => self.order(Order::Paper(paper)),
-            Deed::Plug(plugged) => self.order(Order::Plug(plugged)),
-            Deed::Start => self.begin()?,
-            Deed::End => {
+            Action::Pace(pace) => self.order(Order::Pace(pace)),
+            Action::Paper(paper) => self.order(Order::Paper(paper)),
+            Action::Plug(plugged) => self.order(Order::Plug(plugged)),
+            Action::Start => self.begin()?,
+            Action::End => {
                 if let Some(life) = &self.life {
                     life.end();
                 }
             }
-            Deed::Save => self.save(),
-            Deed::Speed(baud, line) => self.order(Order::Speed(baud, line)),
-            Deed::Leave => return Err(Ending::Done),
+            Action::Save => self.save(),
+            Action::Speed(baud, line) => self.order(Order::Speed(baud, line)),
+            Action::Leave => return Err(Ending::Done),
         }
         Ok(())
     }

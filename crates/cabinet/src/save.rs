@@ -5,14 +5,14 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::drawing;
-use super::roll::Receipt;
+use super::roll::PrintedReceipt;
 
 /// The most receipts of one life that are saved in one folder.
 const MOST: u32 = 1_000;
 
 /// Saves it in `folder`, under a name with the life's number that is not taken. Returns
 /// the path of the picture; the text is beside it.
-pub(super) fn save(receipt: &Receipt, life: Option<u64>, folder: &Path) -> io::Result<PathBuf> {
+pub(super) fn save(receipt: &PrintedReceipt, life: Option<u64>, folder: &Path) -> io::Result<PathBuf> {
     let life = life.map_or_else(|| "receipt".to_owned(), |life| format!("life-{life}"));
     for copy in 1..=MOST {
         let name = if copy == 1 { life.clone() } else { format!("{life}-{copy}") };
@@ -40,11 +40,11 @@ mod tests {
     #[test]
     fn no_receipt_is_written_over() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let names = [1, 2].map(|_| save(&Receipt::default(), Some(7), folder.path()).expect("saved"));
+        let names = [1, 2].map(|_| save(&PrintedReceipt::default(), Some(7), folder.path()).expect("saved"));
         let names = names.map(|path| path.file_name().expect("a name").to_string_lossy().into_owned());
         assert_eq!(names, ["nexus-life-7.png", "nexus-life-7-2.png"]);
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4);
         let absent = folder.path().join("absent");
-        assert!(save(&Receipt::default(), None, &absent).is_err());
+        assert!(save(&PrintedReceipt::default(), None, &absent).is_err());
     }
 }

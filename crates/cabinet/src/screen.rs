@@ -17,7 +17,7 @@ use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::state::{Event, Key};
+use super::state::{Event, KeyPress};
 
 /// How long the reader of keys waits until it looks whether it is still needed.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -111,36 +111,36 @@ pub(super) fn read_keys(is_needed: &AtomicBool, tell: impl Fn(Event) -> bool) {
 
 fn meaning(event: &event::Event) -> Option<Event> {
     match event {
-        event::Event::Key(key) if key.kind != KeyEventKind::Release => key_of(key).map(Event::Key),
+        event::Event::Key(key) if key.kind != KeyEventKind::Release => key_of(key).map(Event::KeyPress),
         event::Event::Mouse(mouse) => match mouse.kind {
             MouseEventKind::Down(MouseButton::Left) => Some(Event::Click(mouse.column, mouse.row)),
-            MouseEventKind::ScrollUp => Some(Event::Key(Key::Rows(3))),
-            MouseEventKind::ScrollDown => Some(Event::Key(Key::Rows(-3))),
+            MouseEventKind::ScrollUp => Some(Event::KeyPress(KeyPress::Rows(3))),
+            MouseEventKind::ScrollDown => Some(Event::KeyPress(KeyPress::Rows(-3))),
             _ => None,
         },
         _ => None,
     }
 }
 
-fn key_of(key: &KeyEvent) -> Option<Key> {
+fn key_of(key: &KeyEvent) -> Option<KeyPress> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     Some(match key.code {
-        KeyCode::Char('c' | 'C') if control => Key::Leave,
+        KeyCode::Char('c' | 'C') if control => KeyPress::Leave,
         _ if control => return None,
-        KeyCode::Char(' ') | KeyCode::Enter => Key::Press,
-        KeyCode::Char('h' | 'H') => Key::Hold,
-        KeyCode::Char('+' | '=') => Key::Faster,
-        KeyCode::Char('-' | '_') => Key::Slower,
-        KeyCode::Char('p' | 'P') => Key::Plug,
-        KeyCode::Char('e' | 'E') => Key::Paper,
-        KeyCode::Char('s' | 'S') => Key::Save,
-        KeyCode::Char('q' | 'Q') => Key::Leave,
-        KeyCode::Up => Key::Rows(1),
-        KeyCode::Down => Key::Rows(-1),
-        KeyCode::PageUp => Key::Pages(1),
-        KeyCode::PageDown => Key::Pages(-1),
-        KeyCode::Home => Key::Rows(isize::MAX),
-        KeyCode::End => Key::Rows(isize::MIN),
+        KeyCode::Char(' ') | KeyCode::Enter => KeyPress::Press,
+        KeyCode::Char('h' | 'H') => KeyPress::Hold,
+        KeyCode::Char('+' | '=') => KeyPress::Faster,
+        KeyCode::Char('-' | '_') => KeyPress::Slower,
+        KeyCode::Char('p' | 'P') => KeyPress::Plug,
+        KeyCode::Char('e' | 'E') => KeyPress::Paper,
+        KeyCode::Char('s' | 'S') => KeyPress::Save,
+        KeyCode::Char('q' | 'Q') => KeyPress::Leave,
+        KeyCode::Up => KeyPress::Rows(1),
+        KeyCode::Down => KeyPress::Rows(-1),
+        KeyCode::PageUp => KeyPress::Pages(1),
+        KeyCode::PageDown => KeyPress::Pages(-1),
+        KeyCode::Home => KeyPress::Rows(isize::MAX),
+        KeyCode::End => KeyPress::Rows(isize::MIN),
         _ => return None,
     })
 }
@@ -177,16 +177,16 @@ mod tests {
     fn each_key_that_the_frame_names_has_its_meaning() {
         let key = |code| key_of(&KeyEvent::new(code, KeyModifiers::NONE));
         for (code, meaning) in [
-            (KeyCode::Char(' '), Key::Press),
-            (KeyCode::Enter, Key::Press),
-            (KeyCode::Char('+'), Key::Faster),
-            (KeyCode::Char('q'), Key::Leave),
-            (KeyCode::Up, Key::Rows(1)),
+            (KeyCode::Char(' '), KeyPress::Press),
+            (KeyCode::Enter, KeyPress::Press),
+            (KeyCode::Char('+'), KeyPress::Faster),
+            (KeyCode::Char('q'), KeyPress::Leave),
+            (KeyCode::Up, KeyPress::Rows(1)),
         ] {
             assert_eq!(key(code), Some(meaning));
         }
         let control = |letter| key_of(&KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL));
-        assert_eq!(control('c'), Some(Key::Leave));
+        assert_eq!(control('c'), Some(KeyPress::Leave));
         assert_eq!(control('h'), None, "some terminals send it for backspace");
         assert_eq!(key(KeyCode::Char('x')), None);
     }

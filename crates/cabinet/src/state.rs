@@ -1,5 +1,5 @@
 //! What is known of the installation that is drawn, and what each event means for it.
-//! Pure: events and the time in, deeds out.
+//! Pure: events and the time in, actions out.
 
 use std::collections::VecDeque;
 use std::os::unix::process::ExitStatusExt;
@@ -22,7 +22,7 @@ const SETTLED: Duration = Duration::from_millis(200);
 /// How long a held button stays down once the piece is armed: a moment more than it has to.
 const HOLD: Duration = HELD.saturating_add(Duration::from_secs(1));
 
-/// The paces of the printer, see [`Deed::Pace`]; past the last one there is none.
+/// The paces of the printer, see [`Action::Pace`]; past the last one there is none.
 const PACES: [u32; 6] = [1, 2, 4, 8, 16, 32];
 
 /// The time over which the tokens a second are counted: the model speaks while the printer
@@ -37,7 +37,7 @@ const WORDS: usize = 12;
 
 /// What the life in the child process does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(super) enum Phase {
     /// It loads the model and the prompt.
     #[default]
     Loads,
@@ -51,7 +51,7 @@ pub(super) enum Doing {
 
 /// A key, or what stands for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum KeyPress {
     Press,
     /// Holds the button, or lets it go.
     Hold,
@@ -72,7 +72,7 @@ pub(super) enum Key {
 /// What happened.
 #[derive(Debug)]
 pub(super) enum Event {
-    Key(Key),
+    KeyPress(KeyPress),
     /// The mouse was clicked there.
     Click(u16, u16),
     Printed(Vec<Out>),
@@ -111,7 +111,7 @@ pub(super) fn words_of(exit: ExitStatus) -> String {
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Deed {
+pub(super) enum Action {
     /// The button goes down or up.
     Button(bool),
     /// The printer's pace, in multiples of the real one; without one it prints as fast as
@@ -135,7 +135,7 @@ pub(super) enum Deed {
 /// The installation; at first as it is when it is switched on.
 #[derive(Debug, Default)]
 pub(super) struct Cabinet {
-    pub(super) doing: Doing,
+    pub(super) phase: Phase,
     /// What the life says of itself, but for its fill.
     pub(super) says: String,
     /// The number of the life, once it is known.
@@ -178,13 +178,13 @@ pub(super) struct Cabinet {
 
 impl Cabinet {
     /// Takes what happened at the time `now`.
-    pub(super) fn take(&mut self, event: Event, now: Duration) -> Vec<Deed> {
+    pub(super) fn take(&mut self, event: Event, now: Duration) -> Vec<Action> {
         match event {
-            Event::Key(key) => return self.key(key, now),
+            Event::KeyPress(key) => return self.key(key, now),
             Event::Click(x, y) => {
                 let (left, top, width, height) = self.button;
                 if (left..left + width).contains(&x) && (top..top + height).contains(&y) {
-                    return self.key(Key::Press, now);
+                    return self.key(KeyPress::Press, now);
                 }
             }
             Event::Printed(printed) => printed.into_iter().for_each(|out| self.roll.take(out)),
@@ -196,7 +196,7 @@ impl Cabinet {
             }
             Event::Printer { columns, baud, line } => {
                 self.columns = columns as u16;
-                return vec![Deed::Speed(baud, Duration::from_millis(line.into()))];
+                return vec![Action::Speed(baud, Duration::from_millis(line.into()))];
             }
             Event::Status(status) => self.status(status, now),
             Event::Words(words) => {
@@ -211,7 +211,7 @@ impl Cabinet {
     }
 
     /// What is due at the time `now`.
-    pub(super) fn tick(&mut self, now: Duration) -> Vec<Deed> {
+    pub(super) fn tick(&mut self, now: Duration) -> Vec<Action> {
         self.forget(now);
         if self.pressed.is_some_and(|(_, until)| now >= until) {
             self.pressed = None;
@@ -222,10 +222,10 @@ impl Cabinet {
         self.button(now)
     }
 
-    fn key(&mut self, key: Key, now: Duration) -> Vec<Deed> {
+    fn key(&mut self, key: KeyPress, now: Duration) -> Vec<Action> {
         match key {
-            Key::Press if self.doing == Doing::Over => return self.start(now),
-            Key::Press => {
+            KeyPress::Press if self.phase == Phase::Over => return self.start(now),
+            KeyPress::Press => {
                 // A button that is held cannot be pressed: it is let go.
                 let since = self.armed.max(self.let_go);
                 let settled = since.map_or(now, |since| now.max(since + SETTLED));
@@ -234,45 +234,49 @@ impl Cabinet {
                 self.saved = None;
                 return self.button(now);
             }
-            Key::Hold => return self.hold(now),
-            Key::Faster => self.pace = (self.pace + 1).min(PACES.len()),
-            Key::Slower => self.pace = self.pace.saturating_sub(1),
-            Key::Plug => {
+            KeyPress::Hold => return self.hold(now),
+            KeyPress::Faster => self.pace = (self.pace + 1).min(PACES.len()),
+            KeyPress::Slower => self.pace = self.pace.saturating_sub(1),
+            KeyPress::Plug => {
                 self.is_unplugged = !self.is_unplugged;
-                return vec![Deed::Plug(!self.is_unplugged)];
+                return vec![Action::Plug(!self.is_unplugged)];
             }
-            Key::Paper => {
+            KeyPress::Paper => {
                 self.is_out_of_paper = !self.is_out_of_paper;
-                return vec![Deed::Paper(!self.is_out_of_paper)];
+                return vec![Action::Paper(!self.is_out_of_paper)];
             }
-            Key::Save => return vec![Deed::Save],
-            Key::Rows(rows) => self.roll.scroll(rows, self.height),
-            Key::Pages(pages) => {
+            KeyPress::Save => return vec![Action::Save],
+            KeyPress::Rows(rows) => self.roll.scroll(rows, self.height),
+            KeyPress::Pages(pages) => {
                 let rows = pages * self.height.saturating_sub(1).max(1) as isize;
                 self.roll.scroll(rows, self.height);
             }
-            Key::Leave => return vec![Deed::Leave],
+            KeyPress::Leave => return vec![Action::Leave],
         }
-        if matches!(key, Key::Faster | Key::Slower) { vec![Deed::Pace(self.pace())] } else { Vec::new() }
+        if matches!(key, KeyPress::Faster | KeyPress::Slower) {
+            vec![Action::Pace(self.pace())]
+        } else {
+            Vec::new()
+        }
     }
 
     /// The slip is printed if the button is down when the piece is armed: a piece that is
     /// armed already is switched off and on.
-    fn hold(&mut self, now: Duration) -> Vec<Deed> {
+    fn hold(&mut self, now: Duration) -> Vec<Action> {
         self.pressed = None;
         self.is_held = !self.is_held;
-        if self.is_held && self.doing == Doing::Armed {
+        if self.is_held && self.phase == Phase::Armed {
             self.is_restarted = true;
-            return vec![Deed::End];
+            return vec![Action::End];
         }
-        if self.is_held && self.doing == Doing::Over {
+        if self.is_held && self.phase == Phase::Over {
             return self.start(now);
         }
         self.button(now)
     }
 
     /// The button's level, if it has changed.
-    fn button(&mut self, now: Duration) -> Vec<Deed> {
+    fn button(&mut self, now: Duration) -> Vec<Action> {
         let is_down = self.is_held || self.pressed.is_some_and(|(from, _)| now >= from);
         if std::mem::replace(&mut self.is_down, is_down) == is_down {
             return Vec::new();
@@ -280,21 +284,21 @@ impl Cabinet {
         if !is_down {
             self.let_go = Some(now);
         }
-        vec![Deed::Button(is_down)]
+        vec![Action::Button(is_down)]
     }
 
-    fn start(&mut self, now: Duration) -> Vec<Deed> {
-        (self.doing, self.started) = (Doing::Loads, now);
+    fn start(&mut self, now: Duration) -> Vec<Action> {
+        (self.phase, self.started) = (Phase::Loads, now);
         self.pressed = None;
         self.is_down = self.is_held;
         self.armed = None;
         self.heard.clear();
         (self.used, self.light) = (0, 0.0);
         // The new process finds the button as it is now.
-        vec![Deed::Start, Deed::Button(self.is_held)]
+        vec![Action::Start, Action::Button(self.is_held)]
     }
 
-    fn end(&mut self, exit: ExitStatus, now: Duration) -> Vec<Deed> {
+    fn end(&mut self, exit: ExitStatus, now: Duration) -> Vec<Action> {
         self.light = 0.0;
         if std::mem::take(&mut self.is_restarted) {
             self.words.clear();
@@ -304,34 +308,34 @@ impl Cabinet {
         if exit.code() == Some(DEATH) {
             return self.start(now);
         }
-        self.doing = Doing::Over;
+        self.phase = Phase::Over;
         Vec::new()
     }
 
     fn status(&mut self, status: Status, now: Duration) {
-        if self.doing == Doing::Over {
+        if self.phase == Phase::Over {
             return;
         }
-        self.doing = match &status {
-            Status::Loading => Doing::Loads,
+        self.phase = match &status {
+            Status::Loading => Phase::Loads,
             Status::Armed { lives } => {
                 self.life = lives.map(|lives| lives + 1);
                 self.armed.get_or_insert(now);
-                Doing::Armed
+                Phase::Armed
             }
             Status::Living { number, .. } => {
                 self.life = number.or(self.life);
                 self.begun = self.life;
-                if matches!(self.doing, Doing::Armed | Doing::Loads) {
+                if matches!(self.phase, Phase::Armed | Phase::Loads) {
                     self.ended = None;
                     self.words.clear();
                     self.roll.forward();
                 }
-                Doing::Says
+                Phase::Says
             }
             // Its exit status says how.
             Status::Ended(_) => return,
-            Status::Dying { .. } | Status::Resting | Status::Closed => Doing::Says,
+            Status::Dying { .. } | Status::Resting | Status::Closed => Phase::Says,
         };
         self.says = match status {
             // The gauge has the fill, and paper is seen to be printed.
@@ -344,7 +348,7 @@ impl Cabinet {
         };
     }
 
-    /// The printer's pace, as in [`Deed::Pace`].
+    /// The printer's pace, as in [`Action::Pace`].
     pub(super) fn pace(&self) -> Option<u32> {
         PACES.get(self.pace).copied()
     }
@@ -355,7 +359,7 @@ impl Cabinet {
 
     /// For how long the button is held from the moment of arming, of how long.
     pub(super) fn held(&self, now: Duration) -> Option<(Duration, Duration)> {
-        let armed = self.armed.filter(|_| self.is_held && self.doing == Doing::Armed)?;
+        let armed = self.armed.filter(|_| self.is_held && self.phase == Phase::Armed)?;
         Some((now.saturating_sub(armed).min(HELD), HELD))
     }
 
@@ -408,28 +412,28 @@ mod tests {
     }
 
     /// Presses a key after a second.
-    fn press(cabinet: &mut Cabinet, key: Key) -> Vec<Deed> {
-        cabinet.take(Event::Key(key), SECOND)
+    fn press(cabinet: &mut Cabinet, key: KeyPress) -> Vec<Action> {
+        cabinet.take(Event::KeyPress(key), SECOND)
     }
 
     #[test]
     fn what_the_life_does_is_what_is_shown() {
         let living = |number, printer| Status::Living { number, percent: 10, printer };
-        for (status, doing, says, life) in [
-            (Status::Loading, Doing::Loads, "loads the model", None),
-            (ARMED, Doing::Armed, "armed", None),
-            (Status::Armed { lives: Some(6) }, Doing::Armed, "armed, 6 lives so far", Some(7)),
-            (living(Some(7), Printing::Prints), Doing::Says, "life 7", Some(7)),
-            (living(None, Printing::None), Doing::Says, "life", None),
-            (living(Some(7), Printing::WaitsForPaper), Doing::Says, "life 7, waits for paper", Some(7)),
-            (Status::Dying { out_of_paper: true }, Doing::Says, "dies, waits for paper", None),
-            (Status::Resting, Doing::Says, "rests after a life", None),
-            (Status::Closed, Doing::Says, "is closed", None),
-            (Status::Ended("error".to_owned()), Doing::Loads, "", None),
+        for (status, phase, says, life) in [
+            (Status::Loading, Phase::Loads, "loads the model", None),
+            (ARMED, Phase::Armed, "armed", None),
+            (Status::Armed { lives: Some(6) }, Phase::Armed, "armed, 6 lives so far", Some(7)),
+            (living(Some(7), Printing::Prints), Phase::Says, "life 7", Some(7)),
+            (living(None, Printing::None), Phase::Says, "life", None),
+            (living(Some(7), Printing::WaitsForPaper), Phase::Says, "life 7, waits for paper", Some(7)),
+            (Status::Dying { out_of_paper: true }, Phase::Says, "dies, waits for paper", None),
+            (Status::Resting, Phase::Says, "rests after a life", None),
+            (Status::Closed, Phase::Says, "is closed", None),
+            (Status::Ended("error".to_owned()), Phase::Loads, "", None),
         ] {
             let cabinet = told(status.clone());
-            let seen = (cabinet.doing, cabinet.says.as_str(), cabinet.life);
-            assert_eq!(seen, (doing, says, life), "{status:?}");
+            let seen = (cabinet.phase, cabinet.says.as_str(), cabinet.life);
+            assert_eq!(seen, (phase, says, life), "{status:?}");
         }
     }
 
@@ -437,77 +441,77 @@ mod tests {
     fn the_printer_is_the_one_that_the_life_prints_on() {
         let mut cabinet = Cabinet::default();
         let printer = Event::Printer { columns: 42, baud: 19_200, line: 350 };
-        let speed = Deed::Speed(19_200, Duration::from_millis(350));
+        let speed = Action::Speed(19_200, Duration::from_millis(350));
         assert_eq!((cabinet.take(printer, SECOND), cabinet.columns), (vec![speed], 42));
     }
 
     #[test]
     fn a_key_presses_the_button_and_time_lets_it_go() {
         let mut cabinet = told(ARMED);
-        assert_eq!(press(&mut cabinet, Key::Press), [Deed::Button(true)]);
+        assert_eq!(press(&mut cabinet, KeyPress::Press), [Action::Button(true)]);
         assert_eq!(cabinet.tick(SECOND + PRESS / 2), []);
-        assert_eq!(cabinet.tick(SECOND + PRESS), [Deed::Button(false)]);
+        assert_eq!(cabinet.tick(SECOND + PRESS), [Action::Button(false)]);
         let mut cabinet = told(ARMED);
-        assert_eq!(cabinet.take(Event::Key(Key::Press), SETTLED / 2), [], "as fast as no hand is");
-        assert_eq!(cabinet.tick(SETTLED), [Deed::Button(true)]);
-        assert_eq!(cabinet.tick(SETTLED + PRESS), [Deed::Button(false)]);
+        assert_eq!(cabinet.take(Event::KeyPress(KeyPress::Press), SETTLED / 2), [], "as fast as no hand is");
+        assert_eq!(cabinet.tick(SETTLED), [Action::Button(true)]);
+        assert_eq!(cabinet.tick(SETTLED + PRESS), [Action::Button(false)]);
         cabinet.button = (10, 5, 4, 2);
         assert_eq!(cabinet.take(Event::Click(14, 5), SECOND), [], "beside it");
-        assert_eq!(cabinet.take(Event::Click(13, 6), SECOND), [Deed::Button(true)]);
+        assert_eq!(cabinet.take(Event::Click(13, 6), SECOND), [Action::Button(true)]);
     }
 
     #[test]
     fn a_death_is_followed_by_the_next_life_and_any_other_end_by_a_press() {
         let mut cabinet = told(life(90));
-        let next = [Deed::Start, Deed::Button(false)];
+        let next = [Action::Start, Action::Button(false)];
         assert_eq!(cabinet.take(ended(101), SECOND), next);
         assert_eq!(cabinet.ended.map(words_of).as_deref(), Some("exit 101: the death"));
         let killed = Event::Ended(ExitStatus::from_raw(9));
         for exit in [ended(1), ended(70), ended(130), ended(0), killed] {
             let how = format!("{exit:?}");
             assert_eq!(cabinet.take(exit, SECOND), []);
-            assert_eq!(cabinet.doing, Doing::Over);
+            assert_eq!(cabinet.phase, Phase::Over);
             // A message of the one that has ended may come late.
             cabinet.take(Event::Status(Status::Dying { out_of_paper: false }), SECOND);
-            assert_eq!(press(&mut cabinet, Key::Press), next, "{how}");
+            assert_eq!(press(&mut cabinet, KeyPress::Press), next, "{how}");
         }
     }
 
     #[test]
     fn a_button_is_held_from_the_moment_of_arming_until_the_slip_is_asked_for() {
         let mut cabinet = told(ARMED);
-        assert_eq!(press(&mut cabinet, Key::Hold), [Deed::End], "it is switched off and on");
-        let held = [Deed::Start, Deed::Button(true)];
+        assert_eq!(press(&mut cabinet, KeyPress::Hold), [Action::End], "it is switched off and on");
+        let held = [Action::Start, Action::Button(true)];
         assert_eq!(cabinet.take(ended(130), SECOND), held);
         assert_eq!(cabinet.ended, None, "nothing that has to be told");
         assert_eq!(cabinet.tick(60 * SECOND), [], "however long it loads");
         cabinet.take(Event::Status(ARMED), 60 * SECOND);
         assert_eq!(cabinet.held(63 * SECOND), Some((3 * SECOND, HELD)));
         assert_eq!(cabinet.tick(60 * SECOND + HELD), []);
-        assert_eq!(cabinet.tick(60 * SECOND + HOLD), [Deed::Button(false)]);
+        assert_eq!(cabinet.tick(60 * SECOND + HOLD), [Action::Button(false)]);
         // And by hand.
         let mut cabinet = told(life(10));
-        assert_eq!(press(&mut cabinet, Key::Hold), [Deed::Button(true)]);
-        assert_eq!(press(&mut cabinet, Key::Press), [Deed::Button(false)]);
+        assert_eq!(press(&mut cabinet, KeyPress::Hold), [Action::Button(true)]);
+        assert_eq!(press(&mut cabinet, KeyPress::Press), [Action::Button(false)]);
     }
 
     #[test]
     fn the_pace_ends_at_the_real_printers_and_at_the_models() {
         let mut cabinet = Cabinet::default();
-        assert_eq!(press(&mut cabinet, Key::Slower), [Deed::Pace(Some(1))]);
+        assert_eq!(press(&mut cabinet, KeyPress::Slower), [Action::Pace(Some(1))]);
         let faster = [2, 4, 8, 16, 32].map(Some).into_iter().chain([None, None]);
         for pace in faster {
-            assert_eq!(press(&mut cabinet, Key::Faster), [Deed::Pace(pace)]);
+            assert_eq!(press(&mut cabinet, KeyPress::Faster), [Action::Pace(pace)]);
         }
-        assert_eq!(press(&mut cabinet, Key::Slower), [Deed::Pace(Some(32))]);
+        assert_eq!(press(&mut cabinet, KeyPress::Slower), [Action::Pace(Some(32))]);
     }
 
     #[test]
     fn printer_and_paper_are_broken_and_mended_by_the_same_key() {
         let mut cabinet = Cabinet::default();
         for on in [false, true] {
-            assert_eq!(press(&mut cabinet, Key::Plug), [Deed::Plug(on)]);
-            assert_eq!(press(&mut cabinet, Key::Paper), [Deed::Paper(on)]);
+            assert_eq!(press(&mut cabinet, KeyPress::Plug), [Action::Plug(on)]);
+            assert_eq!(press(&mut cabinet, KeyPress::Paper), [Action::Paper(on)]);
         }
     }
 

@@ -9,8 +9,8 @@ use ratatui::style::{Modifier, Style};
 use ratatui::widgets::{Block, BorderType, Widget};
 
 use super::colours::Colours;
-use super::roll::Row;
-use super::state::{Cabinet, Doing, words_of};
+use super::roll::PaperRow;
+use super::state::{Cabinet, Phase, words_of};
 use installation::text::wrap::Wrapper;
 
 /// The least columns of the left side, and the most that its parts need.
@@ -48,7 +48,7 @@ pub(super) fn draw(cabinet: &mut Cabinet, colours: Colours, now: Duration, buffe
     let right = Rect { x: area.right() - paper, width: paper, ..area };
     cabinet.height = usize::from(right.height - PRINTER);
     cabinet.button = (left.x + LIGHT + 1, left.y + 2, BUTTON, BOX);
-    Panel { cabinet, colours, now, area: left, buffer }.draw();
+    LeftSide { cabinet, colours, now, area: left, buffer }.draw();
     draw_paper(cabinet, colours, right, buffer);
 }
 
@@ -66,7 +66,7 @@ fn too_small(columns: u16, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The left side, while it is drawn.
-struct Panel<'a> {
+struct LeftSide<'a> {
     cabinet: &'a Cabinet,
     colours: Colours,
     now: Duration,
@@ -74,14 +74,14 @@ struct Panel<'a> {
     buffer: &'a mut Buffer,
 }
 
-impl Panel<'_> {
+impl LeftSide<'_> {
     fn draw(&mut self) {
         let Self { cabinet, colours, now, area, .. } = *self;
         let bold = Style::new().add_modifier(Modifier::BOLD);
         self.line(0, "TORMENT NEXUS", bold);
         self.light();
         self.button();
-        self.line(6, &self.doing(), colours.strong());
+        self.line(6, &self.phase(), colours.strong());
         self.gauge(7);
         let tokens = match cabinet.used {
             0 => String::new(),
@@ -111,14 +111,14 @@ impl Panel<'_> {
     }
 
     /// What the life does, and its number.
-    fn doing(&self) -> String {
-        let Cabinet { doing, life, says, .. } = self.cabinet;
+    fn phase(&self) -> String {
+        let Cabinet { phase, life, says, .. } = self.cabinet;
         let number = life.map(|life| format!(" {life}")).unwrap_or_default();
-        match doing {
-            Doing::Loads => format!("loads, {} s", self.cabinet.time(self.now).as_secs()),
-            Doing::Armed => format!("armed for life{number}"),
-            Doing::Says => says.clone(),
-            Doing::Over => "over; space starts it".to_owned(),
+        match phase {
+            Phase::Loads => format!("loads, {} s", self.cabinet.time(self.now).as_secs()),
+            Phase::Armed => format!("armed for life{number}"),
+            Phase::Says => says.clone(),
+            Phase::Over => "over; space starts it".to_owned(),
         }
     }
 
@@ -138,14 +138,14 @@ impl Panel<'_> {
     fn button(&mut self) {
         let x = self.area.x + LIGHT + 1;
         self.frame(x, BUTTON, "─button");
-        let words = match (self.cabinet.is_down(), self.cabinet.doing) {
+        let words = match (self.cabinet.is_down(), self.cabinet.phase) {
             (true, _) => "   down    ",
-            (false, Doing::Armed) => "   PRESS   ",
+            (false, Phase::Armed) => "   PRESS   ",
             _ => "    up     ",
         };
-        let style = match (self.cabinet.is_down(), self.cabinet.doing) {
+        let style = match (self.cabinet.is_down(), self.cabinet.phase) {
             (true, _) => Style::new().add_modifier(Modifier::REVERSED),
-            (false, Doing::Armed) => self.colours.strong(),
+            (false, Phase::Armed) => self.colours.strong(),
             _ => Style::new(),
         };
         self.buffer.set_string(x + 1, self.area.y + 3, words, style);
@@ -206,14 +206,14 @@ fn draw_paper(cabinet: &Cabinet, colours: Colours, area: Rect, buffer: &mut Buff
 }
 
 /// A row of paper, with a blank column at each side.
-fn draw_row(row: &Row, area: Rect, style: Style, buffer: &mut Buffer) {
+fn draw_row(row: &PaperRow, area: Rect, style: Style, buffer: &mut Buffer) {
     let width = usize::from(area.width);
-    if *row == Row::Cut {
+    if *row == PaperRow::Cut {
         buffer.set_string(area.x, area.y, "╌".repeat(width), style);
         return;
     }
     buffer.set_string(area.x, area.y, " ".repeat(width), style);
-    let Row::Text(cells, centred) = row else { return };
+    let PaperRow::Text(cells, centred) = row else { return };
     let taken: usize = cells.iter().map(|cell| cell.size.0).sum();
     let mut x = area.x + 1;
     if *centred {
@@ -234,7 +234,7 @@ fn draw_row(row: &Row, area: Rect, style: Style, buffer: &mut Buffer) {
 #[cfg(test)]
 mod tests {
     use super::super::machine::Machine;
-    use super::super::state::{Event, Key};
+    use super::super::state::{Event, KeyPress};
     use super::*;
     use installation::life::status::{Printing, Status};
     use std::os::unix::process::ExitStatusExt;
@@ -272,7 +272,7 @@ mod tests {
             Event::Status(Status::Living { number: Some(7), percent: 45, printer: Printing::Prints }),
             Event::Fill(921, 2048),
             Event::Light(1.0),
-            Event::Key(Key::Faster),
+            Event::KeyPress(KeyPress::Faster),
         ]);
         for (columns, rows) in [(60, 20), (80, 24), (200, 60)] {
             let frame = frame(&mut cabinet, columns, rows);
@@ -300,8 +300,8 @@ mod tests {
         let fault = Event::Words("error: there is no model; download it".to_owned());
         let end = Event::Ended(ExitStatus::from_raw(1 << 8));
         for (events, words) in [
-            (vec![Event::Key(Key::Paper)], &["no paper"][..]),
-            (vec![Event::Key(Key::Plug)], &["unplugged"]),
+            (vec![Event::KeyPress(KeyPress::Paper)], &["no paper"][..]),
+            (vec![Event::KeyPress(KeyPress::Plug)], &["unplugged"]),
             (vec![fault, end], &["exit 1: a fault", "error: there is no model;", "download it"]),
         ] {
             let frame = frame(&mut told(events), 60, 20);

@@ -31,7 +31,7 @@ pub(crate) trait Loops {
         keys: Column,
         count: usize,
         queries: &[Quantized; GROUP],
-        scores: &mut [Row; GROUP],
+        scores: &mut [ChunkRow; GROUP],
     );
 
     /// For [`BLOCK`] numbers of a head from number `start` on, writes the sums
@@ -45,7 +45,7 @@ pub(crate) trait Loops {
     unsafe fn sum_values<const GROUP: usize>(
         values: Column,
         count: usize,
-        weights: &[Row; GROUP],
+        weights: &[ChunkRow; GROUP],
         start: usize,
         partials: &mut [&mut Partial; GROUP],
     );
@@ -62,7 +62,7 @@ pub(crate) const MAX_HEAD: usize = 256;
 pub(crate) const MAX_GROUP: usize = 4;
 
 /// One f32 for each position of a chunk.
-pub(crate) type Row = [f32; CHUNK];
+pub(crate) type ChunkRow = [f32; CHUNK];
 
 /// -∞ as f16: the mask's value for a position that the token must not attend
 /// to.

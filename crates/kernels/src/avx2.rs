@@ -5,7 +5,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::attention::{CHUNK, Column, Loops, Partial, Quantized, Row};
+use crate::attention::{CHUNK, ChunkRow, Column, Loops, Partial, Quantized};
 use crate::blocks::BLOCK;
 
 /// The AVX2 implementation of attention's loops.
@@ -44,7 +44,7 @@ impl Loops for Avx2 {
         keys: Column,
         count: usize,
         queries: &[Quantized; GROUP],
-        scores: &mut [Row; GROUP],
+        scores: &mut [ChunkRow; GROUP],
     ) {
         // SAFETY: by this function's contract a block can be read at each of
         // the `count` positions, and their scores lie in a row of `CHUNK`.
@@ -86,7 +86,7 @@ impl Loops for Avx2 {
     unsafe fn sum_values<const GROUP: usize>(
         values: Column,
         count: usize,
-        weights: &[Row; GROUP],
+        weights: &[ChunkRow; GROUP],
         start: usize,
         partials: &mut [&mut Partial; GROUP],
     ) {

@@ -65,13 +65,13 @@ const EMBEDDING: &str = "bert modern-bert nomic-bert nomic-bert-moe neo-bert jin
 /// Why a file is refused. The text is a clause about the file, as in "it is not
 /// a GGUF file".
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct Defect {
     what: String,
     next: &'static str,
     is_damage: bool,
 }
 
-impl Fault {
+impl Defect {
     /// Whether another copy of the file may be sound.
     #[must_use]
     pub(crate) fn is_damage(&self) -> bool {
@@ -85,36 +85,36 @@ impl Fault {
     }
 }
 
-impl Display for Fault {
+impl Display for Defect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }
 
-type Result<T, E = Fault> = std::result::Result<T, E>;
+type Result<T, E = Defect> = std::result::Result<T, E>;
 
-fn damaged(what: impl Display) -> Fault {
+fn damaged(what: impl Display) -> Defect {
     let next = "download or copy it again, or give --model ember";
-    Fault { what: what.to_string(), next, is_damage: true }
+    Defect { what: what.to_string(), next, is_damage: true }
 }
 
-fn unfit(what: impl Display) -> Fault {
+fn unfit(what: impl Display) -> Defect {
     let next = "name a model that writes text with --model, or give --model ember";
-    Fault { what: what.to_string(), next, is_damage: false }
+    Defect { what: what.to_string(), next, is_damage: false }
 }
 
-fn unreadable(error: io::Error) -> Fault {
+fn unreadable(error: io::Error) -> Defect {
     damaged(format_args!("it cannot be read ({error})"))
 }
 
 /// The file, the position in it, and its length.
-struct Reader {
+struct HeaderReader {
     file: BufReader<File>,
     position: u64,
     length: u64,
 }
 
-impl Reader {
+impl HeaderReader {
     /// Moves the position past the next `count` elements of `size` bytes. It
     /// fails if the file has fewer left, so that nothing is read or allocated for
     /// a count that the file does not hold.
@@ -185,11 +185,11 @@ enum Value {
 pub fn check_path(path: &Path, purpose: Purpose) -> Result<Vec<Vector>> {
     let file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
-    let mut reader = Reader { file: BufReader::with_capacity(1 << 16, file), position: 0, length };
+    let mut reader = HeaderReader { file: BufReader::with_capacity(1 << 16, file), position: 0, length };
     let beginning = reader.file.fill_buf().map_err(unreadable)?;
     if beginning.starts_with(LFS_POINTER) {
         let next = "run `git lfs pull` where it was cloned, download the file itself, or give --model ember";
-        return Err(Fault { next, ..unfit("it is a Git LFS pointer, a text in place of the file") });
+        return Err(Defect { next, ..unfit("it is a Git LFS pointer, a text in place of the file") });
     }
     if !beginning.starts_with(MAGIC) {
         return Err(unfit("it is not a GGUF file"));
@@ -236,7 +236,7 @@ pub fn check_path(path: &Path, purpose: Purpose) -> Result<Vec<Vector>> {
     }
 }
 
-fn read_value(reader: &mut Reader, key: &str) -> Result<Value> {
+fn read_value(reader: &mut HeaderReader, key: &str) -> Result<Value> {
     let bytes_of = |kind: u64| {
         let bytes = VALUE_BYTES.get(kind as usize).copied().filter(|&bytes| bytes > 0);
         bytes.ok_or_else(|| damaged(format_args!("its key {key:?} has no type")))
@@ -290,7 +290,7 @@ fn mistaken_for_a_model(key: &str, value: &Value) -> Option<String> {
 
 /// Reads the description of a tensor, and adds it to `vectors` if it is one; returns
 /// where its data ends. Counted from where the data of all tensors begins.
-fn read_tensor(reader: &mut Reader, vectors: &mut Vec<Vector>) -> Result<u64> {
+fn read_tensor(reader: &mut HeaderReader, vectors: &mut Vec<Vector>) -> Result<u64> {
     let name: String = reader.text()?.chars().take(64).collect();
     let mut elements = Some(1u64);
     let dimensions = reader.number(4)?;

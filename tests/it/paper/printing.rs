@@ -9,14 +9,14 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use installation::life::generator::{Mind, live};
+use installation::life::generator::{self, Mind};
 use installation::life::interrupt::Interrupt;
 use installation::life::lifespan::Lifespan;
 use installation::life::listener::{Listeners, PrinterStatus};
 use installation::paper::format::Format;
 use installation::paper::printer::Printer;
 use installation::paper::receipt::{Line, Summary};
-use installation::paper::settings::Settings;
+use installation::paper::settings::PrinterSettings;
 use installation::paper::template::Template;
 use installation::state::entry::PaperEnd;
 use installation::state::lives::Lives;
@@ -42,9 +42,17 @@ const DEATH_ON_PAPER: [&str; 7] = [
 ];
 
 /// The settings of [`FAST`], for tests without the program.
-fn fast(device: PathBuf) -> Settings {
+fn fast(device: PathBuf) -> PrinterSettings {
     let (format, line) = (Format::default(), Duration::from_millis(1));
-    Settings { device, baud: 4_000_000, format, line, replies: false, busy: None, paper_wait: Duration::ZERO }
+    PrinterSettings {
+        device,
+        baud: 4_000_000,
+        format,
+        line,
+        replies: false,
+        busy: None,
+        paper_wait: Duration::ZERO,
+    }
 }
 
 /// A rule of 32 columns.
@@ -377,8 +385,8 @@ fn typographic_characters_and_accents_are_folded_and_commands_never_pass() {
     let mut listeners = Listeners::new(Output::new(&mut stdout), vec![&mut printer], true, &interrupt);
     let size = (tokens as u32 + 1) * 100 / 95 + 1;
     let lifespan = Lifespan::new(size.try_into().expect("not 0"), 1, 8192).expect("room");
-    let used =
-        live("", &mut Scripted(script.as_bytes()), &mut listeners, lifespan, &interrupt).expect("a life");
+    let used = generator::run("", &mut Scripted(script.as_bytes()), &mut listeners, lifespan, &interrupt)
+        .expect("a life");
     let summary = Summary { used, context_size: size, seconds: 1.0, rate: 1.0, seed: None, voice: None };
     drop(listeners);
     printer.finish(&summary);

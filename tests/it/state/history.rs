@@ -95,7 +95,7 @@ fn of_20_lives_of_which_5_are_killed_each_has_its_number_and_its_whole_lines() {
             // 95 % of 256.
             false => (Some(Outcome::Death), Some(PaperEnd::Whole), Some(243)),
         };
-        assert_eq!((life.outcome, life.paper, life.course.tokens), ends, "life {}", life.number);
+        assert_eq!((life.outcome, life.paper, life.figures.tokens), ends, "life {}", life.number);
         assert_eq!((life.model.as_str(), life.seed), ("ember", None));
         assert_eq!(life.options, "torment-nexus --model ember --context-size 256");
         assert_eq!((life.fingerprint.len(), life.prompt.len()), (16, 16));
@@ -110,8 +110,8 @@ fn an_interrupted_life_has_its_tokens_and_a_fault_before_a_life_is_kept_for_the_
     fault.failed(1, &["none.gguf"]);
     let [life] = &history(&nexus)[..] else { panic!("one life") };
     assert_eq!((life.outcome, life.paper), (Some(Outcome::Interrupted), Some(PaperEnd::Whole)));
-    assert!(life.course.tokens.is_some_and(|tokens| tokens > 10), "{life:?}");
-    assert!(life.course.seconds.is_some() && life.course.rate.is_some(), "{life:?}");
+    assert!(life.figures.tokens.is_some_and(|tokens| tokens > 10), "{life:?}");
+    assert!(life.figures.seconds.is_some() && life.figures.rate.is_some(), "{life:?}");
     let record = lives(&nexus).read().expect("a record");
     assert_eq!((record.lives, record.starts), (1, 2));
     let kept = record.fault.expect("a fault").words;

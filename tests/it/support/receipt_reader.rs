@@ -4,7 +4,7 @@
 
 use std::{fs::File, io, path::Path};
 
-use installation::paper::reading::{Cell, Printed, Reader, Step};
+use installation::paper::reading::{Cell, CommandReader, Effect, Printed};
 
 const DOTS_PER_MM: f64 = 8.0;
 
@@ -28,29 +28,29 @@ pub struct Paper {
 impl Paper {
     /// Reads the bytes as a printer does that was just switched on.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let (mut paper, mut reader) = (Self::default(), Reader::default());
+        let (mut paper, mut reader) = (Self::default(), CommandReader::default());
         for (at, &byte) in bytes.iter().enumerate() {
             let step = reader.read(byte).map_err(|unknown| format!("{unknown} before {at}"))?;
-            paper.step(step.unwrap_or(Step::Nothing));
+            paper.step(step.unwrap_or(Effect::Nothing));
         }
         if reader.is_at_rest() { Ok(paper) } else { Err(format!("no line feed after {reader:?}")) }
     }
 
-    fn step(&mut self, step: Step) {
+    fn step(&mut self, step: Effect) {
         match step {
-            Step::Line(line) => self.line(line),
-            Step::Feed(line, rows) => {
+            Effect::Line(line) => self.line(line),
+            Effect::Feed(line, rows) => {
                 line.into_iter().for_each(|line| self.line(line));
                 self.y += rows;
             }
-            Step::Cut(rows) => {
+            Effect::Cut(rows) => {
                 self.y += rows;
                 self.cuts.push(self.y);
             }
-            Step::Question => self.questions += 1,
-            Step::Heat(heat) => self.heat = Some(heat),
-            Step::ShowBusy => self.shows_busy = true,
-            Step::Reset | Step::Nothing => {}
+            Effect::Question => self.questions += 1,
+            Effect::Heat(heat) => self.heat = Some(heat),
+            Effect::ShowBusy => self.shows_busy = true,
+            Effect::Reset | Effect::Nothing => {}
         }
     }
 

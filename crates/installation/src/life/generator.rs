@@ -32,7 +32,7 @@ pub trait Mind {
 ///
 /// [`Ending::Interrupted`] within one token of a signal, [`Ending::Unheard`]
 /// when stdout's reader has left, otherwise a fault of mind or listener.
-pub fn live(
+pub fn run(
     opening: &str,
     mind: &mut impl Mind,
     listener: &mut impl Listener,
@@ -129,7 +129,7 @@ mod tests {
         mind.raise = Some(raise);
         let mut bytes = Vec::new();
         let mut output = Output::new(&mut bytes);
-        let result = live("", mind, &mut output, lifespan(context_size, prompt), &interrupt);
+        let result = run("", mind, &mut output, lifespan(context_size, prompt), &interrupt);
         drop(output);
         (result, String::from_utf8(bytes).expect("stdout is valid UTF-8"))
     }
@@ -178,7 +178,7 @@ mod tests {
         let (raise, interrupt) = Interrupt::new();
         let mut mind = Scripted::saying(&[b"on "]);
         (mind.raise_at, mind.raise) = (Some(1), Some(raise));
-        let ended = live("", &mut mind, &mut Output::new(Gone), lifespan(100, 10), &interrupt);
+        let ended = run("", &mut mind, &mut Output::new(Gone), lifespan(100, 10), &interrupt);
         assert_eq!(place_of(ended), "at 11 of 95 tokens");
     }
 

@@ -191,14 +191,14 @@ mod tests {
     #[test]
     fn every_listener_hears_every_token_and_its_fill_in_order() {
         #[derive(Default)]
-        struct Record(Vec<(String, u32)>);
-        impl Listener for Record {
+        struct Recorder(Vec<(String, u32)>);
+        impl Listener for Recorder {
             fn token(&mut self, text: &str, fill: Fill) -> Result<(), Ending> {
                 self.0.push((text.to_owned(), fill.used));
                 Ok(())
             }
         }
-        let (mut one, mut two) = (Record::default(), Record::default());
+        let (mut one, mut two) = (Recorder::default(), Recorder::default());
         // A stdout that has failed does not keep the others from being told.
         let stdout = Output::new(Failing(io::ErrorKind::BrokenPipe));
         let (_raise, interrupt) = Interrupt::new();

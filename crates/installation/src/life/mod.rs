@@ -18,7 +18,7 @@
 //! | [`schedule`] | when a press begins a life: rest, lives a day, opening hours; pure |
 //! | [`ending`] | every way to end, with its text and its exit code |
 //!
-//! [`generator::live`] asks a [`generator::Mind`] for tokens and gives each one,
+//! [`generator::run`] asks a [`generator::Mind`] for tokens and gives each one,
 //! with the fill of the context, to a [`listener::Listener`].
 
 pub mod ending;

@@ -18,7 +18,7 @@ const MODEL_SHARE: f32 = 0.25;
 
 /// A step of getting ready.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Step {
+pub enum LoadStep {
     /// The model is loaded, of which this share is there, 0 to 1.
     Model(f32),
     /// So many tokens of the prompt are computed, of so many.
@@ -30,7 +30,7 @@ pub enum Step {
     },
 }
 
-impl Step {
+impl LoadStep {
     /// How far the piece is ready with this step, 0 to 1.
     pub fn share(self) -> f32 {
         match self {
@@ -44,16 +44,16 @@ impl Step {
 
 /// What a load reports its steps to; by default to nobody. Cloning is cheap.
 #[derive(Clone, Default)]
-pub struct Progress(Option<Arc<dyn Fn(Step) + Send + Sync>>);
+pub struct Progress(Option<Arc<dyn Fn(LoadStep) + Send + Sync>>);
 
 impl Progress {
     /// Reports each step to `told`, which may be called on any thread.
-    pub fn new(told: impl Fn(Step) + Send + Sync + 'static) -> Self {
+    pub fn new(told: impl Fn(LoadStep) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(told)))
     }
 
     /// Reports a step.
-    pub fn at(&self, step: Step) {
+    pub fn at(&self, step: LoadStep) {
         if let Some(told) = &self.0 {
             told(step);
         }
@@ -83,14 +83,14 @@ impl Load {
     }
 
     /// Tells how far it is.
-    pub fn at(&self, step: Step) {
+    pub fn at(&self, step: LoadStep) {
         if !(stderr::passes() || self.is_due(self.begun.elapsed())) {
             return;
         }
         let model = &self.model;
         stderr::show(&match step {
-            Step::Model(share) => format!("loading {model}: {:.0} %", share * 100.0),
-            Step::Prompt { done, of } => format!("loading {model}: {done} of {of} tokens of the prompt"),
+            LoadStep::Model(share) => format!("loading {model}: {:.0} %", share * 100.0),
+            LoadStep::Prompt { done, of } => format!("loading {model}: {done} of {of} tokens of the prompt"),
         });
     }
 
@@ -120,9 +120,9 @@ mod tests {
 
     #[test]
     fn the_way_to_armed_only_goes_forward() {
-        let model = (0..=10).map(|tenth| Step::Model(tenth as f32 / 10.0));
-        let prompt = (0..=4).map(|done| Step::Prompt { done, of: 4 });
-        let shares: Vec<_> = model.chain(prompt).map(Step::share).collect();
+        let model = (0..=10).map(|tenth| LoadStep::Model(tenth as f32 / 10.0));
+        let prompt = (0..=4).map(|done| LoadStep::Prompt { done, of: 4 });
+        let shares: Vec<_> = model.chain(prompt).map(LoadStep::share).collect();
         assert!(shares.is_sorted(), "{shares:?}");
         assert_eq!((shares[0], shares.last()), (0.0, Some(&1.0)));
     }

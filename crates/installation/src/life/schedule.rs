@@ -69,7 +69,7 @@ pub struct Moment {
 
 /// What the piece does at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doing {
+pub enum Availability {
     /// A press begins a life.
     Open,
     /// It rests after a life, for so long.
@@ -81,14 +81,14 @@ pub enum Doing {
 impl Schedule {
     /// What the piece does.
     #[must_use]
-    pub fn at(&self, moment: Moment) -> Doing {
+    pub fn at(&self, moment: Moment) -> Availability {
         let closed = self.open.zip(moment.minute).is_some_and(|(hours, minute)| !hours.contain(minute));
         let enough = self.lives_per_day.zip(moment.today).is_some_and(|(most, today)| today >= most);
         if closed || enough {
-            return Doing::Closed;
+            return Availability::Closed;
         }
         let left = moment.since_life.map_or(Duration::ZERO, |since| self.rest.saturating_sub(since));
-        if left.is_zero() { Doing::Open } else { Doing::Rests(left) }
+        if left.is_zero() { Availability::Open } else { Availability::Rests(left) }
     }
 
     /// Whether it asks for the time of day or the date.
@@ -116,9 +116,9 @@ mod tests {
         ] {
             let schedule = Schedule { open: Some(Hours::parse(hours).expect(hours)), ..Schedule::default() };
             let doing = |minute| schedule.at(Moment { minute, ..Moment::default() });
-            assert_eq!(open.map(doing), [Doing::Open; 2], "{hours}");
-            assert_eq!(closed.map(doing), [Doing::Closed; 2], "{hours}");
-            assert_eq!(doing(None), Doing::Open, "a clock that is not believed");
+            assert_eq!(open.map(doing), [Availability::Open; 2], "{hours}");
+            assert_eq!(closed.map(doing), [Availability::Closed; 2], "{hours}");
+            assert_eq!(doing(None), Availability::Open, "a clock that is not believed");
         }
     }
 
@@ -135,7 +135,10 @@ mod tests {
     fn after_so_many_lives_it_is_closed_for_the_day() {
         let schedule = Schedule { lives_per_day: Some(3), ..Schedule::default() };
         let after = |today| schedule.at(Moment { today, ..Moment::default() });
-        assert_eq!([after(Some(2)), after(Some(3)), after(None)], [Doing::Open, Doing::Closed, Doing::Open]);
+        assert_eq!(
+            [after(Some(2)), after(Some(3)), after(None)],
+            [Availability::Open, Availability::Closed, Availability::Open]
+        );
     }
 
     #[test]
@@ -143,9 +146,9 @@ mod tests {
         let second = Duration::from_secs;
         let schedule = Schedule { rest: second(60), ..Schedule::default() };
         let since = |since_life| schedule.at(Moment { since_life, ..Moment::default() });
-        assert_eq!(since(None), Doing::Open);
-        assert_eq!(since(Some(second(20))), Doing::Rests(second(40)));
-        assert_eq!(since(Some(second(60))), Doing::Open);
+        assert_eq!(since(None), Availability::Open);
+        assert_eq!(since(Some(second(20))), Availability::Rests(second(40)));
+        assert_eq!(since(Some(second(60))), Availability::Open);
     }
 
     proptest! {

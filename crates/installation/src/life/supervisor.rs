@@ -46,11 +46,11 @@ struct Shared {
     send: Box<Tell>,
     /// The cabinet that draws this life.
     cabinet: Option<Link>,
-    state: Mutex<State>,
+    state: Mutex<Announced>,
 }
 
 #[derive(Default)]
-struct State {
+struct Announced {
     armed: bool,
     /// When the next message of progress is due.
     next: Option<Instant>,
@@ -158,12 +158,12 @@ impl Supervisor {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Announced> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Announced {
     fn is_due(&mut self, now: Instant, period: Duration) -> bool {
         let due = self.next.is_none_or(|next| now >= next);
         if due {

@@ -19,12 +19,12 @@ pub struct Vitals<R> {
     birth: Instant,
     /// When `read` is called next, counted from birth.
     next: Duration,
-    seen: Seen,
+    seen: Readings,
 }
 
 /// What was measured. A value that the board does not have is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Seen {
+pub struct Readings {
     /// Tokens used, prompt included.
     pub used: u32,
     /// The highest temperature, in °C.
@@ -36,11 +36,11 @@ pub struct Seen {
 impl<R: FnMut() -> Health> Vitals<R> {
     /// Begins to measure; the first time in 5 s, so that nothing delays the first word.
     pub fn new(read: R) -> Self {
-        Self { read, birth: Instant::now(), next: PERIOD, seen: Seen::default() }
+        Self { read, birth: Instant::now(), next: PERIOD, seen: Readings::default() }
     }
 
     /// Measures once more, and returns all that was seen.
-    pub fn end(mut self) -> Seen {
+    pub fn end(mut self) -> Readings {
         self.measure();
         self.seen
     }
@@ -86,7 +86,7 @@ mod tests {
             Health::default()
         });
         tokens.into_iter().for_each(|token| vitals.at(token));
-        assert_eq!(vitals.end(), Seen::default(), "this machine has no sensors");
+        assert_eq!(vitals.end(), Readings::default(), "this machine has no sensors");
         asked
     }
 
@@ -104,7 +104,7 @@ mod tests {
         let mut vitals = Vitals::new(|| measured.next().expect("asked three times"));
         vitals.at(PERIOD);
         vitals.at(2 * PERIOD);
-        assert_eq!(vitals.end(), Seen { used: 0, celsius: Some(81.5), throttled: Some(0x5) });
+        assert_eq!(vitals.end(), Readings { used: 0, celsius: Some(81.5), throttled: Some(0x5) });
     }
 
     #[test]

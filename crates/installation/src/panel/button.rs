@@ -18,7 +18,7 @@ const SAMPLES: u32 = 3;
 /// holds a button to see what happens.
 pub const HELD: Duration = Duration::from_secs(10);
 
-/// From this second of it on, each second is an [`Event::Cue`], so that whoever
+/// From this second of it on, each second is a [`ButtonEvent::Cue`], so that whoever
 /// holds the button knows that it is noticed.
 const FIRST_CUE: u64 = 3;
 
@@ -40,7 +40,7 @@ pub(super) enum Role {
 
 /// What the visitor, or the technician, did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum ButtonEvent {
     /// Pressed while armed: the life begins.
     Begin,
     /// Pressed during a life.
@@ -118,7 +118,7 @@ impl Button {
     }
 
     /// Takes the level sampled at the time `now`, which never runs backwards.
-    pub(super) fn poll(&mut self, now: Duration, down: bool) -> Option<Event> {
+    pub(super) fn poll(&mut self, now: Duration, down: bool) -> Option<ButtonEvent> {
         let changed = self.level.sample(now, down);
         if self.role == Role::Idle {
             return None;
@@ -127,7 +127,11 @@ impl Button {
             Some((before, since)) if down => {
                 self.down = Some(since);
                 if before.is_some() {
-                    return Some(if self.role == Role::Armed { Event::Begin } else { Event::Acknowledge });
+                    return Some(if self.role == Role::Armed {
+                        ButtonEvent::Begin
+                    } else {
+                        ButtonEvent::Acknowledge
+                    });
                 }
                 self.next_cue = (self.role == Role::Armed).then_some(FIRST_CUE);
                 None
@@ -135,27 +139,27 @@ impl Button {
             Some(_) => {
                 (self.down, self.next_cue) = (None, None);
                 let jam = std::mem::replace(&mut self.jam, Jam::No);
-                (jam == Jam::Yes).then_some(Event::Freed)
+                (jam == Jam::Yes).then_some(ButtonEvent::Freed)
             }
             None => self.hold(now.saturating_sub(self.down?)),
         }
     }
 
     /// What follows from having been down for that time.
-    fn hold(&mut self, time: Duration) -> Option<Event> {
+    fn hold(&mut self, time: Duration) -> Option<ButtonEvent> {
         if let Some(cue) = self.next_cue {
             if time >= HELD {
                 self.next_cue = None;
-                return Some(Event::Slip);
+                return Some(ButtonEvent::Slip);
             }
             if time.as_secs() >= cue {
                 self.next_cue = Some(time.as_secs() + 1);
-                return Some(Event::Cue);
+                return Some(ButtonEvent::Cue);
             }
         }
         if time > JAMMED && self.jam != Jam::Yes {
             let first = std::mem::replace(&mut self.jam, Jam::Yes) == Jam::No;
-            return Some(Event::Jam { first });
+            return Some(ButtonEvent::Jam { first });
         }
         None
     }
@@ -194,7 +198,7 @@ mod tests {
     struct Hand {
         button: Button,
         now: Duration,
-        events: Vec<Event>,
+        events: Vec<ButtonEvent>,
     }
 
     impl Hand {
@@ -242,7 +246,7 @@ mod tests {
             self
         }
 
-        fn did(&mut self) -> Vec<Event> {
+        fn did(&mut self) -> Vec<ButtonEvent> {
             std::mem::take(&mut self.events)
         }
     }
@@ -255,7 +259,7 @@ mod tests {
         while hand.events.is_empty() && hand.now < pressed + POLL * 10 {
             hand.down(10);
         }
-        assert_eq!(hand.did(), [Event::Begin]);
+        assert_eq!(hand.did(), [ButtonEvent::Begin]);
         let last_poll = hand.now - POLL;
         assert!((STABLE..=STABLE + POLL).contains(&(last_poll - pressed)), "{:?}", last_poll - pressed);
     }
@@ -264,7 +268,7 @@ mod tests {
     fn a_contact_that_bounces_is_one_press() {
         let mut hand = Hand::armed();
         assert_eq!(hand.up(100).bounce().did(), [], "no level was stable");
-        assert_eq!(hand.down(400).bounce().up(400).did(), [Event::Begin]);
+        assert_eq!(hand.down(400).bounce().up(400).did(), [ButtonEvent::Begin]);
     }
 
     #[test]
@@ -286,23 +290,27 @@ mod tests {
 
     #[test]
     fn a_button_that_is_down_when_the_piece_is_armed_starts_nothing_until_it_has_been_up() {
-        type Case = (&'static str, fn(&mut Hand) -> &mut Hand, &'static [Event]);
+        type Case = (&'static str, fn(&mut Hand) -> &mut Hand, &'static [ButtonEvent]);
         let cases: [Case; 6] = [
             ("held", |hand| hand.down(2900), &[]),
-            ("held almost for the slip", |hand| hand.down(9900), &[Event::Cue; 7]),
+            ("held almost for the slip", |hand| hand.down(9900), &[ButtonEvent::Cue; 7]),
             ("let go with bounces", |hand| hand.down(1000).bounce(), &[]),
             ("pressed as it is armed", |hand| hand.up(20).down(500), &[]),
             (
                 "held through a death",
                 |hand| hand.up(100).become_(Role::Alive).down(1000).rearm(2500, true).down(2000),
-                &[Event::Acknowledge],
+                &[ButtonEvent::Acknowledge],
             ),
-            ("pressed while nobody looked", |hand| hand.up(100).rearm(0, true).down(9900), &[Event::Cue; 7]),
+            (
+                "pressed while nobody looked",
+                |hand| hand.up(100).rearm(0, true).down(9900),
+                &[ButtonEvent::Cue; 7],
+            ),
         ];
         for (name, act, events) in cases {
             let mut hand = Hand::armed();
             assert_eq!(act(&mut hand).up(200).did(), events, "{name}");
-            assert_eq!(hand.down(100).did(), [Event::Begin], "{name}");
+            assert_eq!(hand.down(100).did(), [ButtonEvent::Begin], "{name}");
         }
     }
 
@@ -312,51 +320,51 @@ mod tests {
         assert_eq!(hand.down(2990).did(), []);
         for second in 3..10 {
             assert!(!hand.button.is_counted() || second > 3, "the count begins with the first cue");
-            assert_eq!(hand.down(20).did(), [Event::Cue], "at {second} s");
+            assert_eq!(hand.down(20).did(), [ButtonEvent::Cue], "at {second} s");
             assert!(hand.button.is_counted());
             assert_eq!(hand.down(980).did(), [], "after {second} s");
         }
-        assert_eq!(hand.down(20).did(), [Event::Slip]);
+        assert_eq!(hand.down(20).did(), [ButtonEvent::Slip]);
         assert!(!hand.button.is_counted());
         assert_eq!(hand.down(19_000).did(), [], "once");
-        assert_eq!(hand.up(100).down(100).did(), [Event::Begin], "and the next press is a life");
+        assert_eq!(hand.up(100).down(100).did(), [ButtonEvent::Begin], "and the next press is a life");
     }
 
     #[test]
     fn cues_that_late_polls_have_missed_are_one() {
         let mut hand = Hand::armed();
         hand.down(100).polled_every(Duration::from_secs(7), true, 7000);
-        assert_eq!(hand.down(10).did(), [Event::Cue], "at 7.1 s");
+        assert_eq!(hand.down(10).did(), [ButtonEvent::Cue], "at 7.1 s");
         assert_eq!(hand.down(880).did(), []);
-        assert_eq!(hand.down(20).did(), [Event::Cue], "the next one is on its second again");
+        assert_eq!(hand.down(20).did(), [ButtonEvent::Cue], "the next one is on its second again");
     }
 
     #[test]
     fn a_button_down_for_more_than_30_s_is_jammed_until_it_is_up_and_then_starts_nothing() {
         let mut hand = Hand::armed();
-        assert_eq!(hand.down(30_000).did().last(), Some(&Event::Slip));
+        assert_eq!(hand.down(30_000).did().last(), Some(&ButtonEvent::Slip));
         assert!(!hand.button.is_jammed());
-        assert_eq!(hand.down(60_000).did(), [Event::Jam { first: true }], "no second slip either");
+        assert_eq!(hand.down(60_000).did(), [ButtonEvent::Jam { first: true }], "no second slip either");
         assert!(hand.button.is_jammed());
-        assert_eq!(hand.up(100).did(), [Event::Freed]);
+        assert_eq!(hand.up(100).did(), [ButtonEvent::Freed]);
         assert!(!hand.button.is_jammed());
-        assert_eq!(hand.down(100).did(), [Event::Begin]);
+        assert_eq!(hand.down(100).did(), [ButtonEvent::Begin]);
     }
 
     #[test]
     fn the_press_that_begins_a_life_is_a_jam_too_if_it_stays_down() {
         let mut hand = Hand::armed();
-        assert_eq!(hand.up(100).down(10_000).did(), [Event::Begin], "and no slip");
+        assert_eq!(hand.up(100).down(10_000).did(), [ButtonEvent::Begin], "and no slip");
         assert_eq!(hand.become_(Role::Alive).down(20_000).did(), []);
-        assert_eq!(hand.down(1000).did(), [Event::Jam { first: true }]);
-        assert_eq!(hand.up(100).down(100).did(), [Event::Freed, Event::Acknowledge]);
+        assert_eq!(hand.down(1000).did(), [ButtonEvent::Jam { first: true }]);
+        assert_eq!(hand.up(100).down(100).did(), [ButtonEvent::Freed, ButtonEvent::Acknowledge]);
     }
 
     #[test]
     fn a_jam_that_lasts_until_the_piece_is_armed_again_is_reported_once() {
         let mut hand = Hand::armed();
         let firsts = |hand: &mut Hand| {
-            let first = |event| if let Event::Jam { first } = event { Some(first) } else { None };
+            let first = |event| if let ButtonEvent::Jam { first } = event { Some(first) } else { None };
             hand.did().into_iter().filter_map(first).collect::<Vec<_>>()
         };
         hand.up(100).become_(Role::Alive).down(40_000);
@@ -370,10 +378,10 @@ mod tests {
     #[test]
     fn a_press_during_a_life_is_acknowledged_and_not_remembered() {
         let mut hand = Hand::armed();
-        assert_eq!(hand.up(100).down(100).did(), [Event::Begin]);
+        assert_eq!(hand.up(100).down(100).did(), [ButtonEvent::Begin]);
         hand.become_(Role::Alive);
         assert_eq!(hand.down(500).did(), [], "the press that began the life is no second one");
-        assert_eq!(hand.up(100).down(100).up(100).down(100).did(), [Event::Acknowledge; 2]);
+        assert_eq!(hand.up(100).down(100).up(100).down(100).did(), [ButtonEvent::Acknowledge; 2]);
         assert_eq!(hand.up(100).rearm(1000, false).up(5000).did(), []);
     }
 

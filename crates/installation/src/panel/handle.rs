@@ -10,9 +10,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::drawn;
 use super::pins;
-use super::pulse::{DYING_TIME, FAULT_TIME, Life, Pattern, WRONG_TIME};
-use super::settings::Settings;
-use super::thread::{Asked, Attendant, Gauge, Pins, attend};
+use super::pulse::{DYING_TIME, FAULT_TIME, LifePosition, Pattern, WRONG_TIME};
+use super::settings::PanelSettings;
+use super::thread::{Attendant, Gauge, Gesture, Pins, attend};
 use super::wake::Bell;
 use crate::board::threads;
 use crate::life::ending::Ending;
@@ -38,8 +38,8 @@ pub struct Panel {
 /// The running thread, and the channels to and from it.
 #[derive(Debug)]
 struct Thread {
-    line: Line,
-    asked: Receiver<Asked>,
+    line: PhaseSender,
+    asked: Receiver<Gesture>,
     handle: Option<JoinHandle<()>>,
     has_button: bool,
     has_light: bool,
@@ -47,14 +47,14 @@ struct Thread {
 
 /// The way to the thread.
 #[derive(Debug, Clone)]
-struct Line {
+struct PhaseSender {
     /// `None` ends the thread.
     phases: Sender<Option<Pattern>>,
     /// Rung after each of them.
     bell: Arc<Bell>,
 }
 
-impl Line {
+impl PhaseSender {
     fn enter(&self, phase: impl Into<Option<Pattern>>) {
         // If the thread has ended, it has reported why.
         let _ = self.phases.send(phase.into());
@@ -65,7 +65,7 @@ impl Line {
 /// The light while the model loads.
 #[derive(Debug)]
 pub struct Loading {
-    line: Option<Line>,
+    line: Option<PhaseSender>,
     percent: AtomicU32,
 }
 
@@ -84,8 +84,8 @@ impl Loading {
 impl Panel {
     /// Takes the pins of `settings`, and lets the light show that the model loads. With
     /// `verbose` the thread says how it drives the light. Fails as [`pins::take`].
-    pub fn open(settings: Settings, verbose: bool, interrupt: &Interrupt) -> Result<Self> {
-        if settings == Settings::default() {
+    pub fn open(settings: PanelSettings, verbose: bool, interrupt: &Interrupt) -> Result<Self> {
+        if settings == PanelSettings::default() {
             return Ok(Self::with(None, Arc::default(), interrupt));
         }
         Self::start(pins::take(settings, verbose)?, interrupt)
@@ -102,7 +102,7 @@ impl Panel {
         let (answer, asked) = unbounded();
         let gauge = Arc::new(Gauge::default());
         let bell = Arc::new(Bell::new().context("cannot start the GPIO thread; end other programs")?);
-        let line = Line { phases, bell: Arc::clone(&bell) };
+        let line = PhaseSender { phases, bell: Arc::clone(&bell) };
         let has_button = pins.button.is_some();
         let has_light = pins.light.is_some() || pins.coming.is_some();
         let attendant = Attendant::new(pins, Arc::clone(&gauge), answer);
@@ -125,9 +125,9 @@ impl Panel {
         Loading { line: self.thread.as_ref().map(|thread| thread.line.clone()), percent: AtomicU32::new(0) }
     }
 
-    /// Waits for a press; without a button it returns [`Asked::Life`] at once. Fails
+    /// Waits for a press; without a button it returns [`Gesture::Life`] at once. Fails
     /// with [`Ending::Interrupted`] when a signal comes first.
-    pub fn wait_for_press(&self) -> Result<Asked, Ending> {
+    pub fn wait_for_press(&self) -> Result<Gesture, Ending> {
         loop {
             if let Some(asked) = self.wait_for_press_within(Duration::MAX)? {
                 return Ok(asked);
@@ -136,11 +136,11 @@ impl Panel {
     }
 
     /// Waits for a press for `time` at most; `None` if none came. Without a button it
-    /// returns [`Asked::Life`] at once. The piece stays armed: call [`Panel::rest`] or
+    /// returns [`Gesture::Life`] at once. The piece stays armed: call [`Panel::rest`] or
     /// [`Panel::close`] to end that. Fails as [`Panel::wait_for_press`].
-    pub fn wait_for_press_within(&self, time: Duration) -> Result<Option<Asked>, Ending> {
+    pub fn wait_for_press_within(&self, time: Duration) -> Result<Option<Gesture>, Ending> {
         let Some(thread) = self.thread.as_ref().filter(|thread| thread.has_button) else {
-            return Ok(Some(Asked::Life));
+            return Ok(Some(Gesture::Life));
         };
         if !self.armed.swap(true, Ordering::Relaxed) {
             // A press of an earlier time no longer counts.
@@ -179,7 +179,7 @@ impl Panel {
     pub fn begin(&self, birth: Fill) -> impl Listener + use<> {
         let birth = birth.share();
         self.gauge.set_fill(birth);
-        self.enter(Pattern::Alive(Life { birth, fill: birth, printer_lost: false }));
+        self.enter(Pattern::Alive(LifePosition { birth, fill: birth, printer_lost: false }));
         Arc::clone(&self.gauge)
     }
 

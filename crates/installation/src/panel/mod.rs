@@ -32,5 +32,5 @@ mod tests;
 
 pub use button::HELD;
 pub use handle::Panel;
-pub use settings::{Pin, Settings};
-pub use thread::Asked;
+pub use settings::{PanelSettings, Pin};
+pub use thread::Gesture;

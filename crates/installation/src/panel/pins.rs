@@ -17,7 +17,7 @@ use rppal::gpio::{Gpio, Mode, OutputPin};
 
 use super::pulse::Means;
 use super::pwm;
-use super::settings::{Pin, Settings};
+use super::settings::{PanelSettings, Pin};
 use super::thread::{Coming, Contact, Lamp, Pins};
 use crate::board::gpio::{Bias, Input};
 use crate::text::stderr::say;
@@ -61,7 +61,7 @@ impl Drop for Switch {
 
 /// Takes the pins that `settings` ask for, and with `verbose` says how the light is
 /// driven. Fails when this is no Raspberry Pi, or its pins may not be used.
-pub(super) fn take(settings: Settings, verbose: bool) -> Result<Pins> {
+pub(super) fn take(settings: PanelSettings, verbose: bool) -> Result<Pins> {
     let mut pins = Pins::default();
     if let Some(pin) = settings.button {
         let number = pin.number();

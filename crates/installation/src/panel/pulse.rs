@@ -114,7 +114,7 @@ pub(super) enum Pattern {
     Counted,
     /// The piece waits for the button, which does not come up.
     Jammed,
-    Alive(Life),
+    Alive(LifePosition),
     /// A life that waits for new paper.
     WaitsForPaper,
     /// The pause between two lives.
@@ -130,7 +130,7 @@ pub(super) enum Pattern {
 
 /// Where a life is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Life {
+pub(super) struct LifePosition {
     /// The share of the context that was used at birth, 0 to 1.
     pub birth: f32,
     /// The share of the context that is used, 0 to 1.
@@ -139,7 +139,7 @@ pub(super) struct Life {
     pub printer_lost: bool,
 }
 
-impl Life {
+impl LifePosition {
     /// How much of this life is over, 0 to 1.
     fn progress(&self) -> f64 {
         let (birth, fill) = (f64::from(self.birth), f64::from(self.fill));
@@ -176,7 +176,7 @@ struct Beat {
 }
 
 impl Beat {
-    fn new(life: &Life, from: Option<f64>, missing: bool) -> Self {
+    fn new(life: &LifePosition, from: Option<f64>, missing: bool) -> Self {
         let progress = life.progress();
         let between = |(birth, end): (f64, f64)| birth + (end - birth) * progress;
         let trough = between(TROUGH);
@@ -229,7 +229,7 @@ impl Pulse {
             means,
             pattern: Pattern::Dark,
             since: Duration::ZERO,
-            beat: Beat::new(&Life { birth: 0.0, fill: 0.0, printer_lost: false }, None, false),
+            beat: Beat::new(&LifePosition { birth: 0.0, fill: 0.0, printer_lost: false }, None, false),
             phase: 0.0,
             count: 0,
             pressed: false,
@@ -313,7 +313,7 @@ impl Pulse {
 
     /// The frame of a life, before the flash limit. `elapsed` is the time since
     /// the last step, `None` at birth.
-    fn live(&mut self, elapsed: Option<Duration>, life: &Life) -> Frame {
+    fn live(&mut self, elapsed: Option<Duration>, life: &LifePosition) -> Frame {
         match elapsed {
             None => {
                 (self.phase, self.count, self.dip, self.dipped) = (0.0, 0, None, false);
@@ -347,7 +347,7 @@ impl Pulse {
         until(lightness, next)
     }
 
-    fn advance(&mut self, elapsed: Duration, life: &Life) {
+    fn advance(&mut self, elapsed: Duration, life: &LifePosition) {
         // A light without PWM that is off can show a dip only by staying off
         // when its next beat is due.
         let dips = self.means == Means::Dimmed || !self.is_at_rest() || self.phase >= 1.0;
@@ -374,7 +374,7 @@ impl Pulse {
         (self.dip, self.dipped) = (None, false);
     }
 
-    fn is_missing(&self, life: &Life) -> bool {
+    fn is_missing(&self, life: &LifePosition) -> bool {
         life.printer_lost && self.count == MISSING - 1
     }
 

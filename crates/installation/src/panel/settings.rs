@@ -38,14 +38,14 @@ impl Pin {
 
 /// The pins of the button and the light. Each is optional.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct PanelSettings {
     /// The button's pin.
     pub button: Option<Pin>,
     /// The light's pin.
     pub light: Option<Pin>,
 }
 
-impl Settings {
+impl PanelSettings {
     /// A light alone.
     pub fn light(pin: Pin) -> Self {
         Self { button: None, light: Some(pin) }
@@ -84,8 +84,8 @@ mod tests {
     #[test]
     fn one_pin_is_not_both_button_and_light() {
         let pin = |number| Some(Pin::new(number).expect("a pin"));
-        assert!(Settings::new(pin(18), pin(18)).is_err());
-        assert!(Settings::new(pin(23), pin(18)).is_ok());
-        assert!(Settings::new(None, None).is_ok());
+        assert!(PanelSettings::new(pin(18), pin(18)).is_err());
+        assert!(PanelSettings::new(pin(23), pin(18)).is_ok());
+        assert!(PanelSettings::new(None, None).is_ok());
     }
 }

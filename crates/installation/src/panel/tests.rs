@@ -15,10 +15,10 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::handle::Panel;
 use super::pins;
-use super::pulse::{Life, Means, Pattern};
+use super::pulse::{LifePosition, Means, Pattern};
 use super::pwm::tests::Sysfs;
-use super::settings::{Pin, Settings};
-use super::thread::{Asked, Attendant, Coming, Contact, Lamp, Pins};
+use super::settings::{PanelSettings, Pin};
+use super::thread::{Attendant, Coming, Contact, Gesture, Lamp, Pins};
 use crate::life::ending::{Death, Ending};
 use crate::life::interrupt::Interrupt;
 use crate::life::interrupt::tests::{supervised, was_fed};
@@ -141,7 +141,7 @@ fn beats(shown: &[f64]) -> usize {
 struct Scene {
     board: Board,
     attendant: Attendant,
-    asked: Receiver<Asked>,
+    asked: Receiver<Gesture>,
     now: Duration,
     /// When it wakes next.
     due: Duration,
@@ -207,7 +207,7 @@ impl Scene {
         self
     }
 
-    fn asked(&self) -> Vec<Asked> {
+    fn asked(&self) -> Vec<Gesture> {
         self.asked.try_iter().collect()
     }
 }
@@ -217,14 +217,14 @@ const ALIVE: Pattern = alive(0.05);
 const ALMOST_DEAD: Pattern = alive(0.95);
 
 const fn alive(fill: f32) -> Pattern {
-    Pattern::Alive(Life { birth: 0.05, fill, printer_lost: false })
+    Pattern::Alive(LifePosition { birth: 0.05, fill, printer_lost: false })
 }
 
 #[test]
 fn a_press_while_armed_asks_for_a_life_and_is_noticed_within_50_ms() {
     let mut scene = Scene::new();
     scene.pass(1000).enter(ARMED).pass(995).down().pass(50);
-    assert_eq!(scene.asked(), [Asked::Life]);
+    assert_eq!(scene.asked(), [Gesture::Life]);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn a_press_whose_edge_wakes_the_thread_is_noticed_within_50_ms() {
         scene.attendant.edge();
         scene.pass(50);
         assert!(scene.board.edges.read().is_err(), "the descriptor would wake it for ever");
-        assert_eq!(scene.asked(), [Asked::Life], "at {moment}");
+        assert_eq!(scene.asked(), [Gesture::Life], "at {moment}");
     }
 }
 
@@ -246,7 +246,7 @@ fn a_press_of_100_ms_is_noticed_where_edges_never_come() {
     for moment in 0..80 {
         let mut scene = Scene::with_edges();
         scene.enter(ARMED).pass(995 + moment).down().pass(100).up().pass(200);
-        assert_eq!(scene.asked(), [Asked::Life], "at {moment}");
+        assert_eq!(scene.asked(), [Gesture::Life], "at {moment}");
     }
 }
 
@@ -274,7 +274,7 @@ fn a_line_full_of_noise_wakes_the_thread_no_more_than_200_times_a_second() {
 fn a_button_held_while_the_piece_arms_asks_for_the_slip() {
     let mut scene = Scene::new();
     assert_eq!(scene.down().pass(10_000).enter(ARMED).pass(9900).asked(), []);
-    assert_eq!(scene.pass(200).asked(), [Asked::Slip]);
+    assert_eq!(scene.pass(200).asked(), [Gesture::Slip]);
 }
 
 #[test]
@@ -291,10 +291,10 @@ fn a_jammed_button_is_seen_while_armed_and_not_during_a_life() {
     let mut scene = Scene::new();
     scene.down().enter(ARMED).pass(30_100).board.shown();
     assert_eq!(scene.pass(30_000).board.times(0.0), 20, "two gaps every 3 s");
-    assert_eq!(scene.asked(), [Asked::Slip], "one slip");
+    assert_eq!(scene.asked(), [Gesture::Slip], "one slip");
     scene.up().pass(100).board.shown();
     assert_eq!(scene.pass(10_000).board.times(0.0), 0, "it breathes");
-    assert_eq!(scene.down().pass(100).asked(), [Asked::Life]);
+    assert_eq!(scene.down().pass(100).asked(), [Gesture::Life]);
     scene.board.shown();
     assert_eq!(scene.enter(ALIVE).pass(60_000).board.times(0.0), 0, "it beats");
 }
@@ -316,7 +316,7 @@ fn a_press_while_it_rests_or_is_closed_is_not_answered() {
         let mut scene = Scene::new();
         scene.enter(ARMED).pass(1000).enter(phase).pass(1000).down().pass(500).up().pass(500);
         assert_eq!(scene.enter(ARMED).pass(1000).asked(), [], "{phase:?}");
-        assert_eq!(scene.down().pass(100).asked(), [Asked::Life], "{phase:?}");
+        assert_eq!(scene.down().pass(100).asked(), [Gesture::Life], "{phase:?}");
     }
 }
 
@@ -359,7 +359,7 @@ fn a_light_that_fails_in_mid_life_is_left_alone_and_the_button_still_works() {
     scene.attendant.pins.light = Some(Box::new(Broken));
     scene.enter(ARMED).pass(1000);
     assert!(scene.attendant.pins.light.is_none());
-    assert_eq!(scene.down().pass(100).asked(), [Asked::Life]);
+    assert_eq!(scene.down().pass(100).asked(), [Gesture::Life]);
 }
 
 /// A scene whose light is ready after `time`.
@@ -376,7 +376,7 @@ fn with_late_light(time: Duration) -> Scene {
 fn a_light_that_is_ready_late_shows_what_is_due_then_and_the_button_works_before() {
     let mut scene = with_late_light(Duration::from_secs(7));
     scene.pass(2000).enter(ARMED).pass(1000);
-    assert_eq!(scene.down().pass(100).asked(), [Asked::Life]);
+    assert_eq!(scene.down().pass(100).asked(), [Gesture::Life]);
     assert_eq!(scene.enter(ALIVE).pass(3500).board.shown(), [0.0; 0], "no light yet");
     let shown = scene.pass(60_000).board.shown();
     assert!(beats(&shown).abs_diff(40) <= 1, "{}", beats(&shown));
@@ -531,7 +531,7 @@ fn a_press_on_the_real_thread_begins_a_life_with_and_without_edges() {
             board.wait_for_polls(20);
             board.press();
         });
-        assert_eq!(panel.wait_for_press().expect("a press"), Asked::Life);
+        assert_eq!(panel.wait_for_press().expect("a press"), Gesture::Life);
         visitor.join().expect("an end");
     }
 }
@@ -539,8 +539,8 @@ fn a_press_on_the_real_thread_begins_a_life_with_and_without_edges() {
 #[test]
 fn without_pins_a_life_begins_at_once_and_nothing_is_held() {
     let (_raise, interrupt) = Interrupt::new();
-    let panel = Panel::open(Settings::default(), false, &interrupt).expect("nothing to open");
-    assert_eq!(panel.wait_for_press().expect("at once"), Asked::Life);
+    let panel = Panel::open(PanelSettings::default(), false, &interrupt).expect("nothing to open");
+    assert_eq!(panel.wait_for_press().expect("at once"), Gesture::Life);
     panel.dying();
     panel.hold_last_light();
     panel.show_fault();

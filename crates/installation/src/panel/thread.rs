@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
-use super::button::{Button, Event, JAMMED, Role};
-use super::pulse::{Life, Means, Pattern, Pulse, luminance};
+use super::button::{Button, ButtonEvent, JAMMED, Role};
+use super::pulse::{LifePosition, Means, Pattern, Pulse, luminance};
 use super::wake::Bell;
 use crate::life::listener::PrinterStatus;
 use crate::text::stderr::warn;
@@ -84,7 +84,7 @@ pub(super) struct Pins {
 
 /// What a visitor, or a technician, asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum Gesture {
     /// A press while armed: begin a life.
     Life,
     /// The button, held down from the moment of arming: print the technician's
@@ -134,7 +134,7 @@ pub(super) struct Attendant {
     /// the printer change in it.
     phase: Pattern,
     pub(super) gauge: Arc<Gauge>,
-    asked: Sender<Asked>,
+    asked: Sender<Gesture>,
     /// When a light that is not ready is looked for next.
     look_due: Duration,
     /// When the light was stepped last, and when its next step is due.
@@ -149,7 +149,7 @@ pub(super) struct Attendant {
 }
 
 impl Attendant {
-    pub(super) fn new(pins: Pins, gauge: Arc<Gauge>, asked: Sender<Asked>) -> Self {
+    pub(super) fn new(pins: Pins, gauge: Arc<Gauge>, asked: Sender<Gesture>) -> Self {
         let means = pins.light.as_ref().map_or(Means::OnOff, |light| light.means());
         Self {
             pins,
@@ -225,21 +225,21 @@ impl Attendant {
         Some(self.poll_due)
     }
 
-    fn meet(&mut self, event: Event) {
+    fn meet(&mut self, event: ButtonEvent) {
         match event {
-            Event::Begin => self.ask(Asked::Life),
-            Event::Slip => self.ask(Asked::Slip),
-            Event::Acknowledge => self.pulse.dip(),
-            Event::Cue => self.pulse.restart(Pattern::Counted),
-            Event::Jam { first: true } => warn(format_args!(
+            ButtonEvent::Begin => self.ask(Gesture::Life),
+            ButtonEvent::Slip => self.ask(Gesture::Slip),
+            ButtonEvent::Acknowledge => self.pulse.dip(),
+            ButtonEvent::Cue => self.pulse.restart(Pattern::Counted),
+            ButtonEvent::Jam { first: true } => warn(format_args!(
                 "the button has been down for {} s; free it, or look for a short circuit in its wires",
                 JAMMED.as_secs()
             )),
-            Event::Jam { first: false } | Event::Freed => {}
+            ButtonEvent::Jam { first: false } | ButtonEvent::Freed => {}
         }
     }
 
-    fn ask(&self, asked: Asked) {
+    fn ask(&self, asked: Gesture) {
         // If nobody waits any more, the program is about to end.
         let _ = self.asked.send(asked);
     }
@@ -250,7 +250,7 @@ impl Attendant {
             Pattern::Armed if self.button.is_jammed() => Pattern::Jammed,
             Pattern::Armed if self.button.is_counted() => Pattern::Counted,
             Pattern::Alive(_) if printer.is_out_of_paper() => Pattern::WaitsForPaper,
-            Pattern::Alive(life) => Pattern::Alive(Life {
+            Pattern::Alive(life) => Pattern::Alive(LifePosition {
                 fill: f32::from_bits(self.gauge.fill.load(Ordering::Relaxed)),
                 printer_lost: printer.is_lost(),
                 ..life

@@ -17,7 +17,7 @@ const LINE_PRINTERS: [u32; 2] = [6, 180];
 
 /// The kinds of device that a printer can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum DeviceKind {
     /// A serial port, or anything else that is a terminal.
     Serial,
     /// A printer of the USB class.
@@ -25,7 +25,7 @@ enum Kind {
     Pipe,
 }
 
-impl Kind {
+impl DeviceKind {
     /// The kind of the device at `path`; a character device counts as serial. What
     /// cannot be a printer is [`ErrorKind::InvalidInput`].
     fn of(path: &Path) -> io::Result<Self> {
@@ -43,11 +43,11 @@ impl Kind {
 /// Opens the printer's device, and locks it. `flow`: XON and XOFF from a printer on a
 /// serial port are obeyed.
 pub(super) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Box<dyn Port>> {
-    let kind = Kind::of(path)?;
+    let kind = DeviceKind::of(path)?;
     let device = open_as(path, kind)?;
     Ok(match kind {
-        Kind::Serial => Box::new(Serial::open(device, path, baud, flow)?),
-        Kind::LinePrinter | Kind::Pipe => Box::new(LinePrinter(device)),
+        DeviceKind::Serial => Box::new(Serial::open(device, path, baud, flow)?),
+        DeviceKind::LinePrinter | DeviceKind::Pipe => Box::new(LinePrinter(device)),
     })
 }
 
@@ -55,9 +55,9 @@ pub(super) fn open(path: &Path, baud: u32, flow: bool) -> io::Result<Box<dyn Por
 /// error. Fails when `path` is something else, when it may not be opened, and when the
 /// system's console is on it. The message says what to do.
 pub(crate) fn check(path: &Path) -> Result<bool> {
-    let kind = Kind::of(path);
+    let kind = DeviceKind::of(path);
     // The reader of a pipe would take an open and a close for the end of the receipt.
-    if let Ok(Kind::Pipe) = kind {
+    if let Ok(DeviceKind::Pipe) = kind {
         return Ok(true);
     }
     match kind.and_then(|kind| open_as(path, kind)) {
@@ -81,11 +81,11 @@ pub(crate) fn check(path: &Path) -> Result<bool> {
 /// Opens a device without waiting for it or making it the controlling terminal,
 /// and locks it (flock), so that a second program like this one is refused. A named
 /// pipe is only written to: reading would take back what was written.
-fn open_as(path: &Path, kind: Kind) -> io::Result<File> {
+fn open_as(path: &Path, kind: DeviceKind) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(kind != Kind::Pipe).write(true);
+    options.read(kind != DeviceKind::Pipe).write(true);
     let device = options.custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path)?;
-    if kind == Kind::Serial && !device.is_terminal() {
+    if kind == DeviceKind::Serial && !device.is_terminal() {
         return Err(ErrorKind::InvalidInput.into());
     }
     match device.try_lock() {

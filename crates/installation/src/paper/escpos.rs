@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::code_page::{byte, fold};
-use super::format::{Font, Format, Heat, Kind};
+use super::format::{Font, Format, Heat, PrinterKind};
 
 /// Dots in a millimetre of paper: 203 dpi.
 #[cfg(test)]
@@ -120,7 +120,7 @@ pub(crate) fn start(format: &Format, leftover: Leftover) -> Vec<Chunk> {
         chunks.push(Chunk { bytes: vec![LINE_FEED], printed, fed: height - printed, ..Chunk::default() });
     }
     let mut reset = RESET.to_vec();
-    if format.kind == Kind::Mini {
+    if format.kind == PrinterKind::Mini {
         chunks.push(Chunk { bytes: vec![WAKE], rest: WAKING, ..Chunk::default() });
         reset = [&NEVER_SLEEP[..], &RESET].concat();
     }
@@ -201,7 +201,7 @@ pub(crate) fn feed(rows: u8) -> Chunk {
 
 /// What a printer says of its paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Roll {
+pub(crate) enum PaperSensor {
     Present,
     /// There is little of it.
     NearEnd,
@@ -231,18 +231,18 @@ pub(crate) const QUERIES: [Query; 3] = [
 
 impl Query {
     /// What `reply` says of the paper; `None` if it is no reply to this query.
-    pub(crate) fn paper(&self, reply: u8) -> Option<Roll> {
+    pub(crate) fn paper(&self, reply: u8) -> Option<PaperSensor> {
         (reply & self.fixed.0 == self.fixed.1).then_some(match reply {
-            _ if reply & self.end != 0 => Roll::Out,
-            _ if reply & self.near != 0 => Roll::NearEnd,
-            _ => Roll::Present,
+            _ if reply & self.end != 0 => PaperSensor::Out,
+            _ if reply & self.near != 0 => PaperSensor::NearEnd,
+            _ => PaperSensor::Present,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::reading::{Reader, Step};
+    use super::super::reading::{CommandReader, Effect};
     use super::*;
     use proptest::prelude::*;
 
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn what_a_printer_holds_after_power_up_is_not_in_the_first_line() {
-        for kind in [Kind::Mini, Kind::Epson] {
+        for kind in [PrinterKind::Mini, PrinterKind::Epson] {
             let format = Format::of(kind, Font::Large);
             let title = line("TITLE", Style { centred: true, ..Style::default() }, Font::Large).bytes;
             // Characters, and the beginnings of commands.
@@ -351,10 +351,10 @@ mod tests {
 
     #[test]
     fn every_question_tells_paper_from_none_and_from_noise() {
-        let (paper, out) = (Some(Roll::Present), Some(Roll::Out));
+        let (paper, out) = (Some(PaperSensor::Present), Some(PaperSensor::Out));
         for (query, reply, told) in [
             (0, 0x12, paper),
-            (0, 0x1E, Some(Roll::NearEnd)),
+            (0, 0x1E, Some(PaperSensor::NearEnd)),
             (0, 0x72, out),
             (0, 0xFF, None),
             (1, 0x00, paper),
@@ -369,10 +369,10 @@ mod tests {
     /// The text of a line, of which a printer that has just been switched on prints
     /// nothing else.
     fn text_of(bytes: &[u8]) -> String {
-        let mut reader = Reader::default();
+        let mut reader = CommandReader::default();
         let steps = bytes.iter().filter_map(|&byte| reader.read(byte).expect("a command or text"));
-        let steps: Vec<_> = steps.filter(|step| *step != Step::Nothing).collect();
-        let [Step::Line(line)] = &steps[..] else { panic!("{steps:?} of {bytes:x?}") };
+        let steps: Vec<_> = steps.filter(|step| *step != Effect::Nothing).collect();
+        let [Effect::Line(line)] = &steps[..] else { panic!("{steps:?} of {bytes:x?}") };
         assert!(reader.is_at_rest(), "{bytes:x?}");
         line.text()
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// The kinds of printer that the program knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Kind {
+pub enum PrinterKind {
     /// A panel printer for 58 mm paper on a serial port: CSN-A2, QR204 and their
     /// relatives. It has no cutter, and little memory for what it has not
     /// printed yet.
@@ -73,7 +73,7 @@ impl FromStr for Heat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
     /// Which commands the printer knows.
-    pub kind: Kind,
+    pub kind: PrinterKind,
     /// The size of the text.
     pub font: Font,
     /// Characters in a line.
@@ -88,22 +88,22 @@ pub struct Format {
 
 impl Default for Format {
     fn default() -> Self {
-        Self::of(Kind::Mini, Font::Large)
+        Self::of(PrinterKind::Mini, Font::Large)
     }
 }
 
 impl Format {
     /// The defaults of a kind of printer with a font.
     #[must_use]
-    pub fn of(kind: Kind, font: Font) -> Self {
+    pub fn of(kind: PrinterKind, font: Font) -> Self {
         // Dots across the paper that can be printed: 48 mm of 58 mm paper, and 72 mm of
         // 80 mm paper, at 203 dpi.
         let dots = match kind {
-            Kind::Mini => 384,
-            Kind::Epson => 576,
+            PrinterKind::Mini => 384,
+            PrinterKind::Epson => 576,
         };
         let columns = dots / font.size().0;
-        Self { kind, font, columns, cut: kind == Kind::Epson, heat: None, busy_wire: false }
+        Self { kind, font, columns, cut: kind == PrinterKind::Epson, heat: None, busy_wire: false }
     }
 }
 
@@ -114,6 +114,6 @@ mod tests {
     #[test]
     fn the_columns_are_those_of_the_manuals() {
         let columns = |kind| [Font::Large, Font::Small].map(|font| Format::of(kind, font).columns);
-        assert_eq!([columns(Kind::Mini), columns(Kind::Epson)], [[32, 42], [48, 64]]);
+        assert_eq!([columns(PrinterKind::Mini), columns(PrinterKind::Epson)], [[32, 42], [48, 64]]);
     }
 }

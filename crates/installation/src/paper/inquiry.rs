@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::escpos::{QUERIES, Roll};
+use super::escpos::{PaperSensor, QUERIES};
 
 /// Queries and time without a reply before the next kind of query is tried: a
 /// printer may answer up to two lines later.
@@ -51,8 +51,8 @@ impl Inquiry {
         };
         self.answered = true;
         self.asked = 0;
-        self.ends = if roll == Roll::Out { self.ends + 1 } else { 0 };
-        self.near_end = roll == Roll::NearEnd;
+        self.ends = if roll == PaperSensor::Out { self.ends + 1 } else { 0 };
+        self.near_end = roll == PaperSensor::NearEnd;
     }
 
     pub(super) fn paper_has_ended(&self) -> bool {

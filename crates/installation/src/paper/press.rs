@@ -52,7 +52,7 @@ const BUSY: &str = "it stays busy, as without paper or with a wrong BUSY wire";
 const MAX_READS: usize = 16;
 
 /// Why the printer is waited for.
-pub(super) enum Held {
+pub(super) enum WaitReason {
     /// It takes nothing, and does not say why.
     Silent,
     /// The same, but it has taken something since it was looked at last.
@@ -63,7 +63,7 @@ pub(super) enum Held {
 
 /// Lines to print, for the printer thread.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(super) struct Batch {
     pub(super) lines: Vec<Chunk>,
     /// Whether the receipt ends with them.
     pub(super) is_last: bool,
@@ -109,7 +109,7 @@ impl<C: Clock> Press<C> {
     pub(super) fn print(
         &mut self,
         header: Vec<Chunk>,
-        queued: &Receiver<Message>,
+        queued: &Receiver<Batch>,
         broken_off: &Receiver<BreakOff>,
     ) -> Result<bool, String> {
         self.print_all(header, queued, broken_off).inspect_err(|_| self.port.discard())
@@ -118,7 +118,7 @@ impl<C: Clock> Press<C> {
     fn print_all(
         &mut self,
         header: Vec<Chunk>,
-        queued: &Receiver<Message>,
+        queued: &Receiver<Batch>,
         broken_off: &Receiver<BreakOff>,
     ) -> Result<bool, String> {
         let mut waiting = VecDeque::from(header);
@@ -156,7 +156,7 @@ impl<C: Clock> Press<C> {
     pub(super) fn break_off(
         &mut self,
         mut waiting: VecDeque<Chunk>,
-        queued: &Receiver<Message>,
+        queued: &Receiver<Batch>,
         request: BreakOff,
     ) -> Result<bool, String> {
         let deadline = self.clock.now() + LAST_BYTES.saturating_sub(request.asked.elapsed());
@@ -206,8 +206,8 @@ impl<C: Clock> Press<C> {
                 bytes = &bytes[written..];
                 Ok(match written {
                     _ if bytes.is_empty() => None,
-                    0 => Some(Held::Silent),
-                    _ => Some(Held::Moving),
+                    0 => Some(WaitReason::Silent),
+                    _ => Some(WaitReason::Moving),
                 })
             })?;
             if self.busy.is_some() {
@@ -226,7 +226,7 @@ impl<C: Clock> Press<C> {
     pub(super) fn wait(
         &mut self,
         pause: Duration,
-        mut look: impl FnMut(&mut Self, Duration) -> Result<Option<Held>, String>,
+        mut look: impl FnMut(&mut Self, Duration) -> Result<Option<WaitReason>, String>,
     ) -> Result<(), String> {
         // Otherwise a wait around this one, which asks for paper, ends that.
         let owns = !self.status.is_out_of_paper();
@@ -234,8 +234,8 @@ impl<C: Clock> Press<C> {
         loop {
             let waited = self.clock.now() - progress;
             let held = match look(self, waited)? {
-                Some(Held::Silent) if !owns || self.port.is_out_of_paper() == Some(true) => {
-                    Held::NoPaper(NO_PAPER)
+                Some(WaitReason::Silent) if !owns || self.port.is_out_of_paper() == Some(true) => {
+                    WaitReason::NoPaper(NO_PAPER)
                 }
                 Some(held) => held,
                 None => break,
@@ -244,14 +244,14 @@ impl<C: Clock> Press<C> {
                 return Err("nobody waits for it any more".to_owned());
             }
             match held {
-                Held::NoPaper(why) if waited >= self.paper_wait => return Err(why.to_owned()),
-                Held::NoPaper(why) => self.out_of_paper(why),
-                Held::Silent if self.has_paper() => progress = self.clock.now(),
-                Held::Silent if waited >= NO_PROGRESS => {
+                WaitReason::NoPaper(why) if waited >= self.paper_wait => return Err(why.to_owned()),
+                WaitReason::NoPaper(why) => self.out_of_paper(why),
+                WaitReason::Silent if self.has_paper() => progress = self.clock.now(),
+                WaitReason::Silent if waited >= NO_PROGRESS => {
                     return Err(format!("it has taken nothing for {} s", NO_PROGRESS.as_secs()));
                 }
-                Held::Silent => {}
-                Held::Moving => progress = self.clock.now(),
+                WaitReason::Silent => {}
+                WaitReason::Moving => progress = self.clock.now(),
             }
             self.clock.sleep(pause.max(STALL_PAUSE.min(waited / 20)));
         }
@@ -284,7 +284,8 @@ impl<C: Clock> Press<C> {
     fn wait_while_busy(&mut self) -> Result<(), String> {
         self.wait(BUSY_PAUSE, |press, waited| {
             let is_busy = press.busy.as_mut().is_some_and(|busy| busy.is_busy());
-            let why = if waited < BUSY_WITHOUT_PAPER { Held::Silent } else { Held::NoPaper(BUSY) };
+            let why =
+                if waited < BUSY_WITHOUT_PAPER { WaitReason::Silent } else { WaitReason::NoPaper(BUSY) };
             Ok(is_busy.then_some(why))
         })
     }
@@ -298,7 +299,11 @@ impl<C: Clock> Press<C> {
             if before.is_some() {
                 press.pace.held(press.clock.now());
             }
-            let held = if before.is_none_or(|before| left < before) { Held::Moving } else { Held::Silent };
+            let held = if before.is_none_or(|before| left < before) {
+                WaitReason::Moving
+            } else {
+                WaitReason::Silent
+            };
             Ok((left > 0).then_some(held))
         })
     }
@@ -309,7 +314,7 @@ impl<C: Clock> Press<C> {
         self.wait(PAPER_PAUSE, |press, waited| {
             press.listen()?;
             if press.port.is_out_of_paper() == Some(true) {
-                return Ok(Some(Held::NoPaper(NO_PAPER)));
+                return Ok(Some(WaitReason::NoPaper(NO_PAPER)));
             }
             let Some(inquiry) = press.inquiry.as_mut().filter(|inquiry| inquiry.paper_has_ended()) else {
                 return Ok(None);
@@ -325,7 +330,7 @@ impl<C: Clock> Press<C> {
                 press.out_of_paper(NO_PAPER);
             }
             press.send(&Chunk { bytes: question, ..Chunk::default() })?;
-            Ok(Some(if is_certain { Held::NoPaper(NO_PAPER) } else { Held::Silent }))
+            Ok(Some(if is_certain { WaitReason::NoPaper(NO_PAPER) } else { WaitReason::Silent }))
         })
     }
 

@@ -27,9 +27,9 @@ use super::escpos::{self, Chunk, Leftover};
 use super::inquiry::Inquiry;
 use super::pace::Pace;
 use super::port::SystemClock;
-use super::press::{BreakOff, Message, Press, STALL_PAUSE};
+use super::press::{Batch, BreakOff, Press, STALL_PAUSE};
 use super::receipt::{self, Line, Summary, Thought};
-use super::settings::{Settings, Wire};
+use super::settings::{PrinterSettings, Wire};
 use super::template::Template;
 use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
@@ -62,7 +62,7 @@ type Head = Box<dyn FnOnce(Option<u64>) -> Vec<Line> + Send>;
 #[derive(Debug)]
 pub struct Printer {
     /// `None` once the printer thread takes no more lines.
-    queue: Option<Sender<Message>>,
+    queue: Option<Sender<Batch>>,
     break_off: Sender<BreakOff>,
     /// Closes when the thread is done.
     done: Receiver<Infallible>,
@@ -80,7 +80,7 @@ impl Printer {
     /// `lives` and prints the header. A printer that is absent is lost to `status`.
     #[must_use]
     pub fn begin(
-        settings: &Settings,
+        settings: &PrinterSettings,
         template: &Template,
         lives: Option<Lives>,
         status: &PrinterStatus,
@@ -94,7 +94,7 @@ impl Printer {
     /// Prints `lines` as a slip of their own and waits until they are on paper, at most
     /// 30 s; after a signal, at most 3 s each to queue the end and to print it.
     pub fn slip(
-        settings: &Settings,
+        settings: &PrinterSettings,
         lives: Option<Lives>,
         status: &PrinterStatus,
         interrupt: &Interrupt,
@@ -108,7 +108,7 @@ impl Printer {
 
     /// Starts the thread. If this `is_life`, it is counted.
     fn start(
-        settings: &Settings,
+        settings: &PrinterSettings,
         template: &Template,
         lives: Option<Lives>,
         status: &PrinterStatus,
@@ -176,7 +176,7 @@ impl Printer {
             // The queue is emptied, or is closed when the printer is lost.
             // After a signal there is less time.
             if let Err(message) =
-                interrupt.or_send_within(&queue, Message { lines, is_last: true }, self.limit())
+                interrupt.or_send_within(&queue, Batch { lines, is_last: true }, self.limit())
             {
                 let _ = queue.send_timeout(message, BREAKING_OFF);
             }
@@ -240,9 +240,9 @@ impl Listener for Printer {
             return Ok(());
         }
         let start = Instant::now();
-        match self.interrupt.or_send_within(queue, Message { lines, is_last: false }, self.limit()) {
+        match self.interrupt.or_send_within(queue, Batch { lines, is_last: false }, self.limit()) {
             Ok(()) => {}
-            Err(Message { lines, .. }) if self.interrupt.is_raised() => self.rest = lines,
+            Err(Batch { lines, .. }) if self.interrupt.is_raised() => self.rest = lines,
             Err(_) => {
                 // Its thread has said why; or it hangs.
                 if !self.job.status.is_lost() {
@@ -260,7 +260,7 @@ impl Listener for Printer {
 /// What the printer thread works with, and the main thread looks at.
 #[derive(Debug)]
 struct Job {
-    settings: Settings,
+    settings: PrinterSettings,
     lives: Option<Lives>,
     /// Whether it is the receipt of a life, which is counted.
     is_life: bool,
@@ -276,8 +276,8 @@ struct Job {
 
 impl Job {
     /// Prints one receipt.
-    fn print(&self, head: Head, queued: &Receiver<Message>, broken_off: &Receiver<BreakOff>) {
-        let Settings { device, baud, line, replies, busy, paper_wait, .. } = &self.settings;
+    fn print(&self, head: Head, queued: &Receiver<Batch>, broken_off: &Receiver<BreakOff>) {
+        let PrinterSettings { device, baud, line, replies, busy, paper_wait, .. } = &self.settings;
         // Without an RX line, noise could be read as XOFF and hold the port for
         // ever. With a BUSY wire neither is needed.
         let flow = *replies || line.is_zero() && busy.is_none();

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::printer::Printer;
 use super::receipt::{Line, Summary};
-use super::settings::Settings;
+use super::settings::PrinterSettings;
 use super::slip::Slip;
 use super::template::{Design, Template};
 use crate::board::clock;
@@ -15,7 +15,7 @@ use crate::life::ending::{self, Ending};
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, PrinterStatus};
-use crate::state::entry::{Course, Entry, Outcome, PaperEnd};
+use crate::state::entry::{Entry, Figures, Outcome, PaperEnd};
 use crate::state::folder::StateFolder;
 use crate::state::lives::Lives;
 use crate::text::stderr::{say, warn};
@@ -27,7 +27,7 @@ const TERMINAL_COLUMNS: usize = 80;
 /// counted.
 #[derive(Debug)]
 pub struct Paper {
-    settings: Option<Settings>,
+    settings: Option<PrinterSettings>,
     template: Template,
     /// `None` if nothing can be kept, or if there is neither printer nor
     /// button, so that no number is shown.
@@ -36,9 +36,9 @@ pub struct Paper {
 
 impl Paper {
     /// Checks the device and the state folder before anything else is done. Fails as
-    /// [`Settings::check`] and [`Template::read`].
+    /// [`PrinterSettings::check`] and [`Template::read`].
     pub fn open(
-        settings: Option<Settings>,
+        settings: Option<PrinterSettings>,
         design: &Design,
         folder: Option<&StateFolder>,
         has_button: bool,
@@ -136,16 +136,16 @@ impl Receipt {
 
     /// Ends the receipt with the death, waits until it is printed, and writes
     /// the life's end to the history.
-    pub fn finish(self, summary: &Summary, course: Course) {
+    pub fn finish(self, summary: &Summary, figures: Figures) {
         let whole = self.printer.map(|printer| printer.finish(summary));
         if let Some(lives) = &self.lives {
-            tell(lives.end(course, paper_end(whole, &self.status), Outcome::Death, ""));
+            tell(lives.end(figures, paper_end(whole, &self.status), Outcome::Death, ""));
         }
     }
 
     /// Ends the receipt of a life that did not reach the death, and writes the
     /// life's end to the history.
-    pub fn break_off(self, ending: &Ending, course: Course) {
+    pub fn break_off(self, ending: &Ending, figures: Figures) {
         let whole = self.printer.map(|printer| printer.break_off(ending));
         let (outcome, fault) = match ending {
             Ending::Interrupted(_) => (Outcome::Interrupted, String::new()),
@@ -156,7 +156,7 @@ impl Receipt {
             Ending::Fault(fault) => (Outcome::Fault, ending::one_line(fault)),
         };
         if let Some(lives) = &self.lives {
-            tell(lives.end(course, paper_end(whole, &self.status), outcome, &fault));
+            tell(lives.end(figures, paper_end(whole, &self.status), outcome, &fault));
         }
     }
 }
@@ -203,7 +203,7 @@ mod tests {
             let paper = Paper { settings: None, template, lives: Some(Lives::within(folder.path())) };
             let about = Entry { model: "ember".to_owned(), ..Entry::default() };
             let receipt = paper.begin(about, &PrinterStatus::default(), &interrupt);
-            receipt.break_off(&ending, Course { tokens: Some(40), ..Course::default() });
+            receipt.break_off(&ending, Figures { tokens: Some(40), ..Figures::default() });
             // As lib.rs does with every ending.
             paper.note(&ending);
         }
@@ -217,7 +217,7 @@ mod tests {
         ];
         assert_eq!(told, expected);
         assert!(
-            lives.iter().all(|life| life.paper == Some(PaperEnd::None) && life.course.tokens == Some(40))
+            lives.iter().all(|life| life.paper == Some(PaperEnd::None) && life.figures.tokens == Some(40))
         );
         let fault = Lives::within(folder.path()).read().expect("a record").fault.expect("a fault");
         assert_eq!(fault.words, "life 3: it broke; mend it: at token 40");

@@ -82,7 +82,7 @@ impl Printed {
 
 /// What the printer does once it has read a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum Effect {
     /// It prints a line and feeds.
     Line(Printed),
     /// It prints the line that was begun, if one was, and feeds so many dot rows.
@@ -130,7 +130,7 @@ impl Default for Mode {
 
 /// The state of a printer that reads; at first of one that was just switched on.
 #[derive(Debug, Clone, Default)]
-pub struct Reader {
+pub struct CommandReader {
     mode: Mode,
     /// The line that was begun.
     cells: Vec<Cell>,
@@ -138,18 +138,18 @@ pub struct Reader {
     command: Vec<u8>,
 }
 
-impl Reader {
+impl CommandReader {
     /// Reads one byte. `None` while a command or a line is not complete.
     ///
     /// # Errors
     ///
     /// When the printer would print something else than was meant; these bytes are
     /// skipped.
-    pub fn read(&mut self, byte: u8) -> Result<Option<Step>, String> {
+    pub fn read(&mut self, byte: u8) -> Result<Option<Effect>, String> {
         self.command.push(byte);
         let command = std::mem::take(&mut self.command);
         let step = match *command {
-            [b'\n'] => Step::Line(self.line()),
+            [b'\n'] => Effect::Line(self.line()),
             [character @ 0x20..=0x7E] => return Ok(self.cell(char::from(character))),
             // 0xFF wakes a sleeping printer; one that is awake prints a blank.
             [high @ 0x80..=0xFF] if high == 0xFF || self.mode.cp437 && !self.mode.chinese => {
@@ -160,26 +160,26 @@ impl Reader {
             }
             [0x1B, b'@'] => {
                 *self = Self::default();
-                Step::Reset
+                Effect::Reset
             }
-            [0x1B, b'8', 0, 0] => Step::Nothing,
-            [0x1B, b'7', a, b, c] => Step::Heat([a, b, c]),
+            [0x1B, b'8', 0, 0] => Effect::Nothing,
+            [0x1B, b'7', a, b, c] => Effect::Heat([a, b, c]),
             [0x1C, b'.'] => {
                 self.mode.chinese = false;
-                Step::Nothing
+                Effect::Nothing
             }
-            [0x10, 4, 4] | [0x1B, b'v', 0] | [0x1D, b'r', 1] => Step::Question,
-            [0x1D, b'V', 66, rows] => Step::Cut(FROM_HEAD_TO_CUTTER + usize::from(rows)),
-            [0x1D, b'a', 0x20] => Step::ShowBusy,
+            [0x10, 4, 4] | [0x1B, b'v', 0] | [0x1D, b'r', 1] => Effect::Question,
+            [0x1D, b'V', 66, rows] => Effect::Cut(FROM_HEAD_TO_CUTTER + usize::from(rows)),
+            [0x1D, b'a', 0x20] => Effect::ShowBusy,
             [0x1D, b'!', size] => {
                 self.mode.size = (usize::from(size >> 4) + 1, usize::from(size & 15) + 1);
-                Step::Nothing
+                Effect::Nothing
             }
             [0x1B, b'J', rows] => {
                 let line = (!self.cells.is_empty()).then(|| self.line());
-                Step::Feed(line, rows.into())
+                Effect::Feed(line, rows.into())
             }
-            [0x1B, setting, n] if self.set(setting, n) => Step::Nothing,
+            [0x1B, setting, n] if self.set(setting, n) => Effect::Nothing,
             // More bytes may make a command of these.
             [0x1B | 0x1C | 0x1D | 0x10]
             | [0x10, 4]
@@ -222,7 +222,7 @@ impl Reader {
         true
     }
 
-    fn cell(&mut self, character: char) -> Option<Step> {
+    fn cell(&mut self, character: char) -> Option<Effect> {
         let Mode { bold, size, font, .. } = self.mode;
         self.cells.push(Cell { character, bold, size, font });
         None
@@ -240,16 +240,16 @@ impl Reader {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Vec<Step> {
-        let mut reader = Reader::default();
+    fn read(bytes: &[u8]) -> Vec<Effect> {
+        let mut reader = CommandReader::default();
         bytes.iter().filter_map(|&byte| reader.read(byte).expect("known")).collect()
     }
 
     #[test]
     fn a_line_comes_with_its_line_feed_and_as_it_was_set() {
         let mut steps = read(b"\x1c.\x1bt\0\x1b3\x34\x1ba\x01\x1bE\x01\x1d!\x11\xc4A\n\x1ba\0");
-        steps.retain(|step| *step != Step::Nothing);
-        let [Step::Line(line)] = &steps[..] else { panic!("{steps:?}") };
+        steps.retain(|step| *step != Effect::Nothing);
+        let [Effect::Line(line)] = &steps[..] else { panic!("{steps:?}") };
         assert_eq!((line.text().as_str(), line.centred, line.rows), ("─A", true, 52));
         assert!(line.cells.iter().all(|cell| cell.bold && cell.size == (2, 2)));
         assert_eq!((line.width(), line.height()), (48, 48));
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_feed_prints_what_was_begun_and_a_cut_feeds_to_the_cutter() {
         let steps = read(b"ab\x1bJ\x07\x1bJ\x07\x1dVB\x05");
-        let [Step::Feed(Some(line), 7), Step::Feed(None, 7), Step::Cut(125)] = &steps[..] else {
+        let [Effect::Feed(Some(line), 7), Effect::Feed(None, 7), Effect::Cut(125)] = &steps[..] else {
             panic!("{steps:?}")
         };
         assert_eq!(line.text(), "ab");
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_a_printer_would_print_as_garbage_is_told_and_skipped() {
-        let mut reader = Reader::default();
+        let mut reader = CommandReader::default();
         for bytes in [&b"\xc4"[..], b"\x1bZ", b"\x1d!\x11\x07", b"\x10\x05"] {
             let told: Vec<_> = bytes.iter().map(|&byte| reader.read(byte)).collect();
             assert!(told.last().is_some_and(Result::is_err), "{bytes:?}: {told:?}");
@@ -275,7 +275,7 @@ mod tests {
         reader.read(b'a').expect("known");
         assert!(!reader.is_at_rest());
         assert_eq!(reader.read(0x1B), Ok(None));
-        assert_eq!(reader.read(b'@'), Ok(Some(Step::Reset)));
+        assert_eq!(reader.read(b'@'), Ok(Some(Effect::Reset)));
         assert!(reader.is_at_rest());
     }
 }

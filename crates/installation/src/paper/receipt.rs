@@ -173,7 +173,7 @@ impl Thought {
 #[cfg(test)]
 mod tests {
     use super::super::escpos::DOTS_PER_MM;
-    use super::super::format::Kind;
+    use super::super::format::PrinterKind;
     use super::super::template::Template;
     use super::*;
     use proptest::prelude::*;
@@ -264,7 +264,7 @@ mod tests {
         };
         let large = length(&Format::default());
         assert!((1000..=1200).contains(&large), "{large} mm");
-        let small = length(&Format::of(Kind::Mini, Font::Small));
+        let small = length(&Format::of(PrinterKind::Mini, Font::Small));
         println!("8 KB of English: {large} mm in the large font, {small} mm in the small one");
         assert!((500..=650).contains(&small), "{small} mm");
     }

@@ -12,7 +12,7 @@ use crate::text::stderr::warn;
 
 /// The options of the printer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct PrinterSettings {
     /// The serial device, or the USB printer.
     pub device: PathBuf,
     /// Bits a second; means nothing to a USB printer.
@@ -30,7 +30,7 @@ pub struct Settings {
     pub paper_wait: Duration,
 }
 
-impl Settings {
+impl PrinterSettings {
     /// Checks the device before anything else is done, and warns if it is absent. Fails
     /// as [`device::check`], and when the BUSY wire cannot be read.
     pub(crate) fn check(&self) -> Result<()> {

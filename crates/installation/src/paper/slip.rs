@@ -70,7 +70,7 @@ fn fact(name: &str, value: &str, columns: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::record::Fault;
+    use crate::state::record::LastFault;
     use unicode_width::UnicodeWidthStr;
 
     const SLIP: Slip = Slip {
@@ -81,7 +81,7 @@ mod tests {
 
     /// The slip after this fault.
     fn lines(words: Option<&str>, health: &Health) -> Vec<String> {
-        let fault = words.map(|words| Fault { life: 9, words: words.to_owned() });
+        let fault = words.map(|words| LastFault { life: 9, words: words.to_owned() });
         let throttled = Some(0x5);
         let record = Record { lives: 12, starts: 2, rate: Some(9.84), throttled, fault, ..Record::default() };
         Slip { record: Some(&record), ..SLIP }.lines(health, 32)

@@ -16,7 +16,7 @@ use super::format::{Font, Format};
 use super::inquiry::{Inquiry, UNANSWERED};
 use super::pace::{INPUT_BUFFER, Pace};
 use super::port::{Busy, Clock, Port};
-use super::press::{BreakOff, Held, Message, Press, STALL_PAUSE};
+use super::press::{Batch, BreakOff, Press, STALL_PAUSE, WaitReason};
 use super::printer::BREAKING_OFF;
 use crate::life::listener::PrinterStatus;
 
@@ -106,9 +106,9 @@ impl Fake {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Shared(Rc<RefCell<Fake>>);
+struct SharedFake(Rc<RefCell<Fake>>);
 
-impl Port for Shared {
+impl Port for SharedFake {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut fake = self.0.borrow_mut();
         if fake.gone_at.is_some_and(|gone| fake.now >= gone) {
@@ -144,13 +144,13 @@ impl Port for Shared {
 }
 
 /// Busy while the input buffer has no room for what the UART still holds.
-impl Busy for Shared {
+impl Busy for SharedFake {
     fn is_busy(&mut self) -> bool {
         self.0.borrow().buffer.len() > INPUT_BUFFER - 16
     }
 }
 
-impl Clock for Shared {
+impl Clock for SharedFake {
     fn now(&self) -> Duration {
         self.0.borrow().now
     }
@@ -163,7 +163,7 @@ impl Clock for Shared {
     }
 }
 
-impl Shared {
+impl SharedFake {
     /// A printer that differs from an ordinary one by what `set` changes.
     fn that(set: impl FnOnce(&mut Fake)) -> Self {
         let fake = Self::default();
@@ -185,7 +185,7 @@ impl Shared {
 }
 
 /// The printer thread's work on `fake`, without replies.
-fn press(fake: &Shared, line: Duration) -> Press<Shared> {
+fn press(fake: &SharedFake, line: Duration) -> Press<SharedFake> {
     Press {
         port: Box::new(fake.clone()),
         clock: fake.clone(),
@@ -201,13 +201,13 @@ fn press(fake: &Shared, line: Duration) -> Press<Shared> {
 }
 
 /// Has the printer's replies wired.
-fn ask(press: &mut Press<Shared>) {
+fn ask(press: &mut Press<SharedFake>) {
     press.inquiry = Some(Inquiry::default());
     press.listens = true;
 }
 
 /// Leaves the pace to the printer.
-fn trust(press: &mut Press<Shared>) {
+fn trust(press: &mut Press<SharedFake>) {
     press.pace = Pace::new(BAUD, Duration::ZERO);
 }
 
@@ -222,13 +222,13 @@ fn header() -> Vec<Chunk> {
 /// Prints `count` full lines on `fake`, with what `set` changes. Returns how it ended,
 /// what was reported, and whether the light showed then that the life waits.
 fn print(
-    fake: &Shared,
+    fake: &SharedFake,
     count: usize,
-    set: impl FnOnce(&mut Press<Shared>),
+    set: impl FnOnce(&mut Press<SharedFake>),
 ) -> (Result<bool, String>, Vec<String>) {
     let (queue, queued) = bounded(1);
     let (_break_off, broken_off) = bounded(1);
-    queue.send(Message { lines: lines(count), is_last: true }).expect("room");
+    queue.send(Batch { lines: lines(count), is_last: true }).expect("room");
     let mut press = press(fake, LINE);
     let reports = Rc::new(RefCell::new(Vec::new()));
     let (status, told) = (press.status.clone(), reports.clone());
@@ -242,12 +242,12 @@ fn print(
 }
 
 /// Prints them to their end, and nothing is reported.
-fn print_whole(fake: &Shared, count: usize, set: impl FnOnce(&mut Press<Shared>)) {
+fn print_whole(fake: &SharedFake, count: usize, set: impl FnOnce(&mut Press<SharedFake>)) {
     assert_eq!(print(fake, count, set), (Ok(true), vec![]));
 }
 
 /// Why the printer is lost before 20 lines are printed, and when.
-fn lost(fake: &Shared) -> (String, u64) {
+fn lost(fake: &SharedFake) -> (String, u64) {
     let why = print(fake, 20, |_| ()).0.expect_err("lost");
     (why, fake.now().as_secs())
 }
@@ -258,12 +258,12 @@ fn second(second: u64) -> Duration {
 
 #[test]
 fn a_held_port_is_let_go_when_nobody_waits_any_more() {
-    let mut press = press(&Shared::default(), SLOWEST);
+    let mut press = press(&SharedFake::default(), SLOWEST);
     let mut looks = 0;
     let held = press.wait(STALL_PAUSE, |press, _| {
         looks += 1;
         press.abandoned.store(looks > 3, Ordering::Relaxed);
-        Ok(Some(Held::Silent))
+        Ok(Some(WaitReason::Silent))
     });
     assert_eq!((held, looks), (Err("nobody waits for it any more".to_owned()), 4));
 }
@@ -271,7 +271,7 @@ fn a_held_port_is_let_go_when_nobody_waits_any_more() {
 #[test]
 fn a_printer_without_flow_control_is_never_overrun() {
     for set in [|_: &mut _| (), ask] {
-        let fake = Shared::default();
+        let fake = SharedFake::default();
         print_whole(&fake, 300, set);
         assert_eq!((fake.overruns(), fake.printed_lines()), (0, 300));
         // The printer hardly ever waits for the next line.
@@ -282,7 +282,7 @@ fn a_printer_without_flow_control_is_never_overrun() {
 #[test]
 fn the_fake_printer_notices_a_pace_that_is_too_fast() {
     for line in [LINE / 2, Duration::ZERO] {
-        let fake = Shared::default();
+        let fake = SharedFake::default();
         print_whole(&fake, 300, |press| press.pace = Pace::new(BAUD, line));
         assert!(fake.overruns() > 0);
     }
@@ -290,14 +290,14 @@ fn the_fake_printer_notices_a_pace_that_is_too_fast() {
 
 #[test]
 fn a_printer_that_is_held_for_a_while_is_waited_for() {
-    let fake = Shared::that(|fake| fake.held = second(5)..second(14));
+    let fake = SharedFake::that(|fake| fake.held = second(5)..second(14));
     print_whole(&fake, 20, |_| ());
     assert_eq!(fake.printed_lines(), 20);
 }
 
 #[test]
 fn a_printer_that_is_held_for_10_s_is_lost_and_what_it_did_not_take_is_forgotten() {
-    let fake = Shared::that(|fake| fake.held = second(5)..FOREVER);
+    let fake = SharedFake::that(|fake| fake.held = second(5)..FOREVER);
     let (why, when) = lost(&fake);
     assert_eq!(why, "it has taken nothing for 10 s");
     assert!((15..17).contains(&when), "{when}");
@@ -306,7 +306,7 @@ fn a_printer_that_is_held_for_10_s_is_lost_and_what_it_did_not_take_is_forgotten
 
 #[test]
 fn a_printer_that_is_gone_is_lost_at_the_next_line() {
-    let (why, when) = lost(&Shared::that(|fake| fake.gone_at = Some(second(5))));
+    let (why, when) = lost(&SharedFake::that(|fake| fake.gone_at = Some(second(5))));
     assert!(why.contains("cable") && when < 7, "{why}, {when}");
 }
 
@@ -318,9 +318,9 @@ const OUT_OF_PAPER: [(&str, &str); 3] = [
 ];
 
 /// Prints 20 lines on a printer whose paper is out after 5 s until the second `back`.
-fn print_over_the_end(how: &str, back: u64) -> (Shared, Result<bool, String>, Vec<String>) {
+fn print_over_the_end(how: &str, back: u64) -> (SharedFake, Result<bool, String>, Vec<String>) {
     let out = second(5)..second(back);
-    let fake = Shared::that(|fake| match how {
+    let fake = SharedFake::that(|fake| match how {
         "replies" => fake.replies = vec![(second(0), 0x12), (out.start, 0x72), (out.end, 0x12)],
         _ => (fake.port_tells, fake.without_paper) = (how == "USB", out),
     });
@@ -359,7 +359,7 @@ fn a_printer_that_gets_no_new_roll_in_time_is_lost() {
 
 #[test]
 fn a_busy_wire_paces_the_printer_without_any_guess() {
-    let fake = Shared::default();
+    let fake = SharedFake::default();
     print_whole(&fake, 20, |press| {
         trust(press);
         press.busy = Some(Box::new(fake.clone()));
@@ -370,7 +370,7 @@ fn a_busy_wire_paces_the_printer_without_any_guess() {
 
 #[test]
 fn that_the_paper_is_near_its_end_is_told() {
-    let fake = Shared::that(|fake| fake.replies = vec![(second(0), 0x1E)]);
+    let fake = SharedFake::that(|fake| fake.replies = vec![(second(0), 0x1E)]);
     let mut told = PrinterStatus::default();
     print_whole(&fake, 20, |press| {
         ask(press);
@@ -381,7 +381,7 @@ fn that_the_paper_is_near_its_end_is_told() {
 
 #[test]
 fn one_byte_of_noise_does_not_end_the_paper() {
-    let fake = Shared::default();
+    let fake = SharedFake::default();
     let mut press = press(&fake, LINE);
     ask(&mut press);
     for (at, chunk) in lines(20).iter().enumerate() {
@@ -395,12 +395,12 @@ fn one_byte_of_noise_does_not_end_the_paper() {
 
 #[test]
 fn a_wire_that_babbles_end_of_paper_is_not_believed() {
-    print_whole(&Shared::that(|fake| fake.noise = true), 20, ask);
+    print_whole(&SharedFake::that(|fake| fake.noise = true), 20, ask);
 }
 
 #[test]
 fn a_printer_that_never_answers_is_asked_in_three_ways_and_then_no_more() {
-    let fake = Shared::default();
+    let fake = SharedFake::default();
     print_whole(&fake, 60, ask);
     for query in QUERIES {
         let fake = fake.0.borrow();
@@ -413,13 +413,13 @@ fn a_printer_that_never_answers_is_asked_in_three_ways_and_then_no_more() {
 /// follow them. Returns the time until the last byte was sent, and what is
 /// printed.
 fn broken_off(ahead: usize, rest: usize) -> (Duration, String) {
-    let fake = Shared::default();
+    let fake = SharedFake::default();
     let mut press = press(&fake, SLOWEST);
     for chunk in lines(10) {
         press.put(&chunk).expect("it is there");
     }
     let (queue, queued) = bounded(9);
-    queue.send(Message { lines: lines(ahead), is_last: false }).expect("room");
+    queue.send(Batch { lines: lines(ahead), is_last: false }).expect("room");
     let start = fake.now();
     let closing = vec![line("---", Style::default()), line("interrupted", Style::default()), feed(120)];
     let request = BreakOff {

@@ -70,7 +70,7 @@ const KILLED: &str = "killed";
 
 /// What a life was, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Course {
+pub struct Figures {
     /// Tokens used, prompt included.
     pub tokens: Option<u32>,
     /// Its length in seconds.
@@ -101,7 +101,7 @@ pub struct Entry {
     /// The command line that asks for its text, without defaults.
     pub options: String,
     /// What it was in numbers.
-    pub course: Course,
+    pub figures: Figures,
     /// How the printer was at its end; `None` if a receipt was begun.
     pub paper: Option<PaperEnd>,
     /// How it ended; `None` if it was born.
@@ -117,7 +117,7 @@ impl Entry {
             value.map_or_else(String::new, |value| value.to_string())
         }
         let decimals = |value: Option<f64>, places| text(value.map(|value| format!("{value:.places$}")));
-        let Course { tokens, seconds, rate, celsius, throttled } = self.course;
+        let Figures { tokens, seconds, rate, celsius, throttled } = self.figures;
         let options = if self.options.len() > MAX_OPTIONS { NOT_KEPT } else { &self.options };
         let fields = [
             text(Some(self.number).filter(|&number| number > 0)),
@@ -156,7 +156,7 @@ impl Entry {
             prompt: next()?.into_owned(),
             seed: next()?.parse().ok(),
             options: next()?.into_owned(),
-            course: Course {
+            figures: Figures {
                 tokens: next()?.parse().ok(),
                 seconds: next()?.parse().ok(),
                 rate: next()?.parse().ok(),
@@ -264,7 +264,7 @@ pub(super) mod tests {
                       box,memory,paper,words,word,light,button,end,strip,I,my --ban \
                       '\"“”*#:[]{}<>|_=()' --seed 3141592653"
                 .to_owned(),
-            course: Course {
+            figures: Figures {
                 tokens: Some(1945),
                 seconds: Some(204.31),
                 rate: Some(9.84),
@@ -279,7 +279,7 @@ pub(super) mod tests {
 
     /// The line with which that life began.
     pub(in crate::state) fn birth(number: u64) -> Entry {
-        Entry { course: Course::default(), paper: None, outcome: None, ..life(number) }
+        Entry { figures: Figures::default(), paper: None, outcome: None, ..life(number) }
     }
 
     fn read(line: &str) -> Option<Entry> {

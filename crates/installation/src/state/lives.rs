@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::entry::{COLUMNS, Course, Entry, Outcome, PaperEnd, short};
+use super::entry::{COLUMNS, Entry, Figures, Outcome, PaperEnd, short};
 use super::folder::StateFolder;
 use super::record::{Record, entry_of};
 use super::regular;
@@ -202,10 +202,10 @@ impl Lives {
     /// # Errors
     ///
     /// As [`Lives::begin`].
-    pub fn end(&self, course: Course, paper: PaperEnd, outcome: Outcome, fault: &str) -> Result<()> {
+    pub fn end(&self, figures: Figures, paper: PaperEnd, outcome: Outcome, fault: &str) -> Result<()> {
         let Some(birth) = self.birth.get().cloned() else { return Ok(()) };
         let (paper, outcome) = (Some(paper), Some(outcome));
-        self.append(|_| Entry { course, paper, outcome, fault: fault.to_owned(), ..birth }).map(drop)
+        self.append(|_| Entry { figures, paper, outcome, fault: fault.to_owned(), ..birth }).map(drop)
     }
 
     /// Notes a fault, unless this run's life has begun: then [`Lives::end`] has
@@ -373,7 +373,7 @@ mod tests {
     }
 
     fn die(run: &Lives) {
-        run.end(life(0).course, PaperEnd::Whole, Outcome::Death, "").expect("a line");
+        run.end(life(0).figures, PaperEnd::Whole, Outcome::Death, "").expect("a line");
     }
 
     fn record(folder: &Path) -> Record {
@@ -463,8 +463,8 @@ mod tests {
         assert_eq!((before.rate, before.throttled, before.receipt_open), (Some(9.84), Some(4), false));
         assert_eq!((before.starts, before.fault), (1, None));
         let run = begin(&folder);
-        let course = Course { throttled: Some(1), rate: Some(2.0), ..Course::default() };
-        run.end(course, PaperEnd::Lost, Outcome::Fault, "it broke; mend it").expect("a line");
+        let figures = Figures { throttled: Some(1), rate: Some(2.0), ..Figures::default() };
+        run.end(figures, PaperEnd::Lost, Outcome::Fault, "it broke; mend it").expect("a line");
         run.note_fault("the same again").expect("a line");
         let after = record(&folder);
         assert_eq!((after.rate, after.throttled, after.receipt_open), (Some(9.84), Some(5), true));

@@ -21,14 +21,14 @@ pub struct Record {
     /// `get_throttled`. `None` if it was never known.
     pub throttled: Option<u32>,
     /// The last fault.
-    pub fault: Option<Fault>,
+    pub fault: Option<LastFault>,
     /// The kernel's id of the boot that `starts` and `throttled` are of.
     pub boot: String,
 }
 
 /// A fault that ended the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct LastFault {
     /// The number of the life that it ended, or would have had to begin.
     pub life: u64,
     /// Which life that was, and the error's line.
@@ -61,12 +61,12 @@ impl Record {
         Ok(record)
     }
 
-    fn add(&mut self, Entry { number, course, paper, outcome, fault, .. }: Entry) {
+    fn add(&mut self, Entry { number, figures, paper, outcome, fault, .. }: Entry) {
         match outcome {
             Some(Outcome::Boot) => {
                 self.begin_boot(&fault);
             }
-            Some(Outcome::Death) => self.rate = course.rate,
+            Some(Outcome::Death) => self.rate = figures.rate,
             Some(Outcome::Fault) => {
                 self.starts += u64::from(number == 0);
                 self.fault = Some(self.fault_of(number, &fault));
@@ -80,15 +80,15 @@ impl Record {
             Some(PaperEnd::Whole) => false,
             Some(_) => self.receipt_open,
         };
-        if let Some(bits) = course.throttled {
+        if let Some(bits) = figures.throttled {
             self.throttled = Some(self.throttled.unwrap_or(0) | bits);
         }
     }
 
     /// The fault with this message in the life with this number; with 0, before the next.
-    pub(super) fn fault_of(&self, number: u64, message: &str) -> Fault {
+    pub(super) fn fault_of(&self, number: u64, message: &str) -> LastFault {
         let (when, life) = if number == 0 { ("before ", self.lives.saturating_add(1)) } else { ("", number) };
-        Fault { life, words: format!("{when}life {life}: {message}") }
+        LastFault { life, words: format!("{when}life {life}: {message}") }
     }
 
     /// Forgets what is of another boot than the one with this id. Returns whether the
@@ -105,7 +105,7 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::Course;
+    use super::super::entry::Figures;
     use super::super::entry::tests::{birth, life};
     use super::*;
 
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_boot_counts_its_own_starts_and_its_own_throttling() {
-        let throttled = Entry { course: Course { throttled: Some(1), ..Course::default() }, ..life(2) };
+        let throttled = Entry { figures: Figures { throttled: Some(1), ..Figures::default() }, ..life(2) };
         let boot = |id| event(Outcome::Boot, id);
         let lines = [boot("a"), event(Outcome::Fault, "x"), birth(1), life(1), birth(2), throttled];
         let mut record = of(&lines);

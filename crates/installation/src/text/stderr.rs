@@ -28,18 +28,18 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Whether the program was asked to end.
 static HURRY: AtomicBool = AtomicBool::new(false);
 
-static LINE: Mutex<Line> = Mutex::new(Line { shown: String::new(), passes: false });
+static LINE: Mutex<StatusLine> = Mutex::new(StatusLine { shown: String::new(), passes: false });
 
 /// What goes on, as it was shown last.
 #[derive(Debug)]
-struct Line {
+struct StatusLine {
     /// Empty if nothing is shown.
     shown: String,
     /// Whether that is the last line of a terminal.
     passes: bool,
 }
 
-impl Line {
+impl StatusLine {
     /// The bytes that say `words` above the line.
     fn below(&self, words: &str) -> String {
         if self.passes { format!("{ERASE}{words}{}", self.shown) } else { words.to_owned() }
@@ -123,7 +123,7 @@ pub(crate) fn say_at_once<'a>(parts: impl IntoIterator<Item = &'a str>) {
     }
 }
 
-fn line() -> MutexGuard<'static, Line> {
+fn line() -> MutexGuard<'static, StatusLine> {
     LINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -149,7 +149,7 @@ fn becomes_ready() -> bool {
 mod tests {
     use super::*;
 
-    const NONE: Line = Line { shown: String::new(), passes: false };
+    const NONE: StatusLine = StatusLine { shown: String::new(), passes: false };
 
     /// What a terminal of 30 columns shows after these bytes.
     fn screen(bytes: &str) -> String {

@@ -7,7 +7,7 @@ use core::arch::aarch64::*;
 use super::Neon;
 use super::matmul::Integers;
 use super::registers::{Start, eights};
-use crate::attention::{CHUNK, Column, Loops, Partial, Quantized, Row};
+use crate::attention::{CHUNK, ChunkRow, Column, Loops, Partial, Quantized};
 use crate::blocks::Q8_0;
 
 /// The scales of four positions of the cache, from `at` on.
@@ -28,7 +28,7 @@ impl Loops for Neon {
         keys: Column,
         count: usize,
         queries: &[Quantized; GROUP],
-        scores: &mut [Row; GROUP],
+        scores: &mut [ChunkRow; GROUP],
     ) {
         // SAFETY: by this function's contract a block can be read at each of
         // the `count` positions, and their scores lie in a row of `CHUNK`;
@@ -66,7 +66,7 @@ impl Loops for Neon {
     unsafe fn sum_values<const GROUP: usize>(
         values: Column,
         count: usize,
-        weights: &[Row; GROUP],
+        weights: &[ChunkRow; GROUP],
         start: usize,
         partials: &mut [&mut Partial; GROUP],
     ) {

@@ -14,7 +14,7 @@ use ureq::{Body, BodyReader};
 
 use self::Next::{Again, Anew, End};
 use super::address::host;
-use super::files::{Kept, Record};
+use super::files::{Origin, Partial};
 use crate::gguf;
 
 /// What the program does after a try that did not bring the model.
@@ -32,18 +32,18 @@ pub(super) enum Next {
 }
 
 impl Next {
-    pub(super) fn because(self, what: impl Display) -> Fault {
-        Fault { what: what.to_string(), next: self }
+    pub(super) fn because(self, what: impl Display) -> Refusal {
+        Refusal { what: what.to_string(), next: self }
     }
 }
 
 /// Why a try did not bring the model, and what the program does then.
-pub(super) struct Fault {
+pub(super) struct Refusal {
     pub(super) what: String,
     pub(super) next: Next,
 }
 
-impl From<Error> for Fault {
+impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         End.because(format_args!("{error:#}"))
     }
@@ -55,7 +55,7 @@ pub(super) struct Answer {
     pub(super) host: String,
     /// The position in the file of the body's first byte.
     pub(super) from: u64,
-    pub(super) record: Record,
+    pub(super) record: Origin,
     pub(super) body: Take<BodyReader<'static>>,
 }
 
@@ -69,9 +69,9 @@ pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 pub(super) fn read(
     address: &Uri,
     response: Response<Body>,
-    mut record: Record,
-    kept: Option<&Kept>,
-) -> Result<Answer, Fault> {
+    mut record: Origin,
+    kept: Option<&Partial>,
+) -> Result<Answer, Refusal> {
     let (head, body) = response.into_parts();
     let value = |name| header(&head.headers, name);
     let is_page = value(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html"));
@@ -100,7 +100,7 @@ pub(super) fn read(
 
 /// What it means that `address` answers with this status code and not with the
 /// bytes that it was asked for.
-fn refused(address: &Uri, code: u16, retry_after: Option<&str>) -> Fault {
+fn refused(address: &Uri, code: u16, retry_after: Option<&str>) -> Refusal {
     let (next, words) = match code {
         200 if address.path().contains("/blob/") => {
             (End, "a web page, not the file; a file's own address has /resolve/, not /blob/")
@@ -121,7 +121,7 @@ fn refused(address: &Uri, code: u16, retry_after: Option<&str>) -> Fault {
 }
 
 /// What it means that a file from `host` begins with these bytes.
-pub(super) fn beginning(host: &str, first: &[u8]) -> Result<(), Fault> {
+pub(super) fn beginning(host: &str, first: &[u8]) -> Result<(), Refusal> {
     match first {
         _ if first.starts_with(gguf::MAGIC) => Ok(()),
         _ => Err(End.because(format_args!(
@@ -131,7 +131,7 @@ pub(super) fn beginning(host: &str, first: &[u8]) -> Result<(), Fault> {
 }
 
 /// What it means that a connection to `host` failed, or never came to be.
-pub(super) fn unreachable(host: &str, error: &io::Error) -> Fault {
+pub(super) fn unreachable(host: &str, error: &io::Error) -> Refusal {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionReset, Interrupted, TimedOut, UnexpectedEof,
     };

@@ -18,7 +18,7 @@ const MAX_LENGTH: u64 = 1 << 16;
 
 /// Where a file comes from, and what its server said of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Record {
+pub(super) struct Origin {
     /// The URL without its query, which may hold a secret.
     pub(super) url: String,
     /// The size of the whole file in bytes.
@@ -29,7 +29,7 @@ pub(super) struct Record {
     pub(super) validator: Option<String>,
 }
 
-impl Record {
+impl Origin {
     /// Reads a record. A last line that was cut off is ignored; its value is
     /// then unknown.
     pub fn read(path: &Path) -> Option<Self> {
@@ -57,10 +57,10 @@ impl Record {
 }
 
 /// The part of a file that an earlier try left.
-pub(super) struct Kept {
+pub(super) struct Partial {
     /// Its length in bytes; not 0.
     pub(super) len: u64,
-    pub(super) record: Record,
+    pub(super) record: Origin,
 }
 
 /// The URL of a model, and the paths of its files.
@@ -105,7 +105,7 @@ impl Files {
     /// a file that was copied there by hand has none.
     pub(super) fn is_there(&self) -> Result<bool> {
         let Ok(metadata) = fs::metadata(&self.path) else { return Ok(false) };
-        let Some(record) = Record::read(&self.record) else { return Ok(true) };
+        let Some(record) = Origin::read(&self.record) else { return Ok(true) };
         let (Self { url, path, .. }, from, len) = (self, record.url, metadata.len());
         ensure!(
             from == *url,
@@ -128,9 +128,9 @@ impl Files {
 
     /// The part, if it can be resumed: without an ETag or date the server cannot
     /// tell whether the rest is of the same version.
-    pub(super) fn kept(&self) -> Option<Kept> {
-        let record = Record::read(&self.part_record).filter(|record| record.url == self.url)?;
-        let kept = Kept { len: self.part_len(), record };
+    pub(super) fn kept(&self) -> Option<Partial> {
+        let record = Origin::read(&self.part_record).filter(|record| record.url == self.url)?;
+        let kept = Partial { len: self.part_len(), record };
         Some(kept).filter(|kept| kept.len > 0 && kept.record.validator.is_some())
     }
 
@@ -182,17 +182,17 @@ mod tests {
     }
 
     /// The record that a file with these bytes holds.
-    fn read(bytes: &[u8]) -> Option<Record> {
+    fn read(bytes: &[u8]) -> Option<Origin> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("record");
         fs::write(&path, bytes).expect("a file");
-        Record::read(&path)
+        Origin::read(&path)
     }
 
     #[test]
     fn a_torn_record_does_not_say_what_it_says_in_part() {
         let url = "https://h/m.gguf".to_owned();
-        let record = Record { url, size: None, sha256: None, validator: None };
+        let record = Origin { url, size: None, sha256: None, validator: None };
         assert_eq!(read(b"url: https://h/m.gguf\nsize: 12"), Some(record));
     }
 
@@ -208,9 +208,9 @@ mod tests {
         fn any_values_read_back(url in "https://[!-~]{1,40}", size: Option<u64>, validator in "[ -~]{1,40}") {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("record");
-            let record = Record { url, size, sha256: None, validator: Some(validator) };
+            let record = Origin { url, size, sha256: None, validator: Some(validator) };
             record.write(&path).expect("written");
-            prop_assert_eq!(Record::read(&path), Some(record));
+            prop_assert_eq!(Origin::read(&path), Some(record));
         }
     }
 }

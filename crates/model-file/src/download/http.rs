@@ -15,8 +15,8 @@ use ureq::http::header::{AUTHORIZATION, HeaderName, HeaderValue, IF_RANGE, LOCAT
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::address::{host, redirected, shown, web_address};
-use super::answers::{self, Answer, Fault, Next, header};
-use super::files::{Kept, Record};
+use super::answers::{self, Answer, Next, Refusal, header};
+use super::files::{Origin, Partial};
 
 /// The hub that HF_TOKEN is for, unless HF_ENDPOINT names another.
 const HUB: &str = "https://huggingface.co";
@@ -127,12 +127,12 @@ impl Client {
 
     /// Requests the file at `url`, or what is missing after the `kept` part of it;
     /// from the mirror, if the file is on the hub.
-    pub(super) fn get(&self, url: &Uri, kept: Option<&Kept>) -> Result<Answer, Fault> {
+    pub(super) fn get(&self, url: &Uri, kept: Option<&Partial>) -> Result<Answer, Refusal> {
         let mut address = match url.to_string().strip_prefix(HUB).filter(|path| path.starts_with('/')) {
             Some(path) => web_address(&format!("{}{path}", self.endpoint.to_string().trim_end_matches('/')))?,
             None => url.clone(),
         };
-        let mut record = Record { url: shown(&url.to_string()).to_owned(), ..Record::default() };
+        let mut record = Origin { url: shown(&url.to_string()).to_owned(), ..Origin::default() };
         // The token for one may be sent to another only if all of that is the same.
         let origin = |uri: &Uri| (uri.scheme().cloned(), uri.authority().cloned());
         for _ in 0..=MAX_REDIRECTS {

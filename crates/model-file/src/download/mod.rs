@@ -63,7 +63,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use self::files::{Files, Record};
+use self::files::{Files, Origin};
 use self::http::Client;
 use self::transfer::Download;
 use installation::board::threads;
@@ -86,7 +86,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 pub(super) fn kept(url: &str, dir: &Path) -> Result<(PathBuf, Option<String>)> {
     let files = Files::new(&address::web_address(url)?, dir)?;
     files.is_there()?;
-    let sha256 = Record::read(&files.record).and_then(|record| record.sha256);
+    let sha256 = Origin::read(&files.record).and_then(|record| record.sha256);
     Ok((files.path, sha256))
 }
 

@@ -26,7 +26,7 @@ pub(super) fn bytes(count: u64) -> String {
 
 /// A download's progress on stderr. Dropping it erases the line that passes.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct DownloadProgress {
     name: String,
     begun: Instant,
     from: u64,
@@ -36,7 +36,7 @@ pub(super) struct Progress {
     reached: u64,
 }
 
-impl Progress {
+impl DownloadProgress {
     /// The progress of `name`, of which `from` bytes of `size` were there
     /// before.
     #[must_use]
@@ -85,7 +85,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for DownloadProgress {
     fn drop(&mut self) {
         stderr::clear();
     }
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_line_is_due_at_every_tenth_and_only_once() {
-        let mut progress = Progress::of_lines(LINES, "m.gguf", 0, Some(1000));
+        let mut progress = DownloadProgress::of_lines(LINES, "m.gguf", 0, Some(1000));
         let lines = (1..=1000).filter_map(|received| progress.due(received, Duration::from_secs(1)));
         assert_eq!(lines.count(), 10);
     }
@@ -116,7 +116,7 @@ mod tests {
             ),
             (0, None, 15_999_999, 16_000_000, "16.00 MB, 1.60 MB/s"),
         ] {
-            let mut progress = Progress::of_lines(LINES, "m.gguf", before, size);
+            let mut progress = DownloadProgress::of_lines(LINES, "m.gguf", before, size);
             let mut after_10_s = |received| progress.due(received, Duration::from_secs(10));
             assert_eq!(after_10_s(not_yet), None, "{line}");
             assert_eq!(after_10_s(received), Some(format!("downloading m.gguf: {line}")));

@@ -10,10 +10,10 @@ use nix::sys::statvfs::statvfs;
 use ureq::http::Uri;
 
 use super::answers::Next::{Again, Anew, End, Remove};
-use super::answers::{self, Answer, Fault};
-use super::files::{Files, Record};
+use super::answers::{self, Answer, Refusal};
+use super::files::{Files, Origin};
 use super::http::Client;
-use super::progress::{Progress, bytes};
+use super::progress::{DownloadProgress, bytes};
 use crate::gguf::{self, Purpose};
 use crate::hash;
 use installation::life::interrupt::Interrupt;
@@ -66,7 +66,7 @@ impl Download {
             let answer = self.client.get(&self.address, kept.as_ref());
             let record = answer.and_then(|answer| self.receive(answer, kept.is_some()));
             let renamed = record.and_then(|record| self.check_and_rename(record));
-            let Err(Fault { what, next }) = renamed else { return Ok(()) };
+            let Err(Refusal { what, next }) = renamed else { return Ok(()) };
             if matches!(next, Anew | Remove) {
                 self.files.remove_part()?;
             }
@@ -88,10 +88,10 @@ impl Download {
     }
 
     /// Appends what the server sends to the part, or begins a new one.
-    fn receive(&self, answer: Answer, resumes: bool) -> Result<Record, Fault> {
+    fn receive(&self, answer: Answer, resumes: bool) -> Result<Origin, Refusal> {
         let Answer { host, from, record, mut body } = answer;
         let Files { name, part, .. } = &self.files;
-        let broke_off = |error| Fault { next: Again(None), ..answers::unreachable(&host, &error) };
+        let broke_off = |error| Refusal { next: Again(None), ..answers::unreachable(&host, &error) };
         // What was kept stays until it is known that a model comes in its place.
         let mut first = Vec::new();
         if from == 0 {
@@ -115,7 +115,7 @@ impl Download {
         let patience = &self.client.patience;
         let mut body = first.chain(body);
         let mut buffer = vec![0; CHUNK];
-        let mut progress = Progress::new(name, from, record.size);
+        let mut progress = DownloadProgress::new(name, from, record.size);
         let mut len = from;
         let (mut window, mut window_len) = (Instant::now(), len);
         loop {
@@ -148,7 +148,7 @@ impl Download {
     }
 
     /// Renames the part to the model, if it is what `record` says.
-    fn check_and_rename(&self, record: Record) -> Result<(), Fault> {
+    fn check_and_rename(&self, record: Origin) -> Result<(), Refusal> {
         let Files { path, part, .. } = &self.files;
         let read = regular::open(part).and_then(|file| {
             file.sync_all()?;
@@ -156,22 +156,22 @@ impl Download {
         });
         let (len, sha256) = read.with_context(|| format!("cannot read {part:?}; remove it"))?;
         let damage = match &record {
-            Record { size: Some(size), .. } if *size != len => Some(format!("{len} bytes instead of {size}")),
-            Record { sha256: Some(right), .. } if *right != sha256 => {
+            Origin { size: Some(size), .. } if *size != len => Some(format!("{len} bytes instead of {size}")),
+            Origin { sha256: Some(right), .. } if *right != sha256 => {
                 Some(format!("its sha256 is {sha256} instead of {right}"))
             }
             // It is the server's file. If it cannot be used, it would be the same
             // after another download.
-            Record { sha256: Some(_), .. } => None,
+            Origin { sha256: Some(_), .. } => None,
             _ => gguf::check_path(part, Purpose::Model)
                 .err()
-                .filter(gguf::Fault::is_damage)
+                .filter(gguf::Defect::is_damage)
                 .map(|fault| fault.to_string()),
         };
         if let Some(damage) = damage {
             return Err(Anew.because(format_args!("it arrived damaged: {damage}")));
         }
-        let record = Record { size: Some(len), sha256: Some(sha256), ..record };
+        let record = Origin { size: Some(len), sha256: Some(sha256), ..record };
         record.write(&self.files.record).map_err(|error| self.cannot_write(error))?;
         let placed = put_in_place(part, path);
         placed.with_context(|| format!("cannot name the file {path:?}; look at the folder's permissions"))?;
@@ -197,7 +197,7 @@ impl Download {
         Ok(())
     }
 
-    fn cannot_write(&self, error: io::Error) -> Fault {
+    fn cannot_write(&self, error: io::Error) -> Refusal {
         if error.kind() != ErrorKind::StorageFull {
             return anyhow!("cannot write {:?} ({error}); {WRITABLE}", self.files.part).into();
         }

@@ -3,7 +3,7 @@ use super::*;
 const STEP: Duration = Duration::from_millis(5);
 
 fn alive(fill: f32) -> Pattern {
-    Pattern::Alive(Life { birth: 0.05, fill, printer_lost: false })
+    Pattern::Alive(LifePosition { birth: 0.05, fill, printer_lost: false })
 }
 
 fn loading(ready: f32) -> Pattern {
@@ -11,7 +11,7 @@ fn loading(ready: f32) -> Pattern {
 }
 
 fn without_printer(fill: f32) -> Pattern {
-    Pattern::Alive(Life { birth: 0.05, fill, printer_lost: true })
+    Pattern::Alive(LifePosition { birth: 0.05, fill, printer_lost: true })
 }
 
 /// Every pattern, with lives at their beginning and at their end.
@@ -39,12 +39,12 @@ fn patterns() -> [Pattern; 16] {
 const BOTH: [Means; 2] = [Means::Dimmed, Means::OnOff];
 
 /// Lightness over time, one sample for each [`STEP`].
-struct Seen {
+struct Shown {
     pulse: Pulse,
     samples: Vec<f64>,
 }
 
-impl Seen {
+impl Shown {
     fn by(means: Means) -> Self {
         Self { pulse: Pulse::new(means), samples: Vec::new() }
     }
@@ -164,7 +164,7 @@ fn the_technicians_table_has_the_figures_of_the_patterns() {
 fn the_beat_is_40_a_minute_at_birth_and_150_at_the_end() {
     for means in BOTH {
         for (fill, period) in [(0.05, 1500), (0.95, 400)] {
-            let seen = Seen::of(means, alive(fill), seconds(30));
+            let seen = Shown::of(means, alive(fill), seconds(30));
             for beat in beats(&seen.samples) {
                 assert!(beat.abs_diff(Duration::from_millis(period)) <= STEP, "{means:?} {fill}: {beat:?}");
             }
@@ -176,14 +176,14 @@ fn the_beat_is_40_a_minute_at_birth_and_150_at_the_end() {
 fn the_beat_becomes_faster_and_deeper_with_every_token() {
     let (mut last_period, mut last_depth) = (Duration::MAX, 0.0);
     for tokens in 0..=1843_u16 {
-        let life = Life { birth: 0.05, fill: 0.05 + f32::from(tokens) / 2048.0, printer_lost: false };
+        let life = LifePosition { birth: 0.05, fill: 0.05 + f32::from(tokens) / 2048.0, printer_lost: false };
         let beat = Beat::new(&life, None, false);
         let depth = beat.peak - beat.trough;
         assert!(beat.period < last_period && depth > last_depth, "at {tokens} tokens");
         (last_period, last_depth) = (beat.period, depth);
     }
     let depth = |fill| {
-        let seen = Seen::of(Means::Dimmed, alive(fill), seconds(20));
+        let seen = Shown::of(Means::Dimmed, alive(fill), seconds(20));
         let (low, high) = extremes(&seen.samples[steps(seconds(3))..]);
         high - low
     };
@@ -219,7 +219,7 @@ fn the_detector_of_flashes_detects_them() {
 fn whole_lives_flash_at_most_three_times_in_any_second_whatever_is_pressed() {
     for seed in 0..40 {
         let mut dice = Dice(seed);
-        let mut seen = Seen::by(BOTH[seed as usize % 2]);
+        let mut seen = Shown::by(BOTH[seed as usize % 2]);
         for part in 0..10 {
             seen.show(loading(part as f32 / 9.0), Duration::from_millis(dice.below(900)));
         }
@@ -257,7 +257,7 @@ fn whole_lives_flash_at_most_three_times_in_any_second_whatever_is_pressed() {
 fn no_order_of_patterns_fills_and_presses_flashes_more_than_three_times_in_a_second() {
     for seed in 0..200 {
         let mut dice = Dice(seed);
-        let mut seen = Seen::by(BOTH[seed as usize % 2]);
+        let mut seen = Shown::by(BOTH[seed as usize % 2]);
         while seen.samples.len() < steps(seconds(60)) {
             let fill = dice.below(1000) as f32 / 1000.0;
             let patterns = [&patterns()[..], &[alive(fill), without_printer(fill)]].concat();
@@ -277,7 +277,7 @@ fn no_order_of_patterns_fills_and_presses_flashes_more_than_three_times_in_a_sec
 fn a_press_is_seen_as_a_dip_at_any_moment_of_a_dimmed_beat() {
     for fill in [0.05, 0.3, 0.6, 0.95] {
         for moment in 0..steps(Duration::from_millis(1500)) {
-            let mut seen = Seen::of(Means::Dimmed, alive(fill), seconds(6) + STEP * moment as u32);
+            let mut seen = Shown::of(Means::Dimmed, alive(fill), seconds(6) + STEP * moment as u32);
             seen.pulse.dip();
             let pressed = seen.samples.len();
             seen.show(alive(fill), seconds(3));
@@ -296,8 +296,8 @@ fn a_press_is_seen_as_a_dip_at_any_moment_of_a_dimmed_beat() {
 fn a_press_is_seen_within_a_beat_where_there_is_only_on_and_off() {
     for fill in [0.05, 0.95] {
         for moment in 0..steps(Duration::from_millis(1500)) {
-            let mut pressed = Seen::of(Means::OnOff, alive(fill), seconds(6) + STEP * moment as u32);
-            let mut left = Seen { pulse: pressed.pulse.clone(), samples: Vec::new() };
+            let mut pressed = Shown::of(Means::OnOff, alive(fill), seconds(6) + STEP * moment as u32);
+            let mut left = Shown { pulse: pressed.pulse.clone(), samples: Vec::new() };
             pressed.samples.clear();
             pressed.pulse.dip();
             pressed.show(alive(fill), seconds(2));
@@ -310,7 +310,7 @@ fn a_press_is_seen_within_a_beat_where_there_is_only_on_and_off() {
 
 #[test]
 fn presses_in_a_row_are_one_dip() {
-    let mut seen = Seen::of(Means::Dimmed, alive(0.5), seconds(5));
+    let mut seen = Shown::of(Means::Dimmed, alive(0.5), seconds(5));
     for _ in 0..steps(seconds(20)) {
         seen.pulse.dip();
         seen.show(alive(0.5), STEP);
@@ -322,7 +322,7 @@ fn presses_in_a_row_are_one_dip() {
 #[test]
 fn every_fourth_beat_is_missing_without_a_printer() {
     for means in BOTH {
-        let seen = Seen::of(means, without_printer(0.5), seconds(60));
+        let seen = Shown::of(means, without_printer(0.5), seconds(60));
         let beats = beats(&seen.samples);
         let (short, long): (Vec<Duration>, Vec<Duration>) =
             beats.iter().partition(|&&beat| beat < beats[0] * 3 / 2);
@@ -337,7 +337,7 @@ fn every_fourth_beat_is_missing_without_a_printer() {
 fn the_death_is_full_for_two_seconds_whenever_it_comes() {
     for means in BOTH {
         for moment in 0..steps(Duration::from_millis(800)) {
-            let mut seen = Seen::of(means, alive(0.95), seconds(5) + STEP * moment as u32);
+            let mut seen = Shown::of(means, alive(0.95), seconds(5) + STEP * moment as u32);
             seen.pulse.dip();
             seen.samples.clear();
             seen.show(Pattern::Dying, DYING_TIME);
@@ -354,7 +354,7 @@ fn a_fault_is_two_times_three_blinks_and_wrong_options_are_three_whatever_came_b
             for (pattern, time, blinks) in
                 [(Pattern::Fault, FAULT_TIME, 6), (Pattern::WrongOptions, WRONG_TIME, 3)]
             {
-                let mut seen = Seen::of(means, before, Duration::from_millis(4150));
+                let mut seen = Shown::of(means, before, Duration::from_millis(4150));
                 seen.samples.clear();
                 seen.show(pattern, time);
                 assert_eq!(seen.blinks(), blinks, "{means:?}: {pattern:?} after {before:?}");
@@ -391,7 +391,7 @@ fn no_two_patterns_look_alike_however_they_are_shifted_in_time() {
 
 #[test]
 fn without_pwm_the_light_is_only_on_or_off() {
-    let mut seen = Seen::by(Means::OnOff);
+    let mut seen = Shown::by(Means::OnOff);
     for pattern in patterns() {
         seen.show(pattern, seconds(12));
         seen.pulse.dip();
@@ -401,7 +401,7 @@ fn without_pwm_the_light_is_only_on_or_off() {
 
 #[test]
 fn the_light_that_waits_for_an_opening_hour_is_darker_than_the_one_that_waits_for_a_press() {
-    let brightest = |pattern| extremes(&Seen::of(Means::Dimmed, pattern, seconds(60)).samples).1;
+    let brightest = |pattern| extremes(&Shown::of(Means::Dimmed, pattern, seconds(60)).samples).1;
     let brightness = [Pattern::Closed, Pattern::Resting, Pattern::Armed].map(brightest);
     assert!(brightness.is_sorted_by(|a, b| a < b), "{brightness:?}");
 }
@@ -410,7 +410,7 @@ fn the_light_that_waits_for_an_opening_hour_is_darker_than_the_one_that_waits_fo
 fn a_cue_is_a_dip_that_begins_with_it() {
     for means in BOTH {
         for early in 0..20 {
-            let mut seen = Seen::of(means, Pattern::Armed, seconds(3));
+            let mut seen = Shown::of(means, Pattern::Armed, seconds(3));
             seen.show(Pattern::Counted, seconds(1) - STEP * early);
             seen.pulse.restart(Pattern::Counted);
             seen.samples.clear();
@@ -466,7 +466,7 @@ fn luminance_is_what_the_cie_says() {
 
 #[test]
 fn the_light_of_a_load_only_grows() {
-    let mut seen = Seen::by(Means::Dimmed);
+    let mut seen = Shown::by(Means::Dimmed);
     for percent in 0..=100 {
         seen.show(loading(percent as f32 / 100.0), STEP * 20);
     }
@@ -474,7 +474,7 @@ fn the_light_of_a_load_only_grows() {
     assert_eq!((seen.samples[0], seen.samples.last()), (LOADING.0, Some(&LOADING.1)));
     // Without PWM each cycle has one blink, however far the load jumps in it.
     for (at, jump) in (0..600).flat_map(|at| [(at, 0.3), (at, 1.0)]) {
-        let mut seen = Seen::of(Means::OnOff, loading(0.0), LOADING_BLIP + STEP * at);
+        let mut seen = Shown::of(Means::OnOff, loading(0.0), LOADING_BLIP + STEP * at);
         seen.show(loading(jump), LOADING_CYCLE - STEP * at);
         assert!(seen.samples[0] > 0.0 && seen.blinks() <= 1, "{at}, {jump}: {}", seen.blinks());
     }
