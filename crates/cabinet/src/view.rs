@@ -1,5 +1,6 @@
 //! The state as a frame: at the left the light, the button, the fill and the keys, at the
-//! right the paper as it comes out of its slot.
+//! right the paper as it comes out of its slot. A wide terminal shows the paper before it
+//! too, in strips beside each other as on a wall.
 
 use std::time::Duration;
 
@@ -13,9 +14,8 @@ use super::roll::PaperRow;
 use super::state::{Cabinet, Phase, words_of};
 use installation::text::wrap::Wrapper;
 
-/// The least columns of the left side, and the most that its parts need.
+/// The least columns of the left side.
 const LEAST: u16 = 25;
-const MOST: u16 = 44;
 
 /// Columns of the paper before the first life says how many there are.
 const USUAL: u16 = 32;
@@ -26,10 +26,10 @@ const ROWS: u16 = 20;
 /// Rows of the printer below the paper: the slot, and its face.
 const PRINTER: u16 = 2;
 
-/// Columns of the light and of the button, with their frames, and their rows.
-const LIGHT: u16 = 9;
-const BUTTON: u16 = 13;
+/// Rows of the light and of the button, with their frames: as many as there are beyond
+/// [`ROWS`], up to the most.
 const BOX: u16 = 3;
+const MOST_BOX: u16 = 14;
 
 /// The keys, in rows of two: each fits into [`LEAST`] columns.
 const KEYS: [(&str, &str); 4] =
@@ -44,12 +44,24 @@ pub(super) fn draw(cabinet: &mut Cabinet, colours: Colours, now: Duration, buffe
         cabinet.button = (0, 0, 0, 0);
         return too_small(LEAST + 1 + paper, area, buffer);
     }
-    let left = Rect { width: (area.width - paper - 1).min(MOST), ..area };
-    let right = Rect { x: area.right() - paper, width: paper, ..area };
-    cabinet.height = usize::from(right.height - PRINTER);
-    cabinet.button = (left.x + LIGHT + 1, left.y + 2, BUTTON, BOX);
-    LeftSide { cabinet, colours, now, area: left, buffer }.draw();
-    draw_paper(cabinet, colours, right, buffer);
+    let height = area.height - PRINTER;
+    // No more strips than there is paper for.
+    let fit = usize::from((area.width - LEAST) / (paper + 1));
+    let rows: Vec<_> = cabinet.roll.shown(usize::from(height) * fit).collect();
+    let strips = rows.len().div_ceil(height.into()).max(1) as u16;
+    let left = Rect { width: area.width - strips * (paper + 1), ..area };
+    // The newest is at the right, above the slot.
+    for (back, rows) in rows.rchunks(height.into()).enumerate() {
+        let x = area.right() - paper - back as u16 * (paper + 1);
+        draw_strip(rows, Rect { x, width: paper, height, ..area }, colours, buffer);
+    }
+    let slot = Rect { x: area.right() - paper, y: area.y + height, width: paper, height: PRINTER };
+    draw_printer(cabinet, colours, slot, buffer);
+    let side = LeftSide { cabinet, colours, now, area: left, buffer };
+    let button = side.button_area();
+    side.draw();
+    cabinet.height = usize::from(height);
+    cabinet.button = (button.x, button.y, button.width, button.height);
 }
 
 /// Says how large the terminal has to be.
@@ -75,33 +87,51 @@ struct LeftSide<'a> {
 }
 
 impl LeftSide<'_> {
-    fn draw(&mut self) {
-        let Self { cabinet, colours, now, area, .. } = *self;
+    /// Rows of the light and of the button.
+    fn box_rows(&self) -> u16 {
+        (BOX + self.area.height - ROWS).min(MOST_BOX)
+    }
+
+    /// The light takes the smaller half.
+    fn light_area(&self) -> Rect {
+        let Rect { x, y, width, .. } = self.area;
+        Rect { x, y: y + 2, width: (width - 1) * 2 / 5, height: self.box_rows() }
+    }
+
+    fn button_area(&self) -> Rect {
+        let light = self.light_area();
+        let width = self.area.width - light.width - 2;
+        Rect { x: light.right() + 1, width, ..light }
+    }
+
+    fn draw(mut self) {
+        let Self { cabinet, colours, now, area, .. } = self;
         let bold = Style::new().add_modifier(Modifier::BOLD);
         self.line(0, "TORMENT NEXUS", bold);
         self.light();
         self.button();
-        self.line(6, &self.phase(), colours.strong());
-        self.gauge(7);
+        let below = self.light_area().bottom() - area.y;
+        self.line(below + 1, &self.phase(), colours.strong());
+        self.gauge(below + 2);
         let tokens = match cabinet.used {
             0 => String::new(),
             used => format!("{used} of {} tokens", cabinet.size),
         };
-        self.line(8, &tokens, Style::new());
+        self.line(below + 3, &tokens, Style::new());
         let pace = cabinet.pace().map_or("max".to_owned(), |pace| format!("{pace}x"));
         let rate = cabinet.rate().map_or(String::new(), |rate| format!("{rate:.1} tokens/s, "));
-        self.line(9, &format!("{rate}pace {pace}"), Style::new());
+        self.line(below + 4, &format!("{rate}pace {pace}"), Style::new());
         if let Some(exit) = cabinet.ended {
-            self.line(11, &words_of(exit), colours.strong());
+            self.line(below + 6, &words_of(exit), colours.strong());
         }
         let keys = area.height - KEYS.len() as u16;
-        self.words(12, keys - 1);
+        self.words(below + 7, keys - 1);
         for (row, (one, two)) in KEYS.iter().enumerate() {
             self.line(keys + row as u16, &format!("{one:<14}{two}"), colours.faint());
         }
         if let Some((held, of)) = cabinet.held(now) {
             let words = format!("held {} of {} s: slip", held.as_secs(), of.as_secs());
-            self.line(5, &words, colours.strong());
+            self.line(below, &words, colours.strong());
         }
     }
 
@@ -122,40 +152,47 @@ impl LeftSide<'_> {
         }
     }
 
-    fn frame(&mut self, x: u16, width: u16, name: &str) {
-        let area = Rect { x, y: self.area.y + 2, width, height: BOX };
-        Block::bordered().border_type(BorderType::Rounded).title(name).render(area, self.buffer);
+    /// A frame with a name; what is within it.
+    fn frame(&mut self, area: Rect, name: &str) -> Rect {
+        let block = Block::bordered().border_type(BorderType::Rounded).title(name);
+        let within = block.inner(area);
+        block.render(area, self.buffer);
+        within
     }
 
     fn light(&mut self) {
-        let x = self.area.x;
-        self.frame(x, LIGHT, "─light");
+        let within = self.frame(self.light_area(), "─light");
         let (level, style) = self.colours.light(self.cabinet.light);
-        let field = level.to_string().repeat(usize::from(LIGHT) - 2);
-        self.buffer.set_string(x + 1, self.area.y + 3, field, style);
+        let field = level.to_string().repeat(within.width.into());
+        for y in within.top()..within.bottom() {
+            self.buffer.set_string(within.x, y, &field, style);
+        }
     }
 
     fn button(&mut self) {
-        let x = self.area.x + LIGHT + 1;
-        self.frame(x, BUTTON, "─button");
+        let within = self.frame(self.button_area(), "─button");
         let words = match (self.cabinet.is_down(), self.cabinet.phase) {
-            (true, _) => "   down    ",
-            (false, Phase::Armed) => "   PRESS   ",
-            _ => "    up     ",
+            (true, _) => "down",
+            (false, Phase::Armed) => "PRESS",
+            _ => "up",
         };
         let style = match (self.cabinet.is_down(), self.cabinet.phase) {
             (true, _) => Style::new().add_modifier(Modifier::REVERSED),
             (false, Phase::Armed) => self.colours.strong(),
             _ => Style::new(),
         };
-        self.buffer.set_string(x + 1, self.area.y + 3, words, style);
+        let width = usize::from(within.width);
+        for y in within.top()..within.bottom() {
+            let words = if y == within.top() + within.height / 2 { words } else { "" };
+            self.buffer.set_string(within.x, y, format!("{words:^width$}"), style);
+        }
     }
 
     /// The fill as a gauge.
     fn gauge(&mut self, row: u16) {
         let share = self.cabinet.share();
         let words = format!(" {:>3.0} %", share * 100.0);
-        let cells = usize::from(self.area.width.min(MOST)) - words.len() - 2;
+        let cells = usize::from(self.area.width) - words.len() - 3;
         // Eighths of a cell.
         let eighths = (share.clamp(0.0, 1.0) * (cells * 8) as f64).round() as usize;
         let mut bar = "█".repeat(eighths / 8);
@@ -185,24 +222,25 @@ impl LeftSide<'_> {
     }
 }
 
-fn draw_paper(cabinet: &Cabinet, colours: Colours, area: Rect, buffer: &mut Buffer) {
-    let height = area.height - PRINTER;
-    let rows: Vec<_> = cabinet.roll.shown(height.into()).collect();
-    let first = area.y + height - rows.len() as u16;
-    for (at, row) in rows.into_iter().enumerate() {
-        let y = first + at as u16;
+/// A strip of paper, whose last row is at the bottom.
+fn draw_strip(rows: &[&PaperRow], area: Rect, colours: Colours, buffer: &mut Buffer) {
+    let first = area.bottom() - rows.len() as u16;
+    for (y, row) in (first..).zip(rows) {
         draw_row(row, Rect { y, height: 1, ..area }, colours.paper(), buffer);
     }
-    let slot = area.y + height;
+}
+
+/// The slot, and what the printer says.
+fn draw_printer(cabinet: &Cabinet, colours: Colours, area: Rect, buffer: &mut Buffer) {
     let width = usize::from(area.width);
-    buffer.set_string(area.x, slot, "▀".repeat(width), colours.face());
+    buffer.set_string(area.x, area.y, "▀".repeat(width), colours.face());
     let words = match (cabinet.roll.back(), cabinet.is_unplugged, cabinet.is_out_of_paper) {
         (back, ..) if back > 0 => format!("▼ {back} rows more"),
         (_, true, _) => "unplugged".to_owned(),
         (_, _, true) => "no paper".to_owned(),
         _ => "printer".to_owned(),
     };
-    buffer.set_string(area.x, slot + 1, format!("{words:^width$}"), colours.face());
+    buffer.set_string(area.x, area.y + 1, format!("{words:^width$}"), colours.face());
 }
 
 /// A row of paper, with a blank column at each side.
@@ -276,8 +314,7 @@ mod tests {
         ]);
         for (columns, rows) in [(60, 20), (80, 24), (200, 60)] {
             let frame = frame(&mut cabinet, columns, rows);
-            for words in
-                ["life 7", "921 of 2048 tokens", "45 %", "│███████│", "pace 2x", "q leave", "printer"]
+            for words in ["life 7", "921 of 2048 tokens", "45 %", "│███████", "pace 2x", "q leave", "printer"]
             {
                 assert!(has(&frame, words), "{words} is not in {frame:#?}");
             }
@@ -293,6 +330,23 @@ mod tests {
         assert_eq!(paper[15].trim_end(), " ".repeat(12) + "N E X U S", "{frame:#?}");
         assert_eq!(paper[17], " text");
         assert_eq!(paper[18], "▀".repeat(34));
+    }
+
+    #[test]
+    fn a_wide_terminal_shows_the_paper_before_it_in_a_strip_beside() {
+        let lines: String = (1..=20).map(|line| format!("\x1b3\x1cline {line}.\n")).collect();
+        let mut cabinet = told(vec![printed(lines.as_bytes())]);
+        let narrow = frame(&mut cabinet, 94, 20);
+        assert!(has(&narrow, "line 20.") && !has(&narrow, "line 2."), "{narrow:#?}");
+        let wide = frame(&mut cabinet, 95, 20);
+        assert!(wide[17].contains("line 2.") && wide[17].ends_with("line 20."), "{wide:#?}");
+        let mut short = told(vec![printed(b"one\n")]);
+        frame(&mut short, 95, 20);
+        assert_eq!(
+            short.button.0 + short.button.2 + 35,
+            94,
+            "what is not needed for paper is the left side's"
+        );
     }
 
     #[test]
