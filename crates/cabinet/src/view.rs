@@ -26,8 +26,8 @@ const ROWS: u16 = 20;
 /// Rows of the printer below the paper: the slot, and its face.
 const PRINTER: u16 = 2;
 
-/// Rows of the light and of the button, with their frames: as many as there are beyond
-/// [`ROWS`], up to the most.
+/// Rows of the light and of the button, with their frames: half of those beyond [`ROWS`]
+/// more, up to the most. The other half is for what stderr says.
 const BOX: u16 = 3;
 const MOST_BOX: u16 = 14;
 
@@ -89,7 +89,7 @@ struct LeftSide<'a> {
 impl LeftSide<'_> {
     /// Rows of the light and of the button.
     fn box_rows(&self) -> u16 {
-        (BOX + self.area.height - ROWS).min(MOST_BOX)
+        (BOX + (self.area.height - ROWS) / 2).min(MOST_BOX)
     }
 
     /// The light takes the smaller half.
