@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::code_page::{byte, fold};
+use super::code_page::byte;
 use super::format::{Font, Format, Heat, PrinterKind};
 
 /// Dots in a millimetre of paper: 203 dpi.
@@ -151,9 +151,10 @@ pub(crate) fn start(format: &Format, leftover: Leftover) -> Vec<Chunk> {
 }
 
 /// A line of text with its line feed, and with all settings that it needs: a printer that
-/// is switched on in the middle of a life prints the rest as it should.
+/// is switched on in the middle of a life prints the rest as it should. The text was
+/// folded before it was wrapped; a character that the printer lacks is left out.
 pub(crate) fn line(text: &str, style: Style, font: Font) -> Chunk {
-    let text: Vec<u8> = fold(text).chars().filter_map(byte).collect();
+    let text: Vec<u8> = text.chars().filter_map(byte).collect();
     let mut bytes = Vec::with_capacity(text.len() + 24);
     if !text.is_ascii() {
         bytes.extend(NO_CHINESE);

@@ -80,13 +80,13 @@ pub(crate) fn typeset(lines: &[Line], format: &Format) -> Vec<Chunk> {
         let bold = Style { bold: true, ..plain };
         match each {
             Line::Title(text) if 2 * width(text) <= columns => {
-                chunks.push(line(text, Style { double: true, ..centred }));
+                chunks.push(line(&fold(text), Style { double: true, ..centred }));
             }
             Line::Title(text) => set(text, Style { bold: true, ..centred }, &mut chunks),
             Line::Centred(text) => set(text, centred, &mut chunks),
             Line::Text(text) => set(text, plain, &mut chunks),
             Line::Bold(text) => set(text, bold, &mut chunks),
-            Line::Paced(text, rest) => chunks.push(Chunk { rest: *rest, ..line(text, plain) }),
+            Line::Paced(text, rest) => chunks.push(Chunk { rest: *rest, ..line(&fold(text), plain) }),
             Line::Row(name, value) => {
                 let space = columns.saturating_sub(width(name) + width(value)).max(1);
                 set(&format!("{name}{:space$}{value}", ""), plain, &mut chunks);
