@@ -18,12 +18,19 @@ pub(crate) fn armed(paper: &Paper) -> Status {
     Status::Armed { lives: record.map(|record| record.lives) }
 }
 
+/// Whether this is the first start since the system's, as the record has it: without one
+/// each start counts as one after a life.
+pub(crate) fn is_first(paper: &Paper) -> bool {
+    paper.lives().is_some_and(|lives| lives.read().is_ok_and(|record| record.starts == 0))
+}
+
 /// The armed piece.
 pub(crate) struct Waiting<'a> {
     pub(crate) schedule: Schedule,
     pub(crate) button: Option<Pin>,
-    /// When the program started, which is when the life before it ended.
-    pub(crate) start: Instant,
+    /// When the program started, which is when the life before it ended; `None` where no
+    /// life has ended since the system started.
+    pub(crate) life_before: Option<Instant>,
     pub(crate) panel: &'a Panel,
     pub(crate) paper: &'a Paper,
     pub(crate) supervisor: &'a Supervisor,
@@ -34,7 +41,7 @@ impl Waiting<'_> {
     /// Waits for a press while the schedule lets the piece live; while it does not,
     /// the light shows that and no press is answered.
     pub(crate) fn for_a_press(&self) -> Result<Gesture, Ending> {
-        let Self { schedule, button, start, panel, paper, supervisor, interrupt } = *self;
+        let Self { schedule, button, life_before, panel, paper, supervisor, interrupt } = *self;
         let arm = || {
             supervisor.status(armed(paper));
             if let Some(pin) = button {
@@ -45,8 +52,6 @@ impl Waiting<'_> {
             arm();
             return panel.wait_for_press();
         }
-        // Without a record each start counts as one after a life.
-        let rested = paper.lives().is_some_and(|lives| lives.read().is_ok_and(|record| record.starts == 0));
         let today = || {
             schedule.lives_per_day?;
             paper.lives()?.on(&clock::now("%Y-%m-%d")?).ok()
@@ -61,7 +66,7 @@ impl Waiting<'_> {
                 warn("the clock is not set: --open and --lives-per-day are ignored until it is");
                 told = true;
             }
-            let since_life = (!rested).then(|| start.elapsed());
+            let since_life = life_before.map(|ended| ended.elapsed());
             let wait = match schedule.at(Moment { since_life, minute, today: today() }) {
                 Availability::Open => {
                     arm();

@@ -3,7 +3,7 @@
 use anyhow::Error;
 use serde_json::json;
 
-use installation::life::ending::one_line;
+use installation::text::fault::one_line;
 
 /// How a part of the box is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

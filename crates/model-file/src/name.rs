@@ -50,11 +50,20 @@ impl From<PathBuf> for ModelName {
         match name.to_str() {
             Some("ember") => Self::Ember,
             Some(url) if url.starts_with("https://") || url.starts_with("http://") => {
-                Self::Url(url.to_owned())
+                Self::Url(on_the_hub(url).unwrap_or_else(|| url.to_owned()))
             }
-            _ => Self::Path(name),
+            Some(text) => on_the_hub(text).map_or(Self::Path(name), Self::Url),
+            None => Self::Path(name),
         }
     }
+}
+
+/// The address of a file on Hugging Face, as people copy it: without its scheme, of its page
+/// (`/blob/`), or of its download button (`?download=true`). `None` for any other text.
+fn on_the_hub(text: &str) -> Option<String> {
+    let path = text.strip_prefix("https://").unwrap_or(text).strip_prefix("huggingface.co/")?;
+    let path = path.strip_suffix("?download=true").unwrap_or(path);
+    Some(format!("https://huggingface.co/{}", path.replacen("/blob/", "/resolve/", 1)))
 }
 
 /// The name as it was given.
@@ -252,6 +261,23 @@ impl fmt::Display for ModelFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_of_the_hub_is_taken_as_people_copy_it() {
+        let file = "https://huggingface.co/me/r/resolve/main/m.gguf";
+        for text in [
+            file,
+            "huggingface.co/me/r/resolve/main/m.gguf",
+            "https://huggingface.co/me/r/blob/main/m.gguf",
+            "huggingface.co/me/r/blob/main/m.gguf?download=true",
+        ] {
+            assert_eq!(ModelName::from(PathBuf::from(text)), ModelName::Url(file.to_owned()), "{text}");
+        }
+        let other = "https://example.org/blob/m.gguf?download=true";
+        assert_eq!(ModelName::from(PathBuf::from(other)), ModelName::Url(other.to_owned()));
+        let path = PathBuf::from("models/huggingface.co/m.gguf");
+        assert_eq!(ModelName::from(path.clone()), ModelName::Path(path));
+    }
 
     #[test]
     fn a_copy_of_a_model_has_its_fingerprint_and_a_changed_one_has_another() {

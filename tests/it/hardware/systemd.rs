@@ -120,7 +120,9 @@ fn a_life_that_waits_for_paper_says_so_and_feeds_the_watchdog() {
     // For some three of the five seconds it is certain, and fed it is every 100 ms.
     let fed = waiting.iter().skip(1).take_while(|told| *told == "WATCHDOG=1").count();
     assert!(fed > 5, "{told:?}");
-    assert!(waiting.iter().any(|told| told.contains("the printer is lost")), "{told:?}");
+    // On a busy machine the wait may come when the last token is said, and the death says no more.
+    let is_lost = waiting.iter().any(|told| told.contains("the printer is lost"));
+    assert!(is_lost || waiting[0].contains("dies"), "{told:?}");
 }
 
 #[test]

@@ -307,11 +307,18 @@ fn an_answer_without_the_model_is_told_in_words_and_nothing_is_kept() {
     let hash = |hash: &str| format!("200 OK\r\nX-Linked-ETag: \"{hash}\"");
     let page = b"<!DOCTYPE html><title>Museum Wi-Fi</title>";
     for (head, body, words, requests) in [
-        ("401 Unauthorized", &b""[..], &["401", "set HF_TOKEN"][..], 1),
+        ("401 Unauthorized", &b""[..], &["401", "no such repository", "set HF_TOKEN"][..], 1),
         ("403 Forbidden", b"", &["403", "terms"], 1),
         ("404 Not Found", b"", &["404", "look at the address"], 1),
         ("418 I'm a teapot", b"", &["418", "does not know what to do"], 1),
         ("429 Too Many Requests\r\nRetry-After: 3600", b"", &["429", "start again in 3600 s"], 1),
+        ("429 Too Many Requests\r\nRateLimit: \"api\";r=0;t=243", b"", &["429", "start again in 243 s"], 1),
+        (
+            "429 Too Many Requests\r\nRateLimit: limit=9, remaining=0, reset=77",
+            b"",
+            &["start again in 77 s"],
+            1,
+        ),
         ("500 Internal Server Error", b"", &["500", "fault of its own", "each of 3 tries"], 3),
         (&format!("302 Found\r\nLocation: {PATH}"), b"", &["redirects in a loop"], 11),
         ("302 Found\r\nLocation: ftp://host/", b"", &["redirects to nowhere"], 1),
@@ -320,6 +327,7 @@ fn an_answer_without_the_model_is_told_in_words_and_nothing_is_kept() {
         ("200 OK\r\nContent-Type: text/html", page, &["a web page", "log in"], 1),
         ("200 OK", b"PK\x03\x04 an archive", &["is no GGUF file"], 1),
         ("200 OK", b"GG", &["is no GGUF file"], 1),
+        ("200 OK", b"version https://git-lfs.github.com/spec/v1\n", &["Git LFS pointer", "/resolve/"], 1),
         // Cut short, which only the file's own header or the hub's hash tells.
         ("200 OK", &model[..2_000_000], &["cut short", "start again"], 1),
         (&hash(&sha256(&model)), &model[..2_000_000], &["it arrived damaged", "sha256", &sha256(&model)], 1),
@@ -517,6 +525,28 @@ fn a_redirect_to_another_host_is_followed_with_the_hubs_hash_and_without_its_tok
         }
         assert_eq!(hub.requests()[0].header("authorization"), Some("Bearer hf_secret"));
         assert_eq!(content_host.requests()[0].header("authorization"), None);
+    }
+}
+
+#[test]
+fn a_refusal_says_whether_the_token_the_account_or_a_firewall_is_the_reason() {
+    let refuses = |status: &'static str| Server::new(move |_, _, to| send(to, raw(status, b"")));
+    let content_host = refuses("403 Forbidden");
+    let location = content_host.url("/cdn/1234").replace("127.0.0.1", "localhost");
+    let redirects = format!("302 Found\r\nLocation: {location}");
+    for (hub, words, other) in [
+        (refuses("401 Unauthorized"), &["401", "the token in HF_TOKEN was refused"][..], "set HF_TOKEN"),
+        (refuses("403 Forbidden"), &["403", "accept the model's terms"], "set HF_TOKEN"),
+        (
+            Server::new(move |_, _, to| send(to, raw(&redirects, b""))),
+            &["localhost answers 403", "a firewall or a proxy"],
+            "terms",
+        ),
+    ] {
+        let mut downloads = Downloads::new();
+        downloads.variables = vec![("HF_ENDPOINT", hub.url("")), ("HF_TOKEN", "hf_secret".to_owned())];
+        let error = downloads.fails(&hub, words);
+        assert!(!error.contains(other), "{error}");
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Error;
 
+use crate::text::fault::one_line;
 use crate::text::stderr::{self, say};
 use crate::text::terminal;
 
@@ -79,7 +80,7 @@ impl fmt::Display for Ending {
             Self::Usage => f.write_str("wrong usage"),
             Self::Done => f.write_str("done"),
             Self::Failed => f.write_str("failed"),
-            Self::Fault(fault) => write!(f, "{fault:#}"),
+            Self::Fault(fault) => f.write_str(&one_line(fault)),
         }
     }
 }
@@ -157,11 +158,6 @@ pub fn say_fault(fault: &Error) {
     say(format_args!("error: {}\n", one_line(fault)));
 }
 
-/// An error and its causes on one line.
-pub fn one_line(error: &Error) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// Ends the process with 130 at once: for a second signal.
 pub fn exit_at_once() -> ! {
     // SAFETY: `_exit` has no preconditions and may be called on any thread.
@@ -191,13 +187,6 @@ pub fn end_at_once(code: u8, line: &[&str]) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::anyhow;
-
-    #[test]
-    fn a_fault_is_one_line_whatever_its_causes_contain() {
-        let error = anyhow!("first\nsecond").context("cannot read \"x\"");
-        assert_eq!(one_line(&error), "cannot read \"x\": first second");
-    }
 
     #[test]
     fn in_colour_the_death_has_the_same_words() {

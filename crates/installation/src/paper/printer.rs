@@ -37,6 +37,7 @@ use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, PrinterStatus};
 use crate::state::entry::PaperEnd;
 use crate::state::lives::Lives;
+use crate::text::fault::one_line;
 use crate::text::stderr::{say, warn};
 
 /// Lines in the queue before the generator waits for the printer. One more is being sent
@@ -284,7 +285,7 @@ impl Job {
         let port = device::open(device, *baud, flow);
         let header = self.header(head);
         let printed = port.map_err(|error| error.to_string()).and_then(|port| {
-            let busy = busy.as_ref().map(Wire::take).transpose().map_err(|error| format!("{error:#}"))?;
+            let busy = busy.as_ref().map(Wire::take).transpose().map_err(|error| one_line(&error))?;
             // The BUSY wire paces the printer better than any guess.
             let line = if busy.is_some() { Duration::ZERO } else { *line };
             let name = device.clone();
@@ -316,7 +317,7 @@ impl Job {
     fn header(&self, head: Head) -> Vec<Chunk> {
         let before = self.lives.as_ref().and_then(|lives| {
             let begun = if self.is_life { lives.begin() } else { lives.note_slip(None) };
-            begun.map_err(|error| self.say(&format!("warning: {error:#}\n"))).ok()
+            begun.map_err(|error| self.say(&format!("warning: {}\n", one_line(&error)))).ok()
         });
         // If it is not known whether the last receipt was cut off, a gap is
         // fed: 2 cm of paper at most.
@@ -341,7 +342,7 @@ impl Job {
             return;
         }
         if let Some(Err(error)) = self.lives.as_ref().map(|lives| lives.note_slip(Some(PaperEnd::Whole))) {
-            self.say(&format!("warning: {error:#}\n"));
+            self.say(&format!("warning: {}\n", one_line(&error)));
         }
     }
 

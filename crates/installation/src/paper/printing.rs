@@ -11,13 +11,14 @@ use super::slip::Slip;
 use super::template::{Design, Template};
 use crate::board::clock;
 use crate::board::health::Health;
-use crate::life::ending::{self, Ending};
+use crate::life::ending::Ending;
 use crate::life::interrupt::Interrupt;
 use crate::life::lifespan::Fill;
 use crate::life::listener::{Listener, PrinterStatus};
 use crate::state::entry::{Entry, Figures, Outcome, PaperEnd};
 use crate::state::folder::StateFolder;
 use crate::state::lives::Lives;
+use crate::text::fault::one_line;
 use crate::text::stderr::{say, warn};
 
 /// Columns of a slip that is written to stderr, without a printer.
@@ -81,7 +82,7 @@ impl Paper {
     /// Notes a fault for the slip, unless the receipt of its life has noted it.
     pub fn note(&self, ending: &Ending) {
         if let (Some(lives), Ending::Fault(fault)) = (&self.lives, ending) {
-            tell(lives.note_fault(&ending::one_line(fault)));
+            tell(lives.note_fault(&one_line(fault)));
         }
     }
 
@@ -153,7 +154,7 @@ impl Receipt {
             Ending::Unheard | Ending::Usage | Ending::Done | Ending::Failed => {
                 (Outcome::Unheard, String::new())
             }
-            Ending::Fault(fault) => (Outcome::Fault, ending::one_line(fault)),
+            Ending::Fault(fault) => (Outcome::Fault, one_line(fault)),
         };
         if let Some(lives) = &self.lives {
             tell(lives.end(figures, paper_end(whole, &self.status), outcome, &fault));
@@ -174,7 +175,7 @@ fn paper_end(whole: Option<bool>, status: &PrinterStatus) -> PaperEnd {
 /// Warns of what could not be written: the life goes on.
 fn tell<T>(written: Result<T>) {
     if let Err(error) = written {
-        warn(format_args!("{error:#}"));
+        warn(one_line(&error));
     }
 }
 
@@ -213,13 +214,13 @@ mod tests {
         let expected = [
             (1, Some(Outcome::Interrupted), ""),
             (2, Some(Outcome::Unheard), ""),
-            (3, Some(Outcome::Fault), "it broke; mend it: at token 40"),
+            (3, Some(Outcome::Fault), "it broke: at token 40; mend it"),
         ];
         assert_eq!(told, expected);
         assert!(
             lives.iter().all(|life| life.paper == Some(PaperEnd::None) && life.figures.tokens == Some(40))
         );
         let fault = Lives::within(folder.path()).read().expect("a record").fault.expect("a fault");
-        assert_eq!(fault.words, "life 3: it broke; mend it: at token 40");
+        assert_eq!(fault.words, "life 3: it broke: at token 40; mend it");
     }
 }

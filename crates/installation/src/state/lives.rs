@@ -29,6 +29,7 @@ use super::record::{Record, entry_of};
 use super::regular;
 use super::replace::put_in_place;
 use crate::board::{boot, clock};
+use crate::text::fault::one_line;
 use crate::text::stderr::warn;
 
 /// The file, the older one, and the one that a process locks while it appends.
@@ -83,7 +84,7 @@ impl Lives {
             return None;
         };
         let lives = Self::within(folder.path());
-        lives.check().inspect_err(|error| warn(format_args!("{error:#}"))).ok()?;
+        lives.check().inspect_err(|error| warn(one_line(error))).ok()?;
         Some(lives)
     }
 

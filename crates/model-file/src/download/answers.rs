@@ -64,10 +64,19 @@ pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// What `response`, from `address`, says to a request for a file, or for what is
-/// missing after the `kept` part of it. `record`: what is known of the file.
+/// Who was asked, and how.
+pub(super) struct Asked<'a> {
+    pub(super) address: &'a Uri,
+    /// Whether HF_TOKEN was sent.
+    pub(super) with_token: bool,
+    /// Whether another host has redirected to this one.
+    pub(super) elsewhere: bool,
+}
+
+/// What `response` says to a request for a file, or for what is missing after the `kept`
+/// part of it. `record`: what is known of the file.
 pub(super) fn read(
-    address: &Uri,
+    asked_of: &Asked<'_>,
     response: Response<Body>,
     mut record: Origin,
     kept: Option<&Partial>,
@@ -86,7 +95,7 @@ pub(super) fn read(
         206 if first == Some(asked) && size.or(known) == known.or(size) => (asked, size.or(known), u64::MAX),
         // The part is the whole file; the body is a text about that.
         416 if asked > 0 && size == Some(asked) => (asked, size, 0),
-        _ => return Err(refused(address, code, value(header::RETRY_AFTER))),
+        _ => return Err(refused(asked_of, code, seconds_to_wait(value))),
     };
     // Only a strong ETag may be sent in If-Range (RFC 9110, 13.1.5).
     let strong = value(header::ETAG).filter(|etag| etag.starts_with('"'));
@@ -95,39 +104,69 @@ pub(super) fn read(
     record.size = size;
     record.sha256 = record.sha256.or_else(|| then?.sha256.clone());
     record.validator = validator.or_else(|| then?.validator.clone());
-    Ok(Answer { host: host(address).to_owned(), from, record, body: body.into_reader().take(limit) })
+    Ok(Answer { host: host(asked_of.address).to_owned(), from, record, body: body.into_reader().take(limit) })
 }
 
-/// What it means that `address` answers with this status code and not with the
-/// bytes that it was asked for.
-fn refused(address: &Uri, code: u16, retry_after: Option<&str>) -> Refusal {
+/// What it means that this status code is answered, and not the bytes that were asked for.
+/// `wait`: the seconds after which it may be asked again, as far as they are said.
+fn refused(asked: &Asked<'_>, code: u16, wait: Option<u64>) -> Refusal {
+    let Asked { address, with_token, elsewhere } = *asked;
     let (next, words) = match code {
         200 if address.path().contains("/blob/") => {
             (End, "a web page, not the file; a file's own address has /resolve/, not /blob/")
         }
         200 => (End, "a web page, not the file; if this network has a login page, log in and start again"),
         206 | 416 => (Anew, "another part than the one that is missing"),
-        401 => (End, "it wants to know who asks; set HF_TOKEN to a token of your account"),
+        401 if with_token => {
+            (End, "the token in HF_TOKEN was refused, or there is no such repository; look at both")
+        }
+        // The hub's answer for a repository that does not exist, too.
+        401 => (
+            End,
+            "it wants to know who asks, or has no such repository; look at the address, or set HF_TOKEN \
+             to a token of your account",
+        ),
+        403 if elsewhere => (
+            End,
+            "this host, where the file lies, does not give it: a firewall or a proxy may forbid it; have it let through",
+        ),
+        403 if with_token => (End, "this account may not have it; accept the model's terms on its page"),
         403 => (End, "this account may not have it; accept the model's terms on its page and set HF_TOKEN"),
         404 | 410 => (End, "it has no such file; look at the address again"),
-        429 => {
-            let seconds = retry_after.and_then(|seconds| seconds.trim().parse().ok());
-            (Again(seconds.map(Duration::from_secs)), "too many requests")
-        }
+        429 => (Again(wait.map(Duration::from_secs)), "too many requests"),
         500..=599 => (Again(None), "it has a fault of its own"),
         _ => (End, "the program does not know what to do with that"),
     };
     next.because(format_args!("{} answers {code}: {words}", host(address)))
 }
 
+/// The seconds that a server asks to wait: by `Retry-After`, or by `RateLimit` (`t=` of the
+/// present draft, `reset=` of those before) where nothing is left of the limit.
+fn seconds_to_wait<'a>(value: impl Fn(HeaderName) -> Option<&'a str>) -> Option<u64> {
+    let number = |text: &str| text.trim().parse().ok();
+    value(header::RETRY_AFTER).and_then(number).or_else(|| {
+        let limit = value(HeaderName::from_static("ratelimit"))?;
+        let mut fields = limit.split([';', ',']).map(str::trim);
+        fields.find_map(|field| number(field.strip_prefix("t=").or_else(|| field.strip_prefix("reset="))?))
+    })
+}
+
+/// As many bytes as tell what a file is.
+pub(super) const BEGINNING: usize = LFS.len();
+
+/// What a Git LFS pointer begins with.
+const LFS: &[u8] = b"version https://git-lfs";
+
 /// What it means that a file from `host` begins with these bytes.
 pub(super) fn beginning(host: &str, first: &[u8]) -> Result<(), Refusal> {
-    match first {
-        _ if first.starts_with(gguf::MAGIC) => Ok(()),
-        _ => Err(End.because(format_args!(
-            "what {host} sends is no GGUF file; if this network has a login page, log in and start again"
-        ))),
-    }
+    let what = match first {
+        _ if first.starts_with(gguf::MAGIC) => return Ok(()),
+        _ if first.starts_with(LFS) => {
+            "a Git LFS pointer, a text in place of the file; the file's own address has /resolve/, not /raw/"
+        }
+        _ => "no GGUF file; if this network has a login page, log in and start again",
+    };
+    Err(End.because(format_args!("what {host} sends is {what}")))
 }
 
 /// What it means that a connection to `host` failed, or never came to be.

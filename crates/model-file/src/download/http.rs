@@ -15,7 +15,7 @@ use ureq::http::header::{AUTHORIZATION, HeaderName, HeaderValue, IF_RANGE, LOCAT
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::address::{host, redirected, shown, web_address};
-use super::answers::{self, Answer, Next, Refusal, header};
+use super::answers::{self, Answer, Asked, Next, Refusal, header};
 use super::files::{Origin, Partial};
 
 /// The hub that HF_TOKEN is for, unless HF_ENDPOINT names another.
@@ -135,9 +135,11 @@ impl Client {
         let mut record = Origin { url: shown(&url.to_string()).to_owned(), ..Origin::default() };
         // The token for one may be sent to another only if all of that is the same.
         let origin = |uri: &Uri| (uri.scheme().cloned(), uri.authority().cloned());
+        let first = host(&address).to_owned();
         for _ in 0..=MAX_REDIRECTS {
             let mut request = self.agent.get(&address);
-            if let Some(token) = self.token.as_ref().filter(|_| origin(&address) == origin(&self.endpoint)) {
+            let token = self.token.as_ref().filter(|_| origin(&address) == origin(&self.endpoint));
+            if let Some(token) = token {
                 request = request.header(AUTHORIZATION, token);
             }
             if let Some(kept) = kept {
@@ -150,7 +152,11 @@ impl Client {
             record.sha256 = record.sha256.or_else(|| answers::sha256(header(headers, LINKED_ETAG)?));
             match header(headers, LOCATION).filter(|_| response.status().is_redirection()) {
                 Some(location) => address = redirected(&address, location)?,
-                None => return answers::read(&address, response, record, kept),
+                None => {
+                    let (with_token, elsewhere) = (token.is_some(), host(&address) != first);
+                    let asked = Asked { address: &address, with_token, elsewhere };
+                    return answers::read(&asked, response, record, kept);
+                }
             }
         }
         Err(Next::End.because(format_args!("{} redirects in a loop", host(&address))))

@@ -95,7 +95,7 @@ impl Download {
         // What was kept stays until it is known that a model comes in its place.
         let mut first = Vec::new();
         if from == 0 {
-            body.by_ref().take(gguf::MAGIC.len() as u64).read_to_end(&mut first).map_err(broke_off)?;
+            body.by_ref().take(answers::BEGINNING as u64).read_to_end(&mut first).map_err(broke_off)?;
             answers::beginning(&host, &first)?;
         }
         if let Some(size) = record.size {
