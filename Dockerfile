@@ -4,7 +4,7 @@
 #   docker run -it --rm torment-nexus                  the cabinet
 #   docker run --rm torment-nexus script/test          the tests
 #
-# Not tried to its end yet, and not on an arm64 host.
+# Tried with Podman on an amd64 host, not on an arm64 one.
 FROM debian:bookworm-slim
 WORKDIR /torment-nexus
 # What script/setup would install: a layer of its own, which a change of the code keeps.
