@@ -12,7 +12,7 @@ use assert_cmd::cargo::cargo_bin;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::nexus::{Ended, LIMIT, Nexus, wait, with_default_signals};
+use crate::support::nexus::{Ended, LIMIT, Nexus, USED, wait, with_default_signals};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -93,7 +93,7 @@ impl Board {
             command.env_remove(name);
         }
         command.env("STAND_INS", folder).env("STATE_DIRECTORY", folder);
-        command.env("TORMENT_MODEL", "ember").env("TORMENT_CONTEXT_SIZE", "512").env("TORMENT_THREADS", "1");
+        command.env("TORMENT_MODEL", "ember").env("TORMENT_THREADS", "1");
         // Empty ones too: on a board with the package, its options name pins.
         for (name, value) in ["TORMENT_LED", "TORMENT_BUTTON", "TORMENT_PRINTER"].iter().zip(parts) {
             command.env(name, value);
@@ -150,7 +150,7 @@ fn every_step_has_a_section_with_its_figures_or_why_it_was_not_tried() {
         "prompt kept, model in memory: armed after ",
         "begun 21.5, armed 43.25",
         "-> 34 s, dark at first",
-        "486 of 512 tokens used",
+        USED,
         "depth ",
         "81.2 °C, limits: throttled",
         "80 °C: after 0 s; limits since the board's start: low voltage, throttled",
@@ -214,7 +214,7 @@ fn interrupted_by_any_signal_it_starts_the_service_again_and_keeps_what_it_has()
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let board = Board::new("active");
         let mut command = board.command(&["--only", "speed"], [""; 3]);
-        command.env("TORMENT_CONTEXT_SIZE", "2048").stdin(Stdio::null());
+        command.stdin(Stdio::null());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let stopped = || board.read("log").contains("stop ").then_some(());
         wait(|| "a stop of the service", LIMIT, Duration::from_millis(10), stopped);
