@@ -1,8 +1,9 @@
 //! Tests of the systemd service, of the unit under a real
-//! systemd, of the program on an emulated Zero 2 W, and of the
-//! setup of the system.
+//! systemd, of the program on an emulated Zero 2 W, of the
+//! setup of the system, and of the measurements on a first board.
 
 mod emulator;
+mod first_board;
 mod setup;
 mod supervision;
 mod systemd;
