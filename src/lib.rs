@@ -11,7 +11,7 @@
 //!              └──────┬──────────────┬───────────────┬──────┘
 //!                     ▼              ▼               ▼
 //!                  stdout      printer thread    GPIO thread
-//!                              (wrap, pace)      (light follows fill)
+//!                              (pace)            (light follows fill)
 //!                                    │ used ≥ floor(0.95 × context size)
 //!                                    ▼
 //!          the death on paper ─► WARNING … ─► panic! ─► exit 101
@@ -19,15 +19,15 @@
 //!
 //! | room | what it knows |
 //! |---|---|
-//! | `main.rs` | parses the arguments, runs a life, ends with its exit code |
+//! | `main.rs` | parses the arguments, runs a life; `life::ending` turns how it ended into the exit code |
 //! | `lib.rs` | this table, [`run`], and the stages of a life |
 //! | `request.rs` | what life is asked for: prompt, model, voice, sampling; an earlier one again |
-//! | `waiting.rs` | the wait for a press, within the hours and the rest of a show |
+//! | `waiting.rs` | `for_a_press`: the wait for a press, within the hours and the rest of a show |
 //! | `simulate.rs` | `torment-nexus simulate`: starts the cabinet |
 //! | [`check`] | `torment-nexus check`: what is well, what is not, and the next step |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
 //! | [`mind`] | the language model; the only user of llama-cpp-2 |
-//! | `processor.rs` | ends the program in one line on a PC's processor that cannot run it |
+//! | `processor.rs` | with `processor.c`: ends the program in one line on a PC's processor that cannot run it |
 //! | `crates/kernels` | [attention and matrix products](kernels) in place of ggml's |
 //! | `crates/model-file` | [from `--model` to a file](model_file) that llama.cpp can open |
 //! | `crates/cabinet` | the installation drawn in a terminal, a program of its own |

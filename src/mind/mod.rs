@@ -12,10 +12,10 @@
 //! | [`choice`] | chooses the next token with llama.cpp's samplers |
 //! | [`sampler`] | the sampling options, and the search for the greatest logits |
 //! | [`careful`] | keeps the words of a list out of a life |
-//! | [`prompt_state`] | the KV cache of the prompt, kept in a file for the next life |
-//! | [`context_cost`] | the memory that a context takes |
+//! | [`prompt_state`] | the KV cache of the prompt, kept in a file for the next life; `session` writes it |
+//! | [`context_cost`] | the memory that a context takes; `context_cost.cpp` asks llama.cpp |
 //! | [`log`] | llama.cpp's backend and log |
-//! | [`net`] | whatever in llama.cpp ends the process: one line and an exit code |
+//! | [`net`] | crashes inside llama.cpp, such as a failed assertion or SIGSEGV: one line and 1 or 70 |
 
 pub mod careful;
 mod choice;

@@ -19,7 +19,7 @@
 //! | [`machine`] | the printer: bytes and time to lines; pure |
 //! | [`printer`] | the printer's thread and its pseudo-terminal |
 //! | [`child`] | a life in a process of its own |
-//! | [`screen`] | the terminal, and that it is left as it was |
+//! | [`screen`] | the terminal: which key means what, and that it is left as it was |
 //! | [`drawing`] | printed lines as a picture |
 //! | [`save`] | a receipt as files |
 //!

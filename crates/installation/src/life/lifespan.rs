@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 /// The share of the context at which a life ends, in percent.
-const END_PERCENT: u64 = 95;
+pub(crate) const END_PERCENT: u64 = 95;
 
 /// How full the context is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

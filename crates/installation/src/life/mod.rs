@@ -15,8 +15,8 @@
 //! | [`reporter`] | tells the supervisor how a life goes |
 //! | [`supervisor`] | tells that to systemd and to the cabinet, and systemd that the piece is alive; the only user of sd-notify |
 //! | [`link`] | the socket to the cabinet, the program that draws the installation |
-//! | [`schedule`] | when a press begins a life: rest, lives a day, opening hours; pure |
-//! | [`ending`] | every way to end, with its text and its exit code |
+//! | [`schedule`] | whether the piece is open, rests or is closed at a moment: rest, lives a day, opening hours; pure |
+//! | [`ending`] | every way to end, with its text and its exit code: the death's 101, a bug's 70 |
 //!
 //! [`generator::run`] asks a [`generator::Mind`] for tokens and gives each one,
 //! with the fill of the context, to a [`listener::Listener`].

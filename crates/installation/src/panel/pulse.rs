@@ -14,6 +14,7 @@ use std::f64::consts::PI;
 use std::time::Duration;
 
 use super::flash_limit::FlashLimit;
+use crate::life::lifespan::END_PERCENT;
 
 /// Beats a minute at birth, and at the end of a life.
 const RATE: (f64, f64) = (40.0, 150.0);
@@ -23,7 +24,7 @@ const TROUGH: (f64, f64) = (30.0, 6.0);
 /// Lightness (L*) of a beat: at birth, and at the end of a life.
 const PEAK: (f64, f64) = (60.0, 100.0);
 /// The fill at which a life ends.
-const LAST_FILL: f64 = 0.95;
+const LAST_FILL: f64 = END_PERCENT as f64 / 100.0;
 /// How long a beat of a dimmed light rises and falls; for the rest of the beat
 /// it stays in the trough. Together less than the shortest beat, 400 ms.
 const RISE: Duration = Duration::from_millis(80);

@@ -9,11 +9,11 @@
 //! |---|---|
 //! | [`printing`] | what is printed when: receipts and the technician's slip |
 //! | [`template`] | what a receipt says before and after the thought; the artist's own |
-//! | [`receipt`] | sets lines and the thought: text in, chunks of bytes out |
+//! | [`receipt`] | sets lines and the thought: wraps them, chooses bold, centred and double size; text in, chunks of bytes out |
 //! | [`slip`] | what the technician's slip says |
 //! | [`strip`] | what `torment-nexus check` prints |
 //! | `format` | the kind of printer, the font, the columns |
-//! | [`escpos`] | lines to the printer's bytes; knows its commands |
+//! | [`escpos`] | a line and its style to the printer's bytes; knows its commands |
 //! | [`code_page`] | the printer's characters, and any text in them |
 //! | [`reading`] | the printer's bytes to lines, as a printer reads them |
 //! | [`settings`] | the settings of a printer, and whether it can be used |

@@ -20,7 +20,7 @@
 //! | connection refused, host not found | cannot reach HOST (why); look at the network; by hand | nothing, or what was kept before |
 //! | certificate not valid yet, expired | says so, and to set the clock; the board has none of its own | the same |
 //! | certificate not trusted | says so, and that SSL_CERT_FILE names those to trust | the same |
-//! | 401, 403 | set HF_TOKEN; accept the model's terms | the same |
+//! | 401, 403 | whether the token, the account, the repository or a firewall is the reason | the same |
 //! | 404 | it has no such file; look at the address again | the same |
 //! | 429 | waits as long as `Retry-After` asks, up to a minute, and tries again; then when to start again; by hand | the same |
 //! | 5xx, no answer | tries again, five times in all; then by hand | the same |
@@ -43,7 +43,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `address` | parses web addresses; which part of one may be logged |
-//! | `files` | the paths of the files above, which of them exist, and the records |
+//! | `files` | the paths of the files above, which of them exist, and the records; what a failed download can be replaced by |
 //! | `transfer` | the loop: asks, resumes, checks, renames |
 //! | `answers` | what was answered: the words of the table above, and what follows |
 //! | [`http`] | one HTTP GET: variables, token, redirects, time limits |
