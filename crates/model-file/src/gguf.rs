@@ -13,7 +13,7 @@
 //! | a vocabulary only | no tensors | it holds no weights |
 //!
 //! All else is llama.cpp's to refuse: its own error is quoted, and where it ends
-//! the process, [`crate::mind::net`] says so.
+//! the process, `mind::net` of the program says so.
 
 use std::fmt::{self, Display};
 use std::fs::File;
