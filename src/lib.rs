@@ -282,7 +282,7 @@ impl Piece<'_> {
         let Self { cli, panel, supervisor, interrupt, start, .. } = *self;
         supervisor.armed(waiting::armed(paper));
         let (schedule, button) = (cli.show.schedule(), cli.hardware.button);
-        // Once: a slip is noted as a start too, and is no life to rest after.
+        // Once: what is noted while it waits, such as a slip, is no life to rest after.
         let life_before = (!waiting::is_first(paper)).then_some(start);
         let waiting = Waiting { schedule, button, life_before, panel, paper, supervisor, interrupt };
         while waiting.for_a_press()? == panel::Gesture::Slip {
