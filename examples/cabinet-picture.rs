@@ -1,5 +1,5 @@
-//! Draws a real run of the cabinet (`torment-nexus simulate`): a picture, an animation of a whole
-//! life, and the same as a recording. `script/cabinet-picture` runs it.
+//! Draws a real run of the cabinet (`torment-nexus simulate`): a picture, and an animation of
+//! a whole life. `script/cabinet-picture` runs it.
 //!
 //! `cabinet-picture FOLDER COLUMNSxROWS ARGS…`: the arguments are passed to torment-nexus.
 
@@ -9,7 +9,6 @@ mod terminal;
 
 use std::env;
 use std::error::Error;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::Path;
@@ -76,8 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     written.iter().take_while(|(at, _)| *at <= middle).for_each(|(_, bytes)| parser.process(bytes));
     drawing.png(parser.screen(), &folder.join("cabinet.png"))?;
     drawing.gif(&written, &folder.join("cabinet.gif"))?;
-    fs::write(folder.join("cabinet.cast"), cast(&written, columns, rows)?)?;
-    for name in ["cabinet.png", "cabinet.gif", "cabinet.cast"] {
+    for name in ["cabinet.png", "cabinet.gif"] {
         println!("{}: {} bytes", name, fs::metadata(folder.join(name))?.len());
     }
     Ok(())
@@ -112,24 +110,6 @@ fn run(args: &[String], columns: u16, rows: u16) -> Result<(Written, Duration), 
     terminal.type_in("q");
     terminal.end();
     Ok((written, middle))
-}
-
-/// The run as an asciicast, version 2.
-fn cast(written: &Written, columns: u16, rows: u16) -> Result<String, Box<dyn Error>> {
-    let mut cast = format!("{{\"version\": 2, \"width\": {columns}, \"height\": {rows}}}\n");
-    // A character may have come in two pieces.
-    let mut rest = Vec::new();
-    for (at, bytes) in written {
-        rest.extend(bytes);
-        let whole = match std::str::from_utf8(&rest) {
-            Ok(text) => text.len(),
-            Err(error) => error.valid_up_to(),
-        };
-        let text = serde_json::Value::from(std::str::from_utf8(&rest[..whole])?);
-        writeln!(cast, "[{:.3}, \"o\", {text}]", at.as_secs_f64())?;
-        rest.drain(..whole);
-    }
-    Ok(cast)
 }
 
 /// Draws screens, in pixels that are indices of a palette.

@@ -137,11 +137,7 @@ fn without_paper_the_life_waits_for_a_new_roll() {
 #[test]
 fn a_button_that_is_held_prints_the_slip() {
     let nexus = Nexus::new();
-    // A slip is no life to rest after.
-    let mut command = command(&nexus);
-    command.args(["--rest", "600"]);
-    let mut terminal = Terminal::start(command, 60, 20);
-    terminal.wait_for("armed for life 1");
+    let mut terminal = armed(&nexus, 60, 20);
     terminal.type_in(&format!("{AT_ONCE}h"));
     terminal.wait_for("held 4 of 10 s: slip");
     // Its last line: its first ones may be off the screen by then.
