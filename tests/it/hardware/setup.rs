@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,6 +33,22 @@ fn block(was: &str, overlays: &str) -> String {
          {overlays}# <<< torment-nexus-setup\n"
     )
 }
+
+/// Runs the program of its third argument, and raises the signal of the second before the
+/// operation of that number in which it creates, renames or removes something. (Python names
+/// each to an audit hook beforehand.)
+const ENDED: &str = r#"
+import os, runpy, sys
+left, signal, *sys.argv = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
+def hook(event, args):
+    global left
+    if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir") or event == "open" and args[2] & os.O_CREAT:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal)
+sys.addaudithook(hook)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"#;
 
 const OVERLAYS: &str = "dtoverlay=disable-bt\ndtoverlay=pwm,pin=18,func=2\n";
 const BOX: &str = "panic=10 torment_nexus.box=1";
@@ -104,12 +120,19 @@ impl System {
     }
 
     fn command(&self, options: &[&str]) -> Command {
-        // The system's, as on the Pi.
-        let system = Path::new("/usr/bin/python3");
-        let mut command = Command::new(if system.exists() { system } else { Path::new("python3") });
+        let mut command = python();
         command.arg(Path::new(ROOT).join("hardware/setup"));
-        command.arg("--root").arg(self.0.path()).args(options).stdin(Stdio::null());
+        command.arg("--root").arg(self.0.path()).args(options);
         command
+    }
+
+    /// A run that a signal ends before its operation of this number; `None` if it has no
+    /// more than that.
+    fn ended(&self, options: &[&str], at: u32, signal: i32) -> Option<Ended> {
+        let setup = self.command(options);
+        let mut command = python();
+        command.args(["-c", ENDED, &at.to_string(), &signal.to_string()]).args(setup.get_args());
+        Some(Ended::of(command.output())).filter(|ended| ended.code != Some(0))
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -145,6 +168,14 @@ impl System {
     }
 }
 
+/// The system's, as on the Pi, on a terminal that shows little.
+fn python() -> Command {
+    let system = Path::new("/usr/bin/python3");
+    let mut command = Command::new(if system.exists() { system } else { Path::new("python3") });
+    command.env("PYTHONIOENCODING", "ascii").stdin(Stdio::null());
+    command
+}
+
 fn look(root: &Path, folder: &Path, all: &mut Snapshot) {
     for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
         let path = entry.path();
@@ -154,8 +185,10 @@ fn look(root: &Path, folder: &Path, all: &mut Snapshot) {
         } else if metadata.is_dir() {
             look(root, &path, all);
             ('d', Vec::new())
-        } else {
+        } else if metadata.is_file() {
             ('f', fs::read(&path).expect("a file"))
+        } else {
+            ('p', Vec::new())
         };
         let within = path.strip_prefix(root).expect("in the root").to_owned();
         all.insert(within, (kind, metadata.mode(), metadata.uid(), metadata.gid(), bytes));
@@ -327,8 +360,11 @@ fn what_cannot_be_done_is_refused_before_anything_is_changed() {
         (CMDLINE, "\n", &["--yes"], "cmdline.txt must have one line"),
         (CONFIG, "arm_boost=1\n", &READ_ONLY, "needs an initramfs: add auto_initramfs=1"),
         ("boot", "", &["--yes"], "is this Raspberry Pi OS"),
+        // The boot partition is not mounted: what is in /boot says so.
+        (CONFIG, "", &["--yes"], "no config.txt and cmdline.txt in /boot/firmware: is this"),
         (OVERLAY_SCRIPT, "", &READ_ONLY, "apt-get install overlayroot"),
         ("none", "", by_name, "name the partition by LABEL=, UUID= or PARTUUID="),
+        ("none", "", &["--yes", "--read-only", "LABEL=\u{20ac}"], "name the partition by LABEL="),
         ("none", "", &[], "no terminal to ask on: add --yes, or --dry-run to look first"),
     ] {
         let system = System::new("trixie");
@@ -352,6 +388,7 @@ fn the_boot_files_may_be_in_boot_itself() {
     for name in ["config.txt", "cmdline.txt"] {
         fs::rename(system.path("boot/firmware").join(name), system.path("boot").join(name)).expect("moved");
     }
+    fs::remove_dir(system.path("boot/firmware")).expect("removed");
     system.setup(&["--yes"]).last_line();
     assert!(system.read("boot/config.txt").ends_with("# <<< torment-nexus-setup\n"));
     assert!(system.read("boot/cmdline.txt").ends_with(&format!(" {BOX}\n")));
@@ -431,60 +468,70 @@ fn a_link_that_leads_out_of_the_root_is_not_followed() {
     assert_eq!(outside.snapshot(), before);
 }
 
-/// An earlier version wrote to /etc what the package has now, and masked units.
+const MASKS: [&str; 2] = ["etc/systemd/system/apt-daily.timer", "etc/systemd/system/hciuart.service"];
+const WATCHDOG: &str = "etc/systemd/system.conf.d/90-torment-nexus.conf";
+const OPTIONS: &str = "etc/default/torment-nexus";
+const RECORD: &str = "var/lib/torment-nexus-setup/record.json";
+/// What an earlier version wrote to /etc, each with the SHA-256 that sha256sum gives for it.
+const MADE: [(&str, &str); 5] = [
+    (OPTIONS, "9967da5d0de266d270c3272949ad1263ee28e8dd1ded3c8f72d357aa85c9e906"),
+    (JOURNAL, "3f84eff92fc2b81de1074163ce91244333e02015254f6add13a890e5bead60b8"),
+    (WATCHDOG, "97f48974feac6a2cecef33d81ee3bf703405cfd33e213b68ce1c6cbf6cdb29ac"),
+    (MASKS[0], "fd5d32feb2d3562582258990ecfca9b88376957e512d5caac72ad89fc78d2df4"),
+    (MASKS[1], "fd5d32feb2d3562582258990ecfca9b88376957e512d5caac72ad89fc78d2df4"),
+];
+
+impl System {
+    /// Sets it up as an earlier version did, which wrote to /etc what the package has now,
+    /// and masked units.
+    fn earlier(self) -> System {
+        const BLOCK: &str = "# >>> torment-nexus-setup: it rewrites the lines between these marks\n\
+             [all]\ndtoverlay=\ndtparam=audio=off\n# <<< torment-nexus-setup\n";
+        let entries = MADE.map(|(path, hash)| {
+            format!(r#""/{path}": {{"before": ["absent", ""], "after": ["", "{hash}"]}}"#)
+        });
+        let record =
+            format!(r#"{{"files": {{{}, "/{CONFIG}": {{"before": ["file", ""]}}}}}}"#, entries.join(", "));
+        let (config, cmdline) = (self.read(CONFIG), self.read(CMDLINE));
+        self.write(&format!("var/lib/torment-nexus-setup/before/{CMDLINE}"), &cmdline);
+        self.write(RECORD, &record);
+        self.write(CMDLINE, &cmdline.replace("console=serial0,115200 ", "").replace('\n', " panic=10\n"));
+        let audio = "\n# torment-nexus-setup replaced: dtparam=audio=on\n";
+        self.write(CONFIG, &(config.replace("\ndtparam=audio=on\n", audio) + BLOCK));
+        self.write(JOURNAL, "[Journal]\nStorage=persistent\nSystemMaxUse=32M\n");
+        self.write(WATCHDOG, "[Manager]\nRuntimeWatchdogSec=15\n");
+        self.write(OPTIONS, "TORMENT_LED=18\n");
+        fs::create_dir_all(self.path("etc/systemd/system")).expect("a folder");
+        for unit in MASKS {
+            symlink("/dev/null", self.path(unit)).expect("a mask");
+        }
+        self
+    }
+
+    /// All but the folders.
+    fn files(&self) -> Snapshot {
+        self.snapshot().into_iter().filter(|(_, (kind, ..))| *kind != 'd').collect()
+    }
+}
+
 #[test]
 fn what_an_earlier_version_made_goes_unless_it_was_edited_since() {
-    const BLOCK: &str = "# >>> torment-nexus-setup: it rewrites the lines between these marks\n\
-         [all]\ndtoverlay=\ndtparam=audio=off\n# <<< torment-nexus-setup\n";
-    const MASKS: [&str; 2] = ["etc/systemd/system/apt-daily.timer", "etc/systemd/system/hciuart.service"];
-    const WATCHDOG: &str = "etc/systemd/system.conf.d/90-torment-nexus.conf";
-    const OPTIONS: &str = "etc/default/torment-nexus";
-    // Each with the SHA-256 that sha256sum gives for it.
-    let made = [
-        (OPTIONS, "9967da5d0de266d270c3272949ad1263ee28e8dd1ded3c8f72d357aa85c9e906"),
-        (JOURNAL, "3f84eff92fc2b81de1074163ce91244333e02015254f6add13a890e5bead60b8"),
-        (WATCHDOG, "97f48974feac6a2cecef33d81ee3bf703405cfd33e213b68ce1c6cbf6cdb29ac"),
-        (MASKS[0], "fd5d32feb2d3562582258990ecfca9b88376957e512d5caac72ad89fc78d2df4"),
-        (MASKS[1], "fd5d32feb2d3562582258990ecfca9b88376957e512d5caac72ad89fc78d2df4"),
-    ];
-    let entries = made
-        .map(|(path, hash)| format!(r#""/{path}": {{"before": ["absent", ""], "after": ["", "{hash}"]}}"#));
-    let record =
-        format!(r#"{{"files": {{{}, "/{CONFIG}": {{"before": ["file", ""]}}}}}}"#, entries.join(", "));
-    let earlier = |system: &System| {
-        let (config, cmdline) = (system.read(CONFIG), system.read(CMDLINE));
-        system.write(&format!("var/lib/torment-nexus-setup/before/{CMDLINE}"), &cmdline);
-        system.write("var/lib/torment-nexus-setup/record.json", &record);
-        system.write(CMDLINE, &cmdline.replace("console=serial0,115200 ", "").replace('\n', " panic=10\n"));
-        let audio = "\n# torment-nexus-setup replaced: dtparam=audio=on\n";
-        system.write(CONFIG, &(config.replace("\ndtparam=audio=on\n", audio) + BLOCK));
-        system.write(JOURNAL, "[Journal]\nStorage=persistent\nSystemMaxUse=32M\n");
-        system.write(WATCHDOG, "[Manager]\nRuntimeWatchdogSec=15\n");
-        system.write(OPTIONS, "TORMENT_LED=18\n");
-        fs::create_dir_all(system.path("etc/systemd/system")).expect("a folder");
-        for unit in MASKS {
-            symlink("/dev/null", system.path(unit)).expect("a mask");
-        }
-    };
-    let files = |system: &System| {
-        let all = system.snapshot().into_iter();
-        all.filter(|(_, (kind, ..))| *kind != 'd').collect::<Snapshot>()
-    };
-
     let system = System::new("bookworm");
-    let before = files(&system);
-    earlier(&system);
-    system.setup(&["--yes"]).last_line();
-    for (still, _) in made {
-        assert!(fs::symlink_metadata(system.path(still)).is_ok(), "no package has {still}");
+    let before = system.files();
+    let system = system.earlier();
+    system.setup(&["--yes", "--keep-bluetooth"]).last_line();
+    for (path, _) in MADE {
+        let is_there = fs::symlink_metadata(system.path(path)).is_ok();
+        // Bluetooth's is no unit of the package's.
+        assert_eq!(is_there, path != MASKS[1], "no package has {path}");
     }
     system.setup(&["--undo", "--yes"]).last_line();
-    assert_eq!(files(&system), before);
+    assert_eq!(system.files(), before);
 
     let system = System::new("bookworm").with_package();
     system.write("usr/lib/systemd/system/torment-nexus.service", "");
-    let (before, config) = (files(&system), system.read(CONFIG));
-    earlier(&system);
+    let (before, config) = (system.files(), system.read(CONFIG));
+    let system = system.earlier();
     system.write(WATCHDOG, "[Manager]\nRuntimeWatchdogSec=10\n");
     system.setup(&["--yes"]).last_line();
     assert_eq!(system.read(CONFIG), config + &system.block());
@@ -496,7 +543,62 @@ fn what_an_earlier_version_made_goes_unless_it_was_edited_since() {
     system.setup(&["--undo", "--yes"]).last_line();
     fs::remove_file(system.path(WATCHDOG)).expect("the edited file");
     fs::remove_file(system.path(OPTIONS)).expect("the options of the package's service");
-    assert_eq!(files(&system), before);
+    assert_eq!(system.files(), before);
+}
+
+#[test]
+fn a_record_that_no_version_made_is_left_alone() {
+    for record in [
+        "",
+        "[1, 2]",
+        r#"{"files": null}"#,
+        "{\"/etc/\0/x\": {\"before\": [\"absent\"], \"after\": [\"\", \"ab\"]",
+    ] {
+        let system = System::new("trixie");
+        system.write(RECORD, record);
+        assert_eq!(system.setup(&["--yes"]).last_line(), "setup: 2 changes made", "{record}");
+        assert_eq!(system.setup(&["--undo", "--yes"]).last_line(), "setup: 2 changes made", "{record}");
+    }
+}
+
+#[test]
+fn whenever_a_run_is_ended_the_next_completes_it_and_an_undo_restores_every_byte() {
+    for (signal, earlier) in [(libc::SIGINT, false), (libc::SIGKILL, true)] {
+        let new = || if earlier { System::new("bookworm").earlier() } else { System::new("bookworm") };
+        let before = System::new("bookworm").files();
+        let whole = new();
+        whole.setup(&["--yes"]).last_line();
+        for at in 1.. {
+            let system = new();
+            let set_up = system.ended(&["--yes"], at, signal);
+            system.setup(&["--yes"]).last_line();
+            assert_eq!(system.snapshot(), whole.snapshot(), "set-up ended at {at}");
+            let undone = system.ended(&["--undo", "--yes"], at, signal);
+            for ended in set_up.iter().chain(&undone).filter(|_| signal == libc::SIGINT) {
+                assert_eq!(
+                    (ended.code, ended.error()),
+                    (Some(130), "interrupted: run it again, or run --undo")
+                );
+            }
+            system.setup(&["--undo", "--yes"]).last_line();
+            assert_eq!(system.files(), before, "undo ended at {at}");
+            if set_up.is_none() && undone.is_none() {
+                assert!(at > 8, "only {at} operations");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_second_run_at_the_same_time_is_refused() {
+    let system = System::new("trixie");
+    let first = fs::File::open(system.0.path()).expect("the root");
+    first.lock().expect("a lock");
+    let before = system.snapshot();
+    system.refuses(&["--yes"], "another set-up is at work on this system");
+    system.setup(&["--dry-run"]).last_line();
+    assert_eq!(system.snapshot(), before);
 }
 
 #[test]
@@ -542,6 +644,53 @@ fn the_model_comes_from_the_stick_to_where_the_service_finds_it() {
 }
 
 #[test]
+fn root_writes_a_model_through_nothing_that_the_service_made() {
+    const STATE: &str = "var/lib/private/torment-nexus";
+    const MODEL: &str = "var/lib/private/torment-nexus/models/mind.gguf";
+    let stick = TempDir::new().expect("a folder");
+    fs::write(stick.path().join("mind.gguf"), b"GGUF the mind").expect("a model");
+    let within = |system: &System, folder: &str| {
+        let all = system.snapshot().into_iter();
+        all.filter(|(path, _)| path.starts_with(folder)).collect::<Snapshot>()
+    };
+    let set_up = |make: &dyn Fn(&System)| {
+        let system = System::new("bookworm");
+        fs::create_dir_all(system.path(MODEL).with_file_name("")).expect("a folder");
+        system.write("root/precious", "precious");
+        make(&system);
+        for made in within(&system, STATE).into_keys().filter(|_| is_root()) {
+            lchown(system.0.path().join(made), Some(63_210), Some(63_210)).expect("an owner");
+        }
+        let before = within(&system, "root");
+        let ended = system.setup(&["--yes", "--model-from", stick.path().to_str().expect("UTF-8")]);
+        assert_eq!(within(&system, "root"), before);
+        (system, ended)
+    };
+    let pipe = |path: PathBuf| nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let part = format!("{MODEL}.torment-nexus-new");
+    for make in [
+        (&|system: &System| symlink(system.path("root/precious"), system.path(&part)).expect("a link"))
+            as &dyn Fn(&System),
+        &|system| pipe(system.path(&part)),
+    ] {
+        let (system, ended) = set_up(make);
+        assert_eq!(ended.last_line(), "setup: 3 changes made");
+        assert_eq!(system.read(MODEL), "GGUF the mind");
+    }
+    let (_, ended) = set_up(&|system| pipe(system.path(MODEL)));
+    assert!(ended.error().contains("mind.gguf is there already"), "{}", ended.stderr);
+    // A user who is not root has no more rights than the owner of the folder.
+    if is_root() {
+        let (_, ended) = set_up(&|system| {
+            let models = system.path(STATE).join("models");
+            fs::remove_dir(&models).expect("removed");
+            symlink("../../../../root", models).expect("a link");
+        });
+        assert!(ended.error().contains("mind.gguf: Permission denied"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn what_is_no_model_is_refused_before_anything_is_changed() {
     let stick = TempDir::new().expect("a folder");
     let system = System::new("trixie");
@@ -579,6 +728,7 @@ fn the_package_s_settings_win_over_the_system_s_own() {
         for (file, setting) in [
             ("systemd/journald.conf", "Storage=persistent"),
             ("systemd/system.conf", "RuntimeWatchdogSec=15"),
+            ("rpi/swap.conf", "Mechanism=zram"),
         ] {
             let Some(all) = systemd("systemd-analyze", &[&root, "cat-config", file], "") else { return };
             let (name, _) = setting.split_once('=').expect("a setting");
