@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::exhibition::UNIT;
+use crate::support::exhibition::{self, UNIT};
 use crate::support::nexus::{Ended, is_root};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -744,6 +744,18 @@ fn the_package_s_settings_win_over_the_system_s_own() {
         let started = system.path("etc/systemd/system/multi-user.target.wants/torment-nexus.service");
         assert!(fs::read_link(started).is_ok(), "{release}: {said:?}");
     }
+}
+
+#[test]
+fn the_usb_printer_of_the_options_has_the_name_that_udev_gives_it() {
+    let rule = System::new("trixie").with_package().read("usr/lib/udev/rules.d/70-torment-nexus.rules");
+    let (_, name) =
+        rule.split_once("KERNEL==\"lp[0-9]*\", SYMLINK+=\"").expect("a rule for /dev/usb/lp0 and lp1");
+    let printer = format!("/dev/{}", name.trim_end().trim_end_matches('"'));
+    assert!(
+        exhibition::all().any(|option| option == ("TORMENT_PRINTER", &printer)),
+        "no option is {printer}"
+    );
 }
 
 #[test]
