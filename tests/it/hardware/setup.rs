@@ -365,6 +365,7 @@ fn what_cannot_be_done_is_refused_before_anything_is_changed() {
         (OVERLAY_SCRIPT, "", &READ_ONLY, "apt-get install overlayroot"),
         ("none", "", by_name, "name the partition by LABEL=, UUID= or PARTUUID="),
         ("none", "", &["--yes", "--read-only", "LABEL=\u{20ac}"], "name the partition by LABEL="),
+        ("none", "", &["--yes", "--model-from", ""], "an option has an empty value"),
         ("none", "", &[], "no terminal to ask on: add --yes, or --dry-run to look first"),
     ] {
         let system = System::new("trixie");
