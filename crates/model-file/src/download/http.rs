@@ -1,5 +1,5 @@
 //! One HTTP GET: token, redirects, time limits. The only file that sends
-//! requests with ureq; others use its `Uri`.
+//! requests with ureq; `reach` tells it a host's addresses, others use its `Uri`.
 //!
 //! Redirects are followed here and not by ureq, because Hugging Face sends a
 //! file's sha256 with the redirect and not with the final answer, and because
@@ -13,10 +13,12 @@ use ureq::Agent;
 use ureq::http::Uri;
 use ureq::http::header::{AUTHORIZATION, HeaderName, HeaderValue, IF_RANGE, LOCATION, RANGE};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::DefaultConnector;
 
 use super::address::{host, redirected, shown, web_address};
 use super::answers::{self, Answer, Asked, Next, Refusal, header};
 use super::files::{Origin, Partial};
+use super::reach::FirstToAnswer;
 
 /// The hub that HF_TOKEN is for, unless HF_ENDPOINT names another.
 const HUB: &str = "https://huggingface.co";
@@ -118,7 +120,7 @@ impl Client {
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
         Ok(Self {
-            agent: config.build().into(),
+            agent: Agent::with_parts(config.build(), DefaultConnector::new(), FirstToAnswer::default()),
             endpoint: web_address(&endpoint).context("HF_ENDPOINT cannot be used")?,
             token,
             patience,

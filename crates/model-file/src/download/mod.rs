@@ -47,6 +47,7 @@
 //! | `transfer` | the loop: asks, resumes, checks, renames |
 //! | `answers` | what was answered: the words of the table above, and what follows |
 //! | [`http`] | one HTTP GET: variables, token, redirects, time limits |
+//! | `reach` | which of a host's addresses is asked: the first that answers |
 //! | `progress` | the progress on stderr |
 
 mod address;
@@ -54,6 +55,7 @@ mod answers;
 mod files;
 pub mod http;
 mod progress;
+mod reach;
 mod transfer;
 
 use std::panic::resume_unwind;
