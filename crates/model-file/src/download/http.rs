@@ -21,7 +21,7 @@ use super::files::{Origin, Partial};
 use super::reach::FirstToAnswer;
 
 /// The hub that HF_TOKEN is for, unless HF_ENDPOINT names another.
-const HUB: &str = "https://huggingface.co";
+pub(super) const HUB: &str = "https://huggingface.co";
 
 /// Redirects that are followed before they count as a loop: curl's and
 /// browsers' order of magnitude; Hugging Face takes one or two.
@@ -43,7 +43,8 @@ pub struct Patience {
     pub least: u64,
     /// The pause before the second try; it doubles before each further one.
     pub pause: Duration,
-    /// The longest pause that a server may ask for with `Retry-After`.
+    /// The longest pause that a server may ask for and is then asked again; after a longer one
+    /// the program ends.
     pub longest_pause: Duration,
     /// The number of tries in all, the first one included.
     pub tries: u32,
@@ -135,12 +136,14 @@ impl Client {
             None => url.clone(),
         };
         let mut record = Origin { url: shown(&url.to_string()).to_owned(), ..Origin::default() };
-        // The token for one may be sent to another only if all of that is the same.
+        // The token for one may be sent to another only if all of that is the same. No redirect
+        // from elsewhere has it sent.
         let origin = |uri: &Uri| (uri.scheme().cloned(), uri.authority().cloned());
-        let first = host(&address).to_owned();
+        let first = address.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut request = self.agent.get(&address);
-            let token = self.token.as_ref().filter(|_| origin(&address) == origin(&self.endpoint));
+            let token = (self.token.as_ref())
+                .filter(|_| [&address, &first].map(origin) == [&self.endpoint, &self.endpoint].map(origin));
             if let Some(token) = token {
                 request = request.header(AUTHORIZATION, token);
             }
@@ -148,15 +151,17 @@ impl Client {
                 let validator = kept.record.validator.as_deref().unwrap_or_default();
                 request = request.header(RANGE, format!("bytes={}-", kept.len)).header(IF_RANGE, validator);
             }
-            let unreachable = |error: ureq::Error| answers::unreachable(host(&address), &error.into_io());
+            let by = Some(host(&first)).filter(|first| *first != host(&address));
+            let who = answers::who(&address, by);
+            let unreachable = |error: ureq::Error| answers::unreachable(&who, &error.into_io());
             let response = request.call().map_err(unreachable)?;
             let headers = response.headers();
             record.sha256 = record.sha256.or_else(|| answers::sha256(header(headers, LINKED_ETAG)?));
             match header(headers, LOCATION).filter(|_| response.status().is_redirection()) {
                 Some(location) => address = redirected(&address, location)?,
                 None => {
-                    let (with_token, elsewhere) = (token.is_some(), host(&address) != first);
-                    let asked = Asked { address: &address, with_token, elsewhere };
+                    let (with_token, has_token) = (token.is_some(), self.token.is_some());
+                    let asked = Asked { address: &address, by, with_token, has_token };
                     return answers::read(&asked, response, record, kept);
                 }
             }
