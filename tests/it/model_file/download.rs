@@ -628,7 +628,7 @@ fn a_repository_names_its_file_once_and_lives_without_the_network_from_then_on()
             "some/Repo-GGUF:Q2_K",
             "some/Repo-GGUF has no Q2_K in one file; add one of these after a colon: Q8_0, Q4_0",
         ),
-        ("some/other", "cannot download some/other: 127.0.0.1 answers 401"),
+        ("some/other", "no such file is here, so it is taken for a repository): 127.0.0.1 answers 401"),
     ] {
         live(repository, "HF_ENDPOINT", &endpoint).failed(1, &[words, "give --model ember"]);
     }

@@ -13,9 +13,8 @@ use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Body, BodyReader};
 
 use self::Next::{Again, Anew, End};
-use super::address::host;
+use super::address::{HUB, host};
 use super::files::{Origin, Partial};
-use super::http::HUB;
 use crate::gguf;
 use installation::board::clock;
 

@@ -15,13 +15,10 @@ use ureq::http::header::{AUTHORIZATION, HeaderName, HeaderValue, IF_RANGE, LOCAT
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::DefaultConnector;
 
-use super::address::{host, redirected, shown, web_address};
+use super::address::{HUB, host, redirected, shown, web_address};
 use super::answers::{self, Answer, Asked, Next, Refusal, header};
 use super::files::{Origin, Partial};
 use super::reach::FirstToAnswer;
-
-/// The hub that HF_TOKEN is for, unless HF_ENDPOINT names another.
-pub(super) const HUB: &str = "https://huggingface.co";
 
 /// Redirects that are followed before they count as a loop: curl's and
 /// browsers' order of magnitude; Hugging Face takes one or two.

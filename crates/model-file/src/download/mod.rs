@@ -139,7 +139,12 @@ pub fn file_of(
     if let Some(url) = repository.kept(dir) {
         return Ok(url);
     }
-    let failed = |error| anyhow!("cannot download {repository}: {error:#}; or give --model ember");
+    let failed = |error| {
+        anyhow!(
+            "cannot download {repository} (no such file is here, so it is taken for a repository): {error:#}; \
+             or give --model ember"
+        )
+    };
     let (client, asked, raised) = (client().map_err(failed)?, repository.clone(), interrupt.clone());
     let (dir, address) = (dir.to_path_buf(), address::web_address(&repository.address())?);
     let url = beside(interrupt, String::new, move || {

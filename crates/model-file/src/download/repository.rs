@@ -9,9 +9,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::address::HUB;
 use super::answers::{Answer, Next, Refusal};
 use super::files::Origin;
-use super::http::HUB;
 
 /// The quantizations that are taken where none is asked for, the first that there is.
 const PREFERRED: [&str; 3] = ["Q4_K_M", "Q4_0", "Q8_0"];
