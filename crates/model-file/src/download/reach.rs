@@ -37,7 +37,7 @@ impl Resolver for FirstToAnswer {
         let mut addresses = self.0.resolve(uri, config, timeout)?;
         if addresses.len() > 1 {
             alternate(&mut addresses);
-            let first = first_to_answer(&addresses);
+            let first = first_to_answer(&addresses, ANSWER);
             let at = addresses.iter().position(|one| Some(*one) == first).unwrap_or(0);
             addresses[..=at].rotate_right(1);
         }
@@ -56,13 +56,13 @@ fn alternate(addresses: &mut [SocketAddr]) {
 }
 
 /// The address to which a connection comes to be first; each has a head start of [`NEXT`]
-/// before the one after it.
-fn first_to_answer(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+/// before the one after it, and as long as `limit` to answer.
+fn first_to_answer(addresses: &[SocketAddr], limit: Duration) -> Option<SocketAddr> {
     let (tell, told) = channel();
     for &address in addresses {
         let tell = tell.clone();
         let connect =
-            move || tell.send(TcpStream::connect_timeout(&address, ANSWER).is_ok().then_some(address));
+            move || tell.send(TcpStream::connect_timeout(&address, limit).is_ok().then_some(address));
         if threads::start("connect", connect).is_err() {
             break;
         }
@@ -109,7 +109,10 @@ mod tests {
         let refuses = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
         let (live_address, dead) = (live.local_addr().expect("an address"), dead());
         let addresses = [dead.0, dead.0, refuses, live_address, dead.0];
-        assert_eq!(first_to_answer(&addresses), Some(live_address));
-        assert_eq!(first_to_answer(&[refuses, refuses]), None);
+        // As long as the kernel tries: two minutes for each that is dead.
+        let (tell, told) = channel();
+        std::thread::spawn(move || tell.send(first_to_answer(&addresses, Duration::from_secs(3600))));
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(Some(live_address)));
+        assert_eq!(first_to_answer(&[refuses, refuses], ANSWER), None);
     }
 }
