@@ -69,17 +69,9 @@ const BLOCK_BYTES: [u64; 43] = [
     4, 8, 8, 56, 2, 0, 0, 0, 54, 66, 0, 0, 0, 17, 36, 18, 18,
 ];
 
-/// The types that ggml has withdrawn, and what is taken in place of them.
-const WITHDRAWN: [(u64, &str, &str); 8] = [
-    (4, "Q4_2", "Q4_0"),
-    (5, "Q4_3", "Q4_1"),
-    (31, "Q4_0_4_4", "Q4_0"),
-    (32, "Q4_0_4_8", "Q4_0"),
-    (33, "Q4_0_8_8", "Q4_0"),
-    (36, "IQ4_NL_4_4", "IQ4_NL"),
-    (37, "IQ4_NL_4_8", "IQ4_NL"),
-    (38, "IQ4_NL_8_8", "IQ4_NL"),
-];
+/// The orders of blocks in memory that types of their own stood for, `Q4_0_4_4` from 31 and
+/// `IQ4_NL_4_4` from 36 on, until ggml withdrew them.
+const WITHDRAWN: [&str; 3] = ["4_4", "4_8", "8_8"];
 
 /// llama.cpp's architectures of embedding models.
 const EMBEDDING: &str = "bert modern-bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 \
@@ -325,9 +317,13 @@ fn read_tensor(reader: &mut HeaderReader, vectors: &mut Vec<Vector>) -> Result<u
     let kind = reader.number(4)?;
     let offset = reader.number(8)?;
     let block = BLOCK_ELEMENTS.get(kind as usize).zip(BLOCK_BYTES.get(kind as usize));
-    if let Some((_, own, instead)) = WITHDRAWN.into_iter().find(|(withdrawn, ..)| *withdrawn == kind) {
+    if let Some((instead, order)) = match kind {
+        31..=33 => Some(("Q4_0", WITHDRAWN[kind as usize - 31])),
+        36..=38 => Some(("IQ4_NL", WITHDRAWN[kind as usize - 36])),
+        _ => None,
+    } {
         return Err(unfit(format_args!(
-            "its weights are of type {own}, which was withdrawn from llama.cpp: take the {instead} file of this model"
+            "its weights are of type {instead}_{order}, which was withdrawn from llama.cpp: take the {instead} file of this model"
         )));
     }
     let Some((&block @ 1.., &bytes)) = block else {

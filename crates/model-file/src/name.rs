@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_the_hub_is_taken_as_people_copy_it() {
+    fn a_name_is_ember_a_path_a_repository_or_an_address_as_people_copy_it() {
         let file = "https://huggingface.co/me/r/resolve/main/m.gguf";
         for text in [
             file,
@@ -288,8 +288,11 @@ mod tests {
         }
         let other = "https://example.org/blob/m.gguf?download=true";
         assert_eq!(ModelName::from(PathBuf::from(other)), ModelName::Url(other.to_owned()));
-        let path = PathBuf::from("models/huggingface.co/m.gguf");
-        assert_eq!(ModelName::from(path.clone()), ModelName::Path(path));
+        assert_eq!(ModelName::from(PathBuf::from("ember")), ModelName::Ember);
+        assert!(matches!(ModelName::from(PathBuf::from("me/r:Q4_0")), ModelName::Repository(_)));
+        for path in ["./ember", "models/huggingface.co/m.gguf"].map(PathBuf::from) {
+            assert_eq!(ModelName::from(path.clone()), ModelName::Path(path));
+        }
     }
 
     #[test]
@@ -311,13 +314,5 @@ mod tests {
         *changed.last_mut().expect("not empty") ^= 1;
         assert_ne!(fingerprint(&changed), ember);
         assert_ne!(fingerprint(b"short"), fingerprint(b""), "shorter than a sample");
-    }
-
-    #[test]
-    fn a_name_is_ember_a_url_or_a_path() {
-        let parse = |name: &str| ModelName::from(PathBuf::from(name));
-        assert_eq!(parse("ember"), ModelName::Ember);
-        assert_eq!(parse("./ember"), ModelName::Path("./ember".into()));
-        assert_eq!(parse("https://example.org/m.gguf"), ModelName::Url("https://example.org/m.gguf".into()));
     }
 }

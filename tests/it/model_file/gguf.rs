@@ -86,7 +86,7 @@ fn a_header_that_declares_more_than_there_is() {
         refused(with("mind.text", text), &["cut short or damaged"]);
         refused(ember(|gguf| gguf.tensors[0].sizes[1] = count), &[]);
     }
-    for kind in [43, u32::MAX] {
+    for kind in [4, 43, u32::MAX] {
         let unknown = ember(|gguf| gguf.tensors[0].kind = kind);
         refused(unknown, &[&format!("type {kind}, which no weights have")]);
     }

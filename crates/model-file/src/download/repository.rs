@@ -73,12 +73,14 @@ impl Repository {
         Ok(self.folder() + self.choose(&files)?)
     }
 
-    /// The address of a file that is meant, if one is in `dir`: nothing is asked then.
+    /// The address of a file that is meant, if one, or a part of it, is in `dir`: the hub need
+    /// not be asked then.
     #[must_use]
     pub fn kept(&self, dir: &Path) -> Option<String> {
         let mut files: Vec<String> = fs::read_dir(dir)
             .ok()?
             .filter_map(|entry| {
+                // Beside a model or a part.
                 let record = entry.ok()?.path();
                 let url = Origin::read(&record).filter(|_| record.with_extension("").is_file())?.url;
                 url.strip_prefix(&self.folder()).map(str::to_owned)
