@@ -260,7 +260,8 @@ impl Piece<'_> {
         let lifespan = Lifespan::new(context_size, tokens.len(), trained)?;
         let computing = Computing::new(self.cli.threads());
         let mut session = Session::open(model, lifespan, computing, &request.sampling)?;
-        for warning in lifespan.warning(trained).into_iter().chain(request.warning()) {
+        let of_template = model.warning(request.prompt.text());
+        for warning in lifespan.warning(trained).into_iter().chain(request.warning()).chain(of_template) {
             warn(warning);
         }
         let begun = Instant::now();

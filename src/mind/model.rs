@@ -149,7 +149,7 @@ impl Model {
     ///
     /// When the text has no token in this vocabulary.
     pub fn tokenize_prompt(&self, text: &str, opening: &str) -> Result<Vec<Token>> {
-        let framed = ["system", "user"].iter().find_map(|role| self.frame(role, text));
+        let framed = self.framed(text);
         let (before, after) = match framed.as_deref().and_then(|framed| framed.split_once(text)) {
             Some(frame) => frame,
             None if opening.is_empty() => ("", ""),
@@ -182,6 +182,22 @@ impl Model {
     #[must_use]
     pub fn tokenize(&self, text: &str, start: bool) -> Vec<Token> {
         self.llama.vocab().tokenize(text.as_bytes(), start, false).into_iter().map(Token).collect()
+    }
+
+    /// What the user may not expect: that the model has a template, and the prompt goes without.
+    #[must_use]
+    pub fn warning(&self, prompt: &str) -> Option<String> {
+        let template = self.llama.chat_template(None).ok().filter(|_| self.framed(prompt).is_none())?;
+        let beginning: String = template.to_str().unwrap_or_default().chars().take(40).collect();
+        Some(format!(
+            "model {} has a chat template that llama.cpp cannot apply ({beginning:?} …), so the prompt is \
+             given to it as plain text; where it does not follow that, name another one with --model",
+            self.name
+        ))
+    }
+
+    fn framed(&self, text: &str) -> Option<String> {
+        ["system", "user"].iter().find_map(|role| self.frame(role, text))
     }
 
     /// `text` as the message of `role`. `None` where the model's template is

@@ -3,7 +3,7 @@
 //!
 //! | the file is | the header has | the answer |
 //! |---|---|---|
-//! | a Git LFS pointer | no `GGUF`, but `version https://git-lfs` | fetch the file itself |
+//! | a pointer to the file (Git LFS, git-annex, Xet) | no `GGUF`, but how those begin | fetch the file itself |
 //! | something else | no `GGUF`, or a version that llama.cpp does not read | it is not a GGUF file |
 //! | cut short | more than the file holds, or a tensor that ends after it | download it again |
 //! | an adapter, a vision part, an importance matrix | that `general.type` or architecture | it is that |
@@ -11,6 +11,7 @@
 //! | one part of several | a `split.count` above 1 | join them |
 //! | an embedding or diffusion model | that architecture, pooling, attention that is not causal | it is that |
 //! | a vocabulary only | no tensors | it holds no weights |
+//! | of a withdrawn quantization | a tensor of that type | take another file of the model |
 //!
 //! All else is llama.cpp's to refuse: its own error is quoted, and where it ends
 //! the process, `mind::net` of the program says so.
@@ -23,8 +24,18 @@ use std::path::Path;
 /// The first four bytes of every GGUF file.
 pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
 
-/// How a Git LFS pointer begins, the text that Git has in place of a large file.
-const LFS_POINTER: &[u8] = b"version https://git-lfs";
+/// How the texts begin that a repository has in place of a large file.
+const POINTERS: [(&[u8], &str); 4] = [
+    (b"version https://git-lfs", "a Git LFS pointer"),
+    (b"/annex/objects/", "a git-annex pointer"),
+    (b"../.git/annex/objects/", "a git-annex link"),
+    (b"# xet version", "a Xet pointer"),
+];
+
+/// What kind of pointer to a file, in place of the file itself, begins with these bytes.
+pub(crate) fn pointer(beginning: &[u8]) -> Option<&'static str> {
+    POINTERS.into_iter().find_map(|(begins, kind)| beginning.starts_with(begins).then_some(kind))
+}
 
 /// GGUF versions that llama.cpp reads. Version 1 had counts of 32 bits; there
 /// is no version 4 yet.
@@ -57,6 +68,10 @@ const BLOCK_BYTES: [u64; 43] = [
     4, 2, 18, 20, 0, 0, 22, 24, 34, 36, 84, 110, 144, 176, 210, 292, 66, 74, 98, 50, 18, 110, 82, 136, 1, 2,
     4, 8, 8, 56, 2, 0, 0, 0, 54, 66, 0, 0, 0, 17, 36, 18, 18,
 ];
+
+/// The orders of blocks in memory that types of their own stood for, `Q4_0_4_4` from 31 and
+/// `IQ4_NL_4_4` from 36 on, until ggml withdrew them.
+const WITHDRAWN: [&str; 3] = ["4_4", "4_8", "8_8"];
 
 /// llama.cpp's architectures of embedding models.
 const EMBEDDING: &str = "bert modern-bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 \
@@ -187,9 +202,10 @@ pub fn check_path(path: &Path, purpose: Purpose) -> Result<Vec<Vector>> {
     let length = file.metadata().map_err(unreadable)?.len();
     let mut reader = HeaderReader { file: BufReader::with_capacity(1 << 16, file), position: 0, length };
     let beginning = reader.file.fill_buf().map_err(unreadable)?;
-    if beginning.starts_with(LFS_POINTER) {
-        let next = "run `git lfs pull` where it was cloned, download the file itself, or give --model ember";
-        return Err(Defect { next, ..unfit("it is a Git LFS pointer, a text in place of the file") });
+    if let Some(kind) = pointer(beginning) {
+        let next =
+            "fetch the file itself (`git lfs pull`, `git annex get`, or download it), or give --model ember";
+        return Err(Defect { next, ..unfit(format_args!("it is {kind}, a text in place of the file")) });
     }
     if !beginning.starts_with(MAGIC) {
         return Err(unfit("it is not a GGUF file"));
@@ -301,6 +317,15 @@ fn read_tensor(reader: &mut HeaderReader, vectors: &mut Vec<Vector>) -> Result<u
     let kind = reader.number(4)?;
     let offset = reader.number(8)?;
     let block = BLOCK_ELEMENTS.get(kind as usize).zip(BLOCK_BYTES.get(kind as usize));
+    if let Some((instead, order)) = match kind {
+        31..=33 => Some(("Q4_0", WITHDRAWN[kind as usize - 31])),
+        36..=38 => Some(("IQ4_NL", WITHDRAWN[kind as usize - 36])),
+        _ => None,
+    } {
+        return Err(unfit(format_args!(
+            "its weights are of type {instead}_{order}, which was withdrawn from llama.cpp: take the {instead} file of this model"
+        )));
+    }
     let Some((&block @ 1.., &bytes)) = block else {
         return Err(damaged(format_args!("its tensor {name:?} is of type {kind}, which no weights have")));
     };

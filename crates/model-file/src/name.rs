@@ -1,4 +1,4 @@
-//! Resolves `--model` (ember, a URL or a path) to a file that llama.cpp can
+//! Resolves `--model` (ember, a URL, a repository or a path) to a file that llama.cpp can
 //! open.
 
 use std::fs::{self, File};
@@ -13,6 +13,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::download;
 use super::download::http::{Client, PATIENCE};
+use super::download::repository::Repository;
 use super::gguf::{self, Purpose};
 use super::hash;
 use super::voice::{self, Lora};
@@ -32,6 +33,8 @@ pub enum ModelName {
     Ember,
     /// A file that is downloaded once.
     Url(String),
+    /// A file of a repository on Hugging Face, which is downloaded once.
+    Repository(Repository),
     /// A file on this machine. `./ember` is a file of that name.
     Path(PathBuf),
 }
@@ -52,7 +55,9 @@ impl From<PathBuf> for ModelName {
             Some(url) if url.starts_with("https://") || url.starts_with("http://") => {
                 Self::Url(on_the_hub(url).unwrap_or_else(|| url.to_owned()))
             }
-            Some(text) => on_the_hub(text).map_or(Self::Path(name), Self::Url),
+            Some(text) => (on_the_hub(text).map(Self::Url))
+                .or_else(|| Repository::named(text).map(Self::Repository))
+                .unwrap_or(Self::Path(name)),
             None => Self::Path(name),
         }
     }
@@ -72,6 +77,7 @@ impl fmt::Display for ModelName {
         match self {
             Self::Ember => f.write_str("ember"),
             Self::Url(url) => f.write_str(url),
+            Self::Repository(repository) => repository.fmt(f),
             Self::Path(path) => path.display().fmt(f),
         }
     }
@@ -111,14 +117,17 @@ impl ModelFile {
     /// refuses it. Ember is not checked here: it is part of the program, and
     /// the tests check it.
     pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self, Ending> {
-        match name {
-            ModelName::Ember => Ok(Self::built_in("ember", EMBER)?),
-            ModelName::Path(path) => Ok(Self::at(path, Purpose::Model)?),
-            ModelName::Url(url) => {
-                let client = || Client::new(|name| env::var(name).ok(), PATIENCE);
-                Ok(Self::at(&download::model(url, model_dir, client, interrupt)?, Purpose::Model)?)
+        let client = || Client::new(|name| env::var(name).ok(), PATIENCE);
+        let path = match name {
+            ModelName::Ember => return Ok(Self::built_in("ember", EMBER)?),
+            ModelName::Path(path) => path.clone(),
+            ModelName::Url(url) => download::model(url, model_dir, client, interrupt)?,
+            ModelName::Repository(repository) => {
+                let url = download::file_of(repository, model_dir, client, interrupt)?;
+                download::model(&url, model_dir, client, interrupt)?
             }
-        }
+        };
+        Ok(Self::at(&path, Purpose::Model)?)
     }
 
     /// Looks for the file that `name` names, without the network, and reads all of
@@ -132,6 +141,10 @@ impl ModelFile {
             ModelName::Ember => return Ok(Kept::Verified("ember".to_owned())),
             ModelName::Path(path) => (path.clone(), None),
             ModelName::Url(url) => download::kept(url, model_dir)?,
+            ModelName::Repository(repository) => match repository.kept(model_dir) {
+                Some(url) => download::kept(&url, model_dir)?,
+                None => return Ok(Kept::Absent(format!("a file of {repository}"))),
+            },
         };
         let shown = format!("{path:?}");
         if !path.exists() {
@@ -263,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_the_hub_is_taken_as_people_copy_it() {
+    fn a_name_is_ember_a_path_a_repository_or_an_address_as_people_copy_it() {
         let file = "https://huggingface.co/me/r/resolve/main/m.gguf";
         for text in [
             file,
@@ -275,8 +288,11 @@ mod tests {
         }
         let other = "https://example.org/blob/m.gguf?download=true";
         assert_eq!(ModelName::from(PathBuf::from(other)), ModelName::Url(other.to_owned()));
-        let path = PathBuf::from("models/huggingface.co/m.gguf");
-        assert_eq!(ModelName::from(path.clone()), ModelName::Path(path));
+        assert_eq!(ModelName::from(PathBuf::from("ember")), ModelName::Ember);
+        assert!(matches!(ModelName::from(PathBuf::from("me/r:Q4_0")), ModelName::Repository(_)));
+        for path in ["./ember", "models/huggingface.co/m.gguf"].map(PathBuf::from) {
+            assert_eq!(ModelName::from(path.clone()), ModelName::Path(path));
+        }
     }
 
     #[test]
@@ -298,13 +314,5 @@ mod tests {
         *changed.last_mut().expect("not empty") ^= 1;
         assert_ne!(fingerprint(&changed), ember);
         assert_ne!(fingerprint(b"short"), fingerprint(b""), "shorter than a sample");
-    }
-
-    #[test]
-    fn a_name_is_ember_a_url_or_a_path() {
-        let parse = |name: &str| ModelName::from(PathBuf::from(name));
-        assert_eq!(parse("ember"), ModelName::Ember);
-        assert_eq!(parse("./ember"), ModelName::Path("./ember".into()));
-        assert_eq!(parse("https://example.org/m.gguf"), ModelName::Url("https://example.org/m.gguf".into()));
     }
 }

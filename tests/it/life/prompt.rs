@@ -53,13 +53,25 @@ fn control_tokens_in_a_prompt_or_an_opening_are_text() {
 }
 
 #[test]
-fn the_models_template_frames_the_prompt_and_an_unknown_or_missing_one_leaves_it_alone() {
+fn the_models_template_frames_the_prompt_and_an_unknown_one_leaves_it_alone_and_says_so() {
     let nexus = Nexus::new();
     nexus.file("prompt.txt", "You are here.");
     nexus.file("some.gguf", ember_gguf());
     let tokens = |model: &str| {
         let ended = nexus.run(["-v", "-c", "300", "--model", model]);
-        prompt_tokens(&ended.died().stderr)
+        let stderr = &ended.died().stderr;
+        let warnings: Vec<_> = stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+        match model {
+            "unknown.gguf" => {
+                assert!(
+                    warnings[0]
+                        .contains("\"unknown.gguf\" has a chat template that llama.cpp cannot apply (\"xxx")
+                );
+                assert!(warnings[0].contains("--model") && warnings.len() == 1, "{warnings:?}");
+            }
+            _ => assert!(warnings.is_empty(), "{warnings:?}"),
+        }
+        prompt_tokens(stderr)
     };
     let key = b"tokenizer.chat_template";
     nexus.file("missing.gguf", replace(ember_gguf(), key, b"tokenizer.chat_tempest_"));

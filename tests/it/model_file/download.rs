@@ -9,7 +9,7 @@ use std::process::{Child, Command as StdCommand, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use assert_cmd::Command;
 use installation::life::interrupt::Interrupt;
@@ -28,6 +28,9 @@ use crate::support::server::{Request, Server, file, head, send, wait_for_close};
 /// The name of the file that every test downloads.
 const NAME: &str = "mind.gguf";
 const PATH: &str = "/some/repo/resolve/main/mind.gguf";
+
+/// The file with the time that a server asked to wait.
+const WAIT: &str = "downloads.wait";
 
 /// Time limits that only a hang reaches; no pauses.
 const PATIENT: Patience = Patience {
@@ -314,13 +317,22 @@ fn an_answer_without_the_model_is_told_in_words_and_nothing_is_kept() {
         ("418 I'm a teapot", b"", &["418", "does not know what to do"], 1),
         ("429 Too Many Requests\r\nRetry-After: 3600", b"", &["429", "start again in 3600 s"], 1),
         ("429 Too Many Requests\r\nRateLimit: \"api\";r=0;t=243", b"", &["429", "start again in 243 s"], 1),
+        ("429 \r\nRateLimit: limit=9, remaining=0, reset=77", b"", &["start again in 77 s"], 1),
+        ("429 \r\nRateLimit: \"a\";r=5;t=9, \"b\";r=0;t=243", b"", &["start again in 243 s"], 1),
+        ("429 \r\nRetry-After: 99999999999", b"", &["start again in 86400 s"], 1),
+        ("429 Too Many Requests", b"", &["start again in 60 s"], 1),
         (
-            "429 Too Many Requests\r\nRateLimit: limit=9, remaining=0, reset=77",
+            "503 \r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:53:37 GMT",
             b"",
-            &["start again in 77 s"],
+            &["503", "start again in 240 s"],
             1,
         ),
+        ("407 Proxy Authentication Required", b"", &["407", "HTTPS_PROXY"], 1),
+        ("408 Request Timeout", b"", &["408", "each of 3 tries"], 3),
+        ("425 Too Early", b"", &["425", "each of 3 tries"], 3),
+        ("451 Unavailable For Legal Reasons", b"", &["451", "a law forbids"], 1),
         ("500 Internal Server Error", b"", &["500", "fault of its own", "each of 3 tries"], 3),
+        ("511 Network Authentication Required", b"", &["511", "a login page"], 1),
         (&format!("302 Found\r\nLocation: {PATH}"), b"", &["redirects in a loop"], 11),
         ("302 Found\r\nLocation: ftp://host/", b"", &["redirects to nowhere"], 1),
         ("206 Partial Content", &model, &["another part", "start again"], 1),
@@ -329,6 +341,7 @@ fn an_answer_without_the_model_is_told_in_words_and_nothing_is_kept() {
         ("200 OK", b"PK\x03\x04 an archive", &["is no GGUF file"], 1),
         ("200 OK", b"GG", &["is no GGUF file"], 1),
         ("200 OK", b"version https://git-lfs.github.com/spec/v1\n", &["Git LFS pointer", "/resolve/"], 1),
+        ("200 OK", b"/annex/objects/SHA256E-s9--ab.gguf\n", &["git-annex pointer", "/resolve/"], 1),
         // Cut short, which only the file's own header or the hub's hash tells.
         ("200 OK", &model[..2_000_000], &["cut short", "start again"], 1),
         (&hash(&sha256(&model)), &model[..2_000_000], &["it arrived damaged", "sha256", &sha256(&model)], 1),
@@ -339,7 +352,8 @@ fn an_answer_without_the_model_is_told_in_words_and_nothing_is_kept() {
         let downloads = Downloads::new();
         downloads.fails(&server, words);
         assert_eq!(server.requests().len(), requests, "{head}");
-        assert!(files(&downloads.nexus).is_empty(), "{head}: {:?}", files(&downloads.nexus));
+        let left: Vec<_> = files(&downloads.nexus).into_iter().filter(|name| name != WAIT).collect();
+        assert!(left.is_empty(), "{head}: {left:?}");
     }
 }
 
@@ -426,16 +440,29 @@ fn a_file_whose_hash_is_right_is_kept_whatever_is_in_it() {
 }
 
 #[test]
-fn an_answer_of_429_waits_as_long_as_it_is_asked_to() {
+fn a_server_that_asks_to_wait_is_not_asked_before_in_another_start_neither() {
     let server = Server::new(|number, request, to| match number {
         0 => send(to, raw("429 Too Many Requests\r\nRetry-After: 1", b"")),
+        1 => send(to, raw("429 Too Many Requests\r\nRetry-After: 3600", b"")),
         _ => sound(request, to),
     });
     let mut downloads = Downloads::new();
     downloads.patience.longest_pause = Duration::from_secs(1);
     let begun = Instant::now();
-    downloads.succeeded(&server.url(PATH));
+    downloads.fails(&server, &["127.0.0.1 answers 429", "start again in 3600 s"]);
     assert!(begun.elapsed() >= Duration::from_secs(1), "it waited");
+    for _ in 0..3 {
+        downloads.fails(&server, &["127.0.0.1 answers 429: too many requests; start again in 3"]);
+    }
+    assert_eq!(server.requests().len(), 2);
+    // Over, or noted by a clock that has been set back since.
+    for noted in [SystemTime::now() - Duration::from_secs(3601), SystemTime::now() + Duration::from_secs(60)]
+    {
+        let _ = fs::remove_file(downloads.nexus.path("models").join(NAME));
+        let note = downloads.nexus.file("models/downloads.wait", "3600 h answers 429\n");
+        fs::File::open(note).and_then(|note| note.set_modified(noted)).expect("another time");
+        downloads.succeeded(&server.url(PATH));
+    }
 }
 
 #[test]
@@ -532,16 +559,24 @@ fn a_redirect_to_another_host_is_followed_with_the_hubs_hash_and_without_its_tok
 #[test]
 fn a_refusal_says_whether_the_token_the_account_or_a_firewall_is_the_reason() {
     let refuses = |status: &'static str| Server::new(move |_, _, to| send(to, raw(status, b"")));
-    let content_host = refuses("403 Forbidden");
-    let location = content_host.url("/cdn/1234").replace("127.0.0.1", "localhost");
-    let redirects = format!("302 Found\r\nLocation: {location}");
+    let redirects = |to: &Server| {
+        let location = to.url("/cdn/1234").replace("127.0.0.1", "localhost");
+        let head = format!("308 Permanent Redirect\r\nLocation: {location}");
+        Server::new(move |_, _, to| send(to, raw(&head, b"")))
+    };
+    let (content_host, hub) = (refuses("403 Forbidden"), refuses("401 Unauthorized"));
     for (hub, words, other) in [
         (refuses("401 Unauthorized"), &["401", "the token in HF_TOKEN was refused"][..], "set HF_TOKEN"),
         (refuses("403 Forbidden"), &["403", "accept the model's terms"], "set HF_TOKEN"),
         (
-            Server::new(move |_, _, to| send(to, raw(&redirects, b""))),
-            &["localhost answers 403", "a firewall or a proxy"],
+            redirects(&content_host),
+            &["localhost (to which 127.0.0.1 redirects) answers 403", "a firewall or a proxy"],
             "terms",
+        ),
+        (
+            redirects(&hub),
+            &["localhost (to which 127.0.0.1 redirects) answers 401", "HF_TOKEN goes only to", "HF_ENDPOINT"],
+            "no such repository",
         ),
     ] {
         let mut downloads = Downloads::new();
@@ -552,14 +587,60 @@ fn a_refusal_says_whether_the_token_the_account_or_a_firewall_is_the_reason() {
 }
 
 #[test]
-fn the_token_is_for_the_hub_alone() {
+fn the_token_is_for_the_hub_alone_and_only_where_it_is_asked_first() {
     let server = Server::of(model());
-    for hub in ["https://huggingface.co".to_owned(), format!("https://{}", server.address)] {
+    let location = server.url(PATH);
+    let elsewhere = Server::new(move |_, _, to| {
+        send(to, raw(&format!("302 Found\r\nLocation: {location}"), b""));
+    });
+    for (hub, asked) in [
+        ("https://huggingface.co".to_owned(), &server),
+        (format!("https://{}", server.address), &server),
+        (server.url(""), &elsewhere),
+    ] {
         let mut downloads = Downloads::new();
         downloads.variables = vec![("HF_TOKEN", "hf_secret".to_owned()), ("HF_ENDPOINT", hub)];
-        downloads.succeeded(&server.url(PATH));
+        downloads.succeeded(&asked.url(PATH));
     }
-    assert!(server.requests().iter().all(|request| request.header("authorization").is_none()));
+    let requests = [server.requests(), elsewhere.requests()].concat();
+    assert!(requests.iter().all(|request| request.header("authorization").is_none()));
+}
+
+#[test]
+fn a_repository_names_its_file_once_and_lives_without_the_network_from_then_on() {
+    let hub = Server::new(|_, request, to| match &*request.path {
+        "/api/models/some/Repo-GGUF" => {
+            let files = r#"{"siblings": [{"rfilename": "mind-Q8_0.gguf"}, {"rfilename": "mind-Q4_0.gguf"}]}"#;
+            send(to, raw("200 OK\r\nContent-Type: application/json", files.as_bytes()));
+        }
+        "/some/Repo-GGUF/resolve/main/mind-Q4_0.gguf" => sound(request, to),
+        _ => send(to, raw("401 Unauthorized", b"")),
+    });
+    let nexus = Nexus::new();
+    let live = |repository, variable, value: &str| {
+        let mut command = nexus.command(short_life(repository));
+        command.env(variable, value);
+        Ended::of(Command::from_std(command).timeout(LIMIT).output())
+    };
+    let endpoint = hub.url("");
+    for (repository, words) in [
+        (
+            "some/Repo-GGUF:Q2_K",
+            "some/Repo-GGUF has no Q2_K in one file; add one of these after a colon: Q8_0, Q4_0",
+        ),
+        ("some/other", "no such file is here, so it is taken for a repository): 127.0.0.1 answers 401"),
+    ] {
+        live(repository, "HF_ENDPOINT", &endpoint).failed(1, &[words, "give --model ember"]);
+    }
+    live("some/Repo-GGUF", "HF_ENDPOINT", &endpoint).died();
+    live("some/Repo-GGUF:q4_0", "HF_HUB_OFFLINE", "1").died();
+    live("some/Repo-GGUF:Q8_0", "HF_HUB_OFFLINE", "1").failed(1, &["HF_HUB_OFFLINE"]);
+    assert_eq!(hub.requests().len(), 4);
+    // A file of that name wins.
+    fs::create_dir(nexus.path("some")).expect("a folder");
+    nexus.file("some/Repo-GGUF:Q4_0", "no model");
+    live("some/Repo-GGUF:Q4_0", "HF_ENDPOINT", &endpoint)
+        .failed(1, &["\"some/Repo-GGUF:Q4_0\"", "not a GGUF"]);
 }
 
 #[test]

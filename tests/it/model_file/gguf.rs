@@ -86,9 +86,9 @@ fn a_header_that_declares_more_than_there_is() {
         refused(with("mind.text", text), &["cut short or damaged"]);
         refused(ember(|gguf| gguf.tensors[0].sizes[1] = count), &[]);
     }
-    for kind in [4, 31, 43, u32::MAX] {
-        let withdrawn = ember(|gguf| gguf.tensors[0].kind = kind);
-        refused(withdrawn, &[&format!("type {kind}, which no weights have")]);
+    for kind in [4, 43, u32::MAX] {
+        let unknown = ember(|gguf| gguf.tensors[0].kind = kind);
+        refused(unknown, &[&format!("type {kind}, which no weights have")]);
     }
     let deep = Value::array(9, 1, &[0; 12]);
     refused(with("mind.list", deep), &["mind.list", "no type"]);
@@ -114,10 +114,7 @@ fn what_people_take_for_a_model_is_said_to_be_what_it_is() {
     embeddings.into_iter().for_each(|bytes| refused(bytes, &["embedding", "writes text"]));
     // As in llama.cpp's repository: nothing follows the keys, not even the padding.
     let vocabulary = Gguf { alignment: 1, tensors: Vec::new(), ..Gguf::ember() };
-    let pointer = format!(
-        "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 105454432\n",
-        "2e8040ceae7815abe0dcb3540b9995eaa1fd0d2ca9e797d0a635ae4433c68c2d"
-    );
+    let withdrawn = |kind| ember(|gguf| gguf.tensors[0].kind = kind);
     for (bytes, parts) in [
         (of_architecture("clip"), &["vision", "writes text"][..]),
         (kind("adapter"), &["adapter (LoRA)", "writes text"]),
@@ -127,7 +124,11 @@ fn what_people_take_for_a_model_is_said_to_be_what_it_is() {
         (with("llama.attention.causal", Value::bool(false)), &["not causal"]),
         (with("split.count", Value::u16(3)), &["one of the 3 parts", "--merge"]),
         (vocabulary.header(), &["no weights, only a vocabulary", "writes text"]),
-        (pointer.into(), &["Git LFS pointer", "git lfs pull", "the file itself"]),
+        (withdrawn(31), &["Q4_0_4_4, which was withdrawn", "take the Q4_0 file"]),
+        (withdrawn(38), &["IQ4_NL_8_8, which was withdrawn", "take the IQ4_NL file"]),
+        (b"version https://git-lfs.github.com/spec/v1\n".into(), &["Git LFS pointer", "the file itself"]),
+        (b"/annex/objects/SHA256E-s9--ab.gguf\n".into(), &["git-annex pointer", "the file itself"]),
+        (b"# xet version 0\n".into(), &["Xet pointer", "the file itself"]),
     ] {
         refused(bytes, parts);
     }

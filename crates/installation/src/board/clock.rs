@@ -20,6 +20,12 @@ pub fn now(format: &str) -> Option<String> {
     believed().and_then(|time| words(format, &time).ok())
 }
 
+/// The Unix time, in seconds, of a date in a header of HTTP, `Sun, 06 Nov 1994 08:49:37 GMT`.
+#[must_use]
+pub fn http_date(text: &str) -> Option<i64> {
+    Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_second())
+}
+
 /// The local date and time as in ISO 8601, with the offset from UTC; `None` if
 /// the clock cannot be believed.
 #[must_use]

@@ -4,6 +4,9 @@
 use anyhow::{Context, Result, ensure};
 use ureq::http::Uri;
 
+/// The hub that HF_TOKEN is for, unless HF_ENDPOINT names another.
+pub(super) const HUB: &str = "https://huggingface.co";
+
 /// Parses an http or https address. One with a user name or a password is
 /// refused, because it would end up in logs.
 pub(super) fn web_address(text: &str) -> Result<Uri> {

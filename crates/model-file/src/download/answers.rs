@@ -13,9 +13,10 @@ use ureq::http::{HeaderMap, Response, Uri};
 use ureq::{Body, BodyReader};
 
 use self::Next::{Again, Anew, End};
-use super::address::host;
+use super::address::{HUB, host};
 use super::files::{Origin, Partial};
 use crate::gguf;
+use installation::board::clock;
 
 /// What the program does after a try that did not bring the model.
 pub(super) enum Next {
@@ -67,10 +68,18 @@ pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 /// Who was asked, and how.
 pub(super) struct Asked<'a> {
     pub(super) address: &'a Uri,
+    /// The host that was asked first and has redirected to this one, if it is another.
+    pub(super) by: Option<&'a str>,
     /// Whether HF_TOKEN was sent.
     pub(super) with_token: bool,
-    /// Whether another host has redirected to this one.
-    pub(super) elsewhere: bool,
+    /// Whether HF_TOKEN is set.
+    pub(super) has_token: bool,
+}
+
+/// The host of `address` for messages, and the one that redirects to it, if another does.
+pub(super) fn who(address: &Uri, by: Option<&str>) -> String {
+    let host = host(address);
+    by.map_or_else(|| host.to_owned(), |by| format!("{host} (to which {by} redirects)"))
 }
 
 /// What `response` says to a request for a file, or for what is missing after the `kept`
@@ -95,7 +104,7 @@ pub(super) fn read(
         206 if first == Some(asked) && size.or(known) == known.or(size) => (asked, size.or(known), u64::MAX),
         // The part is the whole file; the body is a text about that.
         416 if asked > 0 && size == Some(asked) => (asked, size, 0),
-        _ => return Err(refused(asked_of, code, seconds_to_wait(value))),
+        _ => return Err(refused(asked_of, code, time_to_wait(value))),
     };
     // Only a strong ETag may be sent in If-Range (RFC 9110, 13.1.5).
     let strong = value(header::ETAG).filter(|etag| etag.starts_with('"'));
@@ -104,13 +113,20 @@ pub(super) fn read(
     record.size = size;
     record.sha256 = record.sha256.or_else(|| then?.sha256.clone());
     record.validator = validator.or_else(|| then?.validator.clone());
-    Ok(Answer { host: host(asked_of.address).to_owned(), from, record, body: body.into_reader().take(limit) })
+    Ok(Answer {
+        host: who(asked_of.address, asked_of.by),
+        from,
+        record,
+        body: body.into_reader().take(limit),
+    })
 }
 
 /// What it means that this status code is answered, and not the bytes that were asked for.
-/// `wait`: the seconds after which it may be asked again, as far as they are said.
-fn refused(asked: &Asked<'_>, code: u16, wait: Option<u64>) -> Refusal {
-    let Asked { address, with_token, elsewhere } = *asked;
+/// `wait`: the time after which it may be asked again, as far as it is said.
+fn refused(asked: &Asked<'_>, code: u16, wait: Option<Duration>) -> Refusal {
+    let Asked { address, by, with_token, has_token } = *asked;
+    // A CDN is told by the signature in its address who asks; the hub is not.
+    let is_hub = HUB.strip_prefix("https://") == Some(host(address));
     let (next, words) = match code {
         200 if address.path().contains("/blob/") => {
             (End, "a web page, not the file; a file's own address has /resolve/, not /blob/")
@@ -120,53 +136,75 @@ fn refused(asked: &Asked<'_>, code: u16, wait: Option<u64>) -> Refusal {
         401 if with_token => {
             (End, "the token in HF_TOKEN was refused, or there is no such repository; look at both")
         }
+        401 | 403 if by.is_some() && has_token && (code == 401 || is_hub) => (
+            End,
+            "it wants to know who asks, and HF_TOKEN goes only to the host that was asked first; set \
+             HF_ENDPOINT to this one, or unset it",
+        ),
         // The hub's answer for a repository that does not exist, too.
         401 => (
             End,
             "it wants to know who asks, or has no such repository; look at the address, or set HF_TOKEN \
              to a token of your account",
         ),
-        403 if elsewhere => (
+        403 if by.is_some() && !is_hub => (
             End,
             "this host, where the file lies, does not give it: a firewall or a proxy may forbid it; have it let through",
         ),
         403 if with_token => (End, "this account may not have it; accept the model's terms on its page"),
         403 => (End, "this account may not have it; accept the model's terms on its page and set HF_TOKEN"),
         404 | 410 => (End, "it has no such file; look at the address again"),
-        429 => (Again(wait.map(Duration::from_secs)), "too many requests"),
-        500..=599 => (Again(None), "it has a fault of its own"),
+        407 => (End, "a proxy wants a password; give it in HTTPS_PROXY, as http://NAME:PASSWORD@HOST:PORT"),
+        408 | 425 => (Again(wait), "not now"),
+        429 => (Again(wait.or(Some(UNTOLD))), "too many requests"),
+        451 => (End, "a law forbids it to give the file; name another model with --model"),
+        511 => (End, "this network has a login page; log in and start again"),
+        500..=599 => (Again(wait), "it has a fault of its own"),
         _ => (End, "the program does not know what to do with that"),
     };
-    next.because(format_args!("{} answers {code}: {words}", host(address)))
+    next.because(format_args!("{} answers {code}: {words}", who(address, by)))
 }
 
-/// The seconds that a server asks to wait: by `Retry-After`, or by `RateLimit` (`t=` of the
-/// present draft, `reset=` of those before) where nothing is left of the limit.
-fn seconds_to_wait<'a>(value: impl Fn(HeaderName) -> Option<&'a str>) -> Option<u64> {
-    let number = |text: &str| text.trim().parse().ok();
-    value(header::RETRY_AFTER).and_then(number).or_else(|| {
-        let limit = value(HeaderName::from_static("ratelimit"))?;
-        let mut fields = limit.split([';', ',']).map(str::trim);
-        fields.find_map(|field| number(field.strip_prefix("t=").or_else(|| field.strip_prefix("reset="))?))
-    })
+/// What a server that says "too many requests" and not for how long is taken to ask for.
+const UNTOLD: Duration = Duration::from_secs(60);
+
+/// The longest time that a server may ask to wait; what is beyond is taken for it.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a server asks to wait: by `Retry-After`, in seconds or until a date by the server's
+/// own clock, or by `RateLimit` (`t=` of the present draft, `reset=` of those before), where of
+/// several limits the longest counts.
+fn time_to_wait<'a>(value: impl Fn(HeaderName) -> Option<&'a str>) -> Option<Duration> {
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let date = |name| value(name).and_then(clock::http_date);
+    let until = || u64::try_from(date(header::RETRY_AFTER)? - date(header::DATE)?).ok();
+    let limits = || {
+        let fields = value(HeaderName::from_static("ratelimit"))?.split([';', ',']).map(str::trim);
+        fields
+            .filter_map(|field| number(field.strip_prefix("t=").or_else(|| field.strip_prefix("reset="))?))
+            .max()
+    };
+    let seconds = value(header::RETRY_AFTER).and_then(number).or_else(until).or_else(limits)?;
+    Some(Duration::from_secs(seconds.max(1)).min(LONGEST_WAIT))
 }
 
 /// As many bytes as tell what a file is.
-pub(super) const BEGINNING: usize = LFS.len();
-
-/// What a Git LFS pointer begins with.
-const LFS: &[u8] = b"version https://git-lfs";
+pub(super) const BEGINNING: usize = 64;
 
 /// What it means that a file from `host` begins with these bytes.
 pub(super) fn beginning(host: &str, first: &[u8]) -> Result<(), Refusal> {
-    let what = match first {
-        _ if first.starts_with(gguf::MAGIC) => return Ok(()),
-        _ if first.starts_with(LFS) => {
-            "a Git LFS pointer, a text in place of the file; the file's own address has /resolve/, not /raw/"
-        }
-        _ => "no GGUF file; if this network has a login page, log in and start again",
-    };
-    Err(End.because(format_args!("what {host} sends is {what}")))
+    if first.starts_with(gguf::MAGIC) {
+        return Ok(());
+    }
+    Err(End.because(match gguf::pointer(first) {
+        Some(kind) => format!(
+            "what {host} sends is {kind}, a text in place of the file; on Hugging Face the file's own address \
+             has /resolve/, not /raw/"
+        ),
+        None => format!(
+            "what {host} sends is no GGUF file; if this network has a login page, log in and start again"
+        ),
+    }))
 }
 
 /// What it means that a connection to `host` failed, or never came to be.

@@ -1,5 +1,5 @@
 //! One HTTP GET: token, redirects, time limits. The only file that sends
-//! requests with ureq; others use its `Uri`.
+//! requests with ureq; `reach` tells it a host's addresses, others use its `Uri`.
 //!
 //! Redirects are followed here and not by ureq, because Hugging Face sends a
 //! file's sha256 with the redirect and not with the final answer, and because
@@ -13,13 +13,12 @@ use ureq::Agent;
 use ureq::http::Uri;
 use ureq::http::header::{AUTHORIZATION, HeaderName, HeaderValue, IF_RANGE, LOCATION, RANGE};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::DefaultConnector;
 
-use super::address::{host, redirected, shown, web_address};
+use super::address::{HUB, host, redirected, shown, web_address};
 use super::answers::{self, Answer, Asked, Next, Refusal, header};
 use super::files::{Origin, Partial};
-
-/// The hub that HF_TOKEN is for, unless HF_ENDPOINT names another.
-const HUB: &str = "https://huggingface.co";
+use super::reach::FirstToAnswer;
 
 /// Redirects that are followed before they count as a loop: curl's and
 /// browsers' order of magnitude; Hugging Face takes one or two.
@@ -41,7 +40,8 @@ pub struct Patience {
     pub least: u64,
     /// The pause before the second try; it doubles before each further one.
     pub pause: Duration,
-    /// The longest pause that a server may ask for with `Retry-After`.
+    /// The longest pause that a server may ask for and is then asked again; after a longer one
+    /// the program ends.
     pub longest_pause: Duration,
     /// The number of tries in all, the first one included.
     pub tries: u32,
@@ -118,7 +118,7 @@ impl Client {
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
         Ok(Self {
-            agent: config.build().into(),
+            agent: Agent::with_parts(config.build(), DefaultConnector::new(), FirstToAnswer::default()),
             endpoint: web_address(&endpoint).context("HF_ENDPOINT cannot be used")?,
             token,
             patience,
@@ -133,12 +133,14 @@ impl Client {
             None => url.clone(),
         };
         let mut record = Origin { url: shown(&url.to_string()).to_owned(), ..Origin::default() };
-        // The token for one may be sent to another only if all of that is the same.
+        // The token for one may be sent to another only if all of that is the same. No redirect
+        // from elsewhere has it sent.
         let origin = |uri: &Uri| (uri.scheme().cloned(), uri.authority().cloned());
-        let first = host(&address).to_owned();
+        let first = address.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut request = self.agent.get(&address);
-            let token = self.token.as_ref().filter(|_| origin(&address) == origin(&self.endpoint));
+            let token = (self.token.as_ref())
+                .filter(|_| [&address, &first].map(origin) == [&self.endpoint, &self.endpoint].map(origin));
             if let Some(token) = token {
                 request = request.header(AUTHORIZATION, token);
             }
@@ -146,15 +148,17 @@ impl Client {
                 let validator = kept.record.validator.as_deref().unwrap_or_default();
                 request = request.header(RANGE, format!("bytes={}-", kept.len)).header(IF_RANGE, validator);
             }
-            let unreachable = |error: ureq::Error| answers::unreachable(host(&address), &error.into_io());
+            let by = Some(host(&first)).filter(|first| *first != host(&address));
+            let who = answers::who(&address, by);
+            let unreachable = |error: ureq::Error| answers::unreachable(&who, &error.into_io());
             let response = request.call().map_err(unreachable)?;
             let headers = response.headers();
             record.sha256 = record.sha256.or_else(|| answers::sha256(header(headers, LINKED_ETAG)?));
             match header(headers, LOCATION).filter(|_| response.status().is_redirection()) {
                 Some(location) => address = redirected(&address, location)?,
                 None => {
-                    let (with_token, elsewhere) = (token.is_some(), host(&address) != first);
-                    let asked = Asked { address: &address, with_token, elsewhere };
+                    let (with_token, has_token) = (token.is_some(), self.token.is_some());
+                    let asked = Asked { address: &address, by, with_token, has_token };
                     return answers::read(&asked, response, record, kept);
                 }
             }

@@ -10,6 +10,7 @@
 //! | `m.gguf.part.origin` | the record of the part: URL, and the server's size, sha256 and ETag |
 //! | `m.gguf.origin` | the record of the model, once it is verified |
 //! | `….origin.new` | such a record while it is written; only a power cut or SIGKILL leaves one |
+//! | `downloads.wait` | how long a server asked not to be asked again; in force from its modification on |
 //!
 //! Every fault that ends the program prints one line, and the exit status is 1.
 //! "By hand" stands for: *fetch `<URL>` by hand to `<the path the program looks
@@ -20,10 +21,11 @@
 //! | connection refused, host not found | cannot reach HOST (why); look at the network; by hand | nothing, or what was kept before |
 //! | certificate not valid yet, expired | says so, and to set the clock; the board has none of its own | the same |
 //! | certificate not trusted | says so, and that SSL_CERT_FILE names those to trust | the same |
-//! | 401, 403 | whether the token, the account, the repository or a firewall is the reason | the same |
+//! | 401, 403, 451 | whether the token, the account, the repository, a firewall or a law is the reason; who redirected | the same |
 //! | 404 | it has no such file; look at the address again | the same |
-//! | 429 | waits as long as `Retry-After` asks, up to a minute, and tries again; then when to start again; by hand | the same |
-//! | 5xx, no answer | tries again, five times in all; then by hand | the same |
+//! | 407, 511 | that a proxy wants a password, or the network a login | the same |
+//! | 429; 503 with `Retry-After` | waits as long as it is asked to, up to a minute, and tries again; if longer, when to start again, and does not ask before, in another start neither; by hand | the same, and `downloads.wait` |
+//! | 408, 425, 5xx, no answer | tries again, five times in all; then by hand | the same |
 //! | body cut short, stalled, or slower than 10 kB/s for a minute | requests the rest, five tries in all; then says how much is kept | the part |
 //! | body cut short when the server never stated a size | it arrived damaged | nothing |
 //! | redirect loop, redirect to an unencrypted address | says so; by hand | nothing, or what was kept before |
@@ -47,6 +49,9 @@
 //! | `transfer` | the loop: asks, resumes, checks, renames |
 //! | `answers` | what was answered: the words of the table above, and what follows |
 //! | [`http`] | one HTTP GET: variables, token, redirects, time limits |
+//! | [`repository`] | a repository of the hub, and which of its files is meant |
+//! | `reach` | which of a host's addresses is asked: the first that answers |
+//! | `wait` | how long a server asked not to be asked again |
 //! | `progress` | the progress on stderr |
 
 mod address;
@@ -54,17 +59,21 @@ mod answers;
 mod files;
 pub mod http;
 mod progress;
+mod reach;
+pub mod repository;
 mod transfer;
+mod wait;
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use self::files::{Files, Origin};
 use self::http::Client;
+use self::repository::Repository;
 use self::transfer::Download;
 use installation::board::threads;
 use installation::life::ending::Ending;
@@ -109,17 +118,55 @@ pub fn model(
         return Ok(files.path);
     }
     let client = client().map_err(|error| files.with_way_out(&error))?;
-    // On a thread of its own: looking up a host, connecting, reading and waiting
-    // for another process may each take long, and the reaction to a signal must
-    // not.
     let download = Download { address, files: files.clone(), client, interrupt: interrupt.clone() };
-    let worker = threads::start("download", move || download.run())?;
+    let ended = beside(interrupt, || files.what_is_kept(), move || download.run())?;
+    ended.map_err(|error| files.with_way_out(&error))?;
+    Ok(files.path)
+}
+
+/// The URL of the file of `repository` that is meant: of one that is in `dir`, or else as the
+/// hub tells.
+///
+/// # Errors
+///
+/// As [`model`].
+pub fn file_of(
+    repository: &Repository,
+    dir: &Path,
+    client: impl FnOnce() -> Result<Client>,
+    interrupt: &Interrupt,
+) -> Result<String, Ending> {
+    if let Some(url) = repository.kept(dir) {
+        return Ok(url);
+    }
+    let failed = |error| {
+        anyhow!(
+            "cannot download {repository} (no such file is here, so it is taken for a repository): {error:#}; \
+             or give --model ember"
+        )
+    };
+    let (client, asked, raised) = (client().map_err(failed)?, repository.clone(), interrupt.clone());
+    let (dir, address) = (dir.to_path_buf(), address::web_address(&repository.address())?);
+    let url = beside(interrupt, String::new, move || {
+        let _folder = transfer::lock(&dir)?;
+        let ask = || client.get(&address, None).and_then(|answer| asked.file(answer));
+        transfer::ask(&client.patience, &dir, &raised, ask)
+    })?;
+    Ok(url.map_err(failed)?)
+}
+
+/// Does `work` on a thread of its own: looking up a host, connecting, reading and waiting for
+/// another process may each take long, and the reaction to a signal must not.
+fn beside<T: Send + 'static>(
+    interrupt: &Interrupt,
+    kept: impl Fn() -> String,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<Result<T>, Ending> {
+    let worker = threads::start("download", work)?;
     while !worker.is_finished() && !interrupt.is_raised_within(GLANCE) {}
     if interrupt.is_raised() {
         thread::sleep(FAREWELL);
-        return Err(Ending::Interrupted(format!("while downloading the model{}", files.what_is_kept())));
+        return Err(Ending::Interrupted(format!("while downloading the model{}", kept())));
     }
-    let ended = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
-    ended.map_err(|error| files.with_way_out(&error))?;
-    Ok(files.path)
+    Ok(worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
 }

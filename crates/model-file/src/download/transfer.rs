@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -12,8 +13,9 @@ use ureq::http::Uri;
 use super::answers::Next::{Again, Anew, End, Remove};
 use super::answers::{self, Answer, Refusal};
 use super::files::{Files, Origin};
-use super::http::Client;
+use super::http::{Client, Patience};
 use super::progress::{DownloadProgress, bytes};
+use super::wait;
 use crate::gguf::{self, Purpose};
 use crate::hash;
 use installation::life::interrupt::Interrupt;
@@ -43,48 +45,86 @@ pub(super) struct Download {
     pub(super) interrupt: Interrupt,
 }
 
+/// Locks the folder of the downloads, which is made if need be, against other processes.
+///
+/// # Errors
+///
+/// When it cannot be made or locked.
+pub(super) fn lock(dir: &Path) -> Result<File> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {dir:?}; {WRITABLE}"))?;
+    // The folder itself is locked, so that no lock file is left behind.
+    let cannot = || format!("cannot lock the folder {dir:?}; {WRITABLE}");
+    let folder = File::open(dir).with_context(cannot)?;
+    if let Err(TryLockError::WouldBlock) = folder.try_lock() {
+        say(format_args!("waiting: another process is downloading to {dir:?}\n"));
+    }
+    folder.lock().with_context(cannot)?;
+    Ok(folder)
+}
+
+/// Does `once` until it is not to be done again, at most as often as `patience` says. What a
+/// server asks to wait is noted in `dir`, so that another start of the program waits too.
+///
+/// # Errors
+///
+/// What ended it.
+pub(super) fn ask<T>(
+    patience: &Patience,
+    dir: &Path,
+    interrupt: &Interrupt,
+    mut once: impl FnMut() -> Result<T, Refusal>,
+) -> Result<T> {
+    let mut refused = wait::noted(dir);
+    let mut tries = 1;
+    loop {
+        if let Some((what, pause)) = refused {
+            let seconds = pause.as_secs_f32().ceil();
+            ensure!(pause <= patience.longest_pause, "{what}; start again in {seconds} s");
+            ensure!(tries <= patience.tries, "{what} at each of {} tries", patience.tries);
+            say(format_args!("{what}; asking again in {seconds} s\n"));
+            ensure!(!interrupt.is_raised_within(pause), "interrupted");
+        }
+        match once() {
+            Ok(done) => {
+                wait::forget(dir);
+                return Ok(done);
+            }
+            Err(Refusal { what, next: Again(told) }) => {
+                told.inspect(|told| wait::note(dir, &what, *told));
+                refused = Some((what, told.unwrap_or(patience.pause * 2_u32.pow(tries - 1))));
+                tries += 1;
+            }
+            Err(Refusal { what, .. }) => bail!(what),
+        }
+    }
+}
+
 impl Download {
     /// Downloads the file, unless another process already did. After a signal the
     /// error is of no interest.
     pub(super) fn run(&self) -> Result<()> {
         let Files { dir, name, .. } = &self.files;
-        fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {dir:?}; {WRITABLE}"))?;
-        // The folder itself is locked, so that no lock file is left behind.
-        let cannot = || format!("cannot lock the folder {dir:?}; {WRITABLE}");
-        let folder = File::open(dir).with_context(cannot)?;
-        if let Err(TryLockError::WouldBlock) = folder.try_lock() {
-            say(format_args!("waiting: another process is downloading to {dir:?}\n"));
-        }
-        folder.lock().with_context(cannot)?;
+        let _folder = lock(dir)?;
         if self.files.is_there()? {
             return Ok(());
         }
-        let patience = &self.client.patience;
-        let mut tries = 1;
-        loop {
-            let kept = self.files.kept();
-            let answer = self.client.get(&self.address, kept.as_ref());
-            let record = answer.and_then(|answer| self.receive(answer, kept.is_some()));
-            let renamed = record.and_then(|record| self.check_and_rename(record));
-            let Err(Refusal { what, next }) = renamed else { return Ok(()) };
-            if matches!(next, Anew | Remove) {
-                self.files.remove_part()?;
-            }
-            match next {
-                Again(asked) => {
-                    let pause = asked.unwrap_or(patience.pause * 2_u32.pow(tries - 1));
-                    let seconds = pause.as_secs_f32();
-                    ensure!(tries < patience.tries, "{what} at each of {tries} tries");
-                    ensure!(pause <= patience.longest_pause, "{what}; start again in {seconds} s");
-                    say(format_args!("{what}; asking again in {seconds} s\n"));
-                    ensure!(!self.interrupt.is_raised_within(pause), "interrupted");
-                    tries += 1;
+        ask(&self.client.patience, dir, &self.interrupt, || {
+            loop {
+                let kept = self.files.kept();
+                let answer = self.client.get(&self.address, kept.as_ref());
+                let record = answer.and_then(|answer| self.receive(answer, kept.is_some()));
+                let renamed = record.and_then(|record| self.check_and_rename(record));
+                let Err(Refusal { what, next }) = renamed else { return Ok(()) };
+                if matches!(next, Anew | Remove) {
+                    self.files.remove_part()?;
                 }
-                Anew if kept.is_some() => say(format_args!("downloading {name} anew: {what}\n")),
-                Anew => bail!("{what}; start again"),
-                End | Remove => bail!(what),
+                match next {
+                    Anew if kept.is_some() => say(format_args!("downloading {name} anew: {what}\n")),
+                    Anew => return Err(End.because(format_args!("{what}; start again"))),
+                    _ => return Err(next.because(what)),
+                }
             }
-        }
+        })
     }
 
     /// Appends what the server sends to the part, or begins a new one.
