@@ -47,6 +47,9 @@ cp "$folder/options" /etc/default/torment-nexus
 cp "$folder/unit" /etc/systemd/system/torment-nexus.service
 cp "$folder/drop-in" /etc/systemd/system/torment-nexus.service.d/test.conf
 printf "[Unit]\nDefaultDependencies=no\n" >/etc/systemd/system/nothing.target
+# So that no unit of the machine cleans its temporary files up.
+mount -t tmpfs none /var/tmp
+mount -t tmpfs none /tmp
 export container=test
 exec /lib/systemd/systemd --system --unit=nothing.target --show-status=0 --log-target=null
 ' sh "$folder"
