@@ -90,11 +90,15 @@ use installation::life::supervisor::Supervisor;
 use installation::life::vitals::Vitals;
 use installation::panel::{self, Panel};
 use installation::paper::printing::{Paper, Receipt};
-use installation::paper::receipt::Summary;
+use installation::paper::receipt::{Line, Summary};
 use installation::state::entry::Figures;
 use installation::state::folder::StateFolder;
+use installation::text::fault::one_line;
 use installation::text::stderr::{self, say, warn};
 use installation::text::stdout::Output;
+
+/// What follows on paper after what is wrong on the card.
+const OLD_SETTINGS: &str = "Until that is mended, what was set before goes on.";
 
 /// Does what the arguments ask for: a life, with stdout, printer and light, or a check, or
 /// the cabinet.
@@ -155,6 +159,7 @@ fn live_with_panel(
     supervisor.status(Status::Ended(ending.to_string()));
     Err(match ending {
         Ending::Fault(fault) => {
+            cli.of_the_card.blame(&fault);
             ending::say_fault(&fault);
             panel.show_fault();
             Ending::Failed
@@ -199,11 +204,15 @@ impl Piece<'_> {
         let folder = StateFolder::locate(self.cli.state_dir.as_deref());
         let paper = self.open_paper(folder.as_ref())?;
         let stages = || -> Result<Infallible, Ending> {
+            self.tell_of_the_card(&paper);
             let request = Request::settle(self.cli, folder.as_ref(), self.interrupt)?;
             let stdout = Output::stdout().context("cannot use stdout; give it somewhere else to go")?;
             let progress = self.show_progress(&request);
             let model = self.load(&request, &progress)?;
             let mut prefilled = self.prefill(&request, &model, folder.as_ref(), &progress)?;
+            if let Err(error) = self.cli.of_the_card.keep() {
+                warn(one_line(&error));
+            }
             self.wait(&request, &paper)?;
             let lived = self.speak(&request, &mut prefilled, &paper, stdout)?;
             self.die(&request, &prefilled, lived)
@@ -224,6 +233,21 @@ impl Piece<'_> {
         };
         let has_button = cabinet.is_some() || cli.hardware.button.is_some();
         Ok(Paper::open(printer, &cli.printer.design(), folder, has_button)?)
+    }
+
+    /// Tells what is wrong on the card: on stderr at each start, on paper and on the light
+    /// once.
+    fn tell_of_the_card(&self, paper: &Paper) {
+        let card = &self.cli.of_the_card;
+        card.faults().iter().for_each(warn);
+        if card.is_to_be_told() {
+            let lines = card.faults().iter().cloned().chain([OLD_SETTINGS.to_owned()]);
+            paper.notice("the card", lines.map(Line::Text), self.interrupt);
+            if let Err(error) = card.note_told() {
+                warn(one_line(&error));
+            }
+            self.panel.show_fault();
+        }
     }
 
     /// Tells on stderr and on the light how far the piece is from being armed.

@@ -12,7 +12,8 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::Cli;
+use super::options::definition;
+use super::{Cli, settings};
 
 /// What the options alone do not say. `docs/` has more of each.
 const SECTIONS: &str = r#".SH COMMANDS
@@ -132,9 +133,61 @@ fn completions(shell: Shell) -> String {
     String::from_utf8(script).expect("text")
 }
 
+const ON_THE_CARD: &str = "\
+# The settings of the piece. Take the # away at the beginning of a line, write your value,
+# and put the card back: it counts from the next life on, and wins over
+# /etc/default/torment-nexus. What is wrong here is printed on paper, and what
+# was set before goes on. Text after # is a comment.
+#
+# This folder may also have prompt.txt (what the model is told before it wakes),
+# receipt.txt (the template of the receipt), epitaph.txt (printed after the death) and
+# voice.gguf (an adapter that the model speaks with).
+";
+
+/// An example for each option of the card that has no default.
+const EXAMPLES: [(&str, &str); 10] = [
+    ("title", "TORMENT NEXUS"),
+    ("opening", "I remember"),
+    ("lives_per_day", "40"),
+    ("open", "10:00-18:00"),
+    ("printer_columns", "32"),
+    ("printer_line_ms", "350"),
+    ("printer_cut", "yes"),
+    ("printer_heat", "11,120,40"),
+    ("repeat_penalty", "1.06"),
+    ("seed", "1"),
+];
+
+/// The file of settings that a new card gets: each with its help, and switched off.
+fn settings() -> String {
+    let definition = definition();
+    let each = definition.get_arguments().filter(|arg| settings::is_allowed(arg)).map(|arg| {
+        let example = EXAMPLES.iter().find(|(id, _)| arg.get_id() == *id).map(|(_, value)| (*value).into());
+        let value = arg.get_default_values().first().cloned().or(example).expect("a default or an example");
+        let help = arg.get_help().expect("a help").to_string();
+        format!("\n# {help}\n#{} = {}\n", arg.get_long().expect("a name"), value.to_string_lossy())
+    });
+    ON_THE_CARD.to_owned() + &each.collect::<String>()
+}
+
+#[test]
+fn every_setting_of_a_new_card_is_understood_once_it_is_switched_on() {
+    let on = settings()
+        .replace("\n#", "\n")
+        .lines()
+        .filter(|line| line.contains(" = "))
+        .fold(String::new(), |text, line| text + line + "\n");
+    let (found, faults) = settings::read(&on, &definition());
+    assert_eq!(faults, [] as [String; 0], "{on}");
+    assert!(found.len() > 20, "{found:?}");
+    let (found, faults) = settings::read(&settings(), &definition());
+    assert!(found.is_empty() && faults.is_empty(), "a new card sets {found:?}, {faults:?}");
+}
+
 /// Each file and its text.
-fn files() -> [(&'static str, String); 4] {
+fn files() -> [(&'static str, String); 5] {
     [
+        ("settings.txt", settings()),
         ("torment-nexus.1", manual()),
         ("completions/torment-nexus.bash", completions(Shell::Bash)),
         ("completions/_torment-nexus", completions(Shell::Zsh)),

@@ -95,18 +95,17 @@ impl Paper {
         match &self.settings {
             Some(settings) => {
                 let lines = slip.lines(&health, settings.format.columns).into_iter().map(Line::Text);
-                let lines =
-                    [Line::Centred("technician's slip".to_owned()), Line::Rule].into_iter().chain(lines);
-                Printer::slip(
-                    settings,
-                    self.lives.clone(),
-                    &PrinterStatus::default(),
-                    interrupt,
-                    lines.collect(),
-                );
+                self.notice("technician's slip", lines, interrupt);
             }
             None => say(slip.lines(&health, TERMINAL_COLUMNS).join("\n") + "\n"),
         }
+    }
+
+    /// Prints `lines` below a title, if there is a printer.
+    pub fn notice(&self, title: &str, lines: impl Iterator<Item = Line>, interrupt: &Interrupt) {
+        let Some(settings) = &self.settings else { return };
+        let lines = [Line::Centred(title.to_owned()), Line::Rule].into_iter().chain(lines).collect();
+        Printer::slip(settings, self.lives.clone(), &PrinterStatus::default(), interrupt, lines);
     }
 }
 
