@@ -133,10 +133,9 @@ impl Card {
     /// Refuses the card's content if this fault names one of its files: the next start
     /// goes back to what was kept.
     pub(crate) fn blame(&self, fault: &anyhow::Error) {
-        let words = one_line(fault);
-        if self.faults.is_empty() && !self.mark.is_empty() && words.contains(&*self.folder.to_string_lossy())
-        {
-            self.clone().refuse(vec![words]);
+        let (words, folder) = (one_line(fault), format!("{}/", self.folder.display()));
+        if self.faults.is_empty() && !self.mark.is_empty() && words.contains(&folder) {
+            self.clone().refuse(vec![words.replace(&folder, "")]);
         }
     }
 

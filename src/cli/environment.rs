@@ -5,7 +5,7 @@ use std::env;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command, Error};
 
-use super::settings::Setting;
+use super::settings::{Setting, nearest};
 
 /// What the name of each variable begins with.
 const PREFIX: &str = "TORMENT_";
@@ -59,13 +59,6 @@ pub(super) fn unknown_variables(command: &Command, names: impl Iterator<Item = S
         .collect();
     warnings.sort();
     warnings
-}
-
-/// The name of the option that is nearest to this name, which is none's.
-pub(super) fn nearest(command: &Command, name: &str) -> Option<String> {
-    let error = command.clone().try_get_matches_from(["torment-nexus", &format!("--{name}")]).err()?;
-    let Some(ContextValue::String(option)) = error.get(ContextKind::SuggestedArg) else { return None };
-    Some(option.trim_start_matches('-').to_owned())
 }
 
 fn has_variable(arg: &Arg) -> bool {

@@ -8,7 +8,6 @@ use std::error::Error as _;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command};
 
-use super::environment::nearest;
 use super::relive::SAMPLING;
 
 /// The options that a file may set besides those of sampling: words, hours, and the
@@ -92,6 +91,13 @@ fn setting(line: &str, command: &Command) -> Result<Option<Setting>, String> {
     let value = if is_text { value.to_owned() } else { value.replace(DASHES, "-") };
     check(command, &name, &value)?;
     Ok(Some((arg.get_id().to_string(), value)))
+}
+
+/// The name of the option that is nearest to this name, which is none's.
+pub(super) fn nearest(command: &Command, name: &str) -> Option<String> {
+    let error = command.clone().try_get_matches_from(["torment-nexus", &format!("--{name}")]).err()?;
+    let Some(ContextValue::String(option)) = error.get(ContextKind::SuggestedArg) else { return None };
+    Some(option.trim_start_matches('-').to_owned())
 }
 
 /// A value without its quotes and the comment after it.
