@@ -27,6 +27,7 @@
 //! | [`check`] | `torment-nexus check`: what is well, what is not, and the next step |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
 //! | [`mind`] | the language model; the only user of llama-cpp-2 |
+//! | `lives.rs` | `torment-nexus lives`: the texts that are kept, and one of them again |
 //! | `processor.rs` | with `processor.c`: ends the program in one line on a PC's processor that cannot run it |
 //! | `crates/kernels` | [attention and matrix products](kernels) in place of ggml's |
 //! | `crates/model-file` | [from `--model` to a file](model_file) that llama.cpp can open |
@@ -55,6 +56,7 @@
 
 mod check;
 pub mod cli;
+mod lives;
 pub mod mind;
 #[cfg(checks_processor)]
 mod processor;
@@ -88,7 +90,7 @@ use installation::life::reporter::{self, Reporter};
 use installation::life::status::Status;
 use installation::life::supervisor::Supervisor;
 use installation::life::vitals::Vitals;
-use installation::panel::{self, Panel};
+use installation::panel::{self, Gesture, Panel};
 use installation::paper::printing::{Paper, Receipt};
 use installation::paper::receipt::{Line, Summary};
 use installation::state::entry::Figures;
@@ -120,6 +122,7 @@ pub fn run(cli: &Cli) -> Result<Infallible, Ending> {
     let interrupt = Interrupt::on_signals(cli.reports(), &supervisor)?;
     net::above(|| match cli.command {
         Some(Command::Check { json, quick }) => check::check(cli, json, quick, &interrupt),
+        Some(Command::Lives { number, print }) => lives::lives(cli, number, print, &interrupt),
         _ => live_with_panel(cli, cabinet, &supervisor, &interrupt),
     })
 }
@@ -232,7 +235,8 @@ impl Piece<'_> {
             _ => cli.printer.settings(),
         };
         let has_button = cabinet.is_some() || cli.hardware.button.is_some();
-        Ok(Paper::open(printer, &cli.printer.design(), folder, has_button)?)
+        Ok(Paper::open(printer, &cli.printer.design(), folder, has_button)?
+            .keeping_texts(folder, cli.show.keep_texts))
     }
 
     /// Tells what is wrong on the card: on stderr at each start, on paper and on the light
@@ -309,8 +313,12 @@ impl Piece<'_> {
         // Once: what is noted while it waits, such as a slip, is no life to rest after.
         let life_before = (!waiting::is_first(paper)).then_some(start);
         let waiting = Waiting { schedule, button, life_before, panel, paper, supervisor, interrupt };
-        while waiting.for_a_press()? == panel::Gesture::Slip {
-            paper.slip(&request.spoken(), request.prompt.text(), interrupt);
+        loop {
+            match waiting.for_a_press()? {
+                Gesture::Life => break,
+                Gesture::Again => paper.last_again(interrupt),
+                Gesture::Slip => paper.slip(&request.spoken(), request.prompt.text(), interrupt),
+            }
         }
         stderr::clear();
         Ok(())

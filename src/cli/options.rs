@@ -203,6 +203,14 @@ pub enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// List the lives whose texts are kept, or write the text of one again
+    Lives {
+        /// The life's number
+        number: Option<u64>,
+        /// On the printer, as its receipt
+        #[arg(long, requires = "number")]
+        print: bool,
+    },
     /// Draw the installation in this terminal: the button, the light and the paper
     Simulate,
     /// Live an earlier life again, by its number in lives.csv of --state-dir: with the

@@ -13,13 +13,14 @@ use super::relive::SAMPLING;
 /// The options that a file may set besides those of sampling: words, hours, and the
 /// printer's kind and pace. No device, folder, address or file: the card is for whoever
 /// has it in the hand, and the box stays the same.
-const ALLOWED: [&str; 14] = [
+const ALLOWED: [&str; 15] = [
     "title",
     "opening",
     "lora_scale",
     "rest",
     "lives_per_day",
     "open",
+    "keep_texts",
     "printer_kind",
     "printer_font",
     "printer_baud",

@@ -9,6 +9,9 @@ use installation::life::schedule::{Hours, Schedule};
 /// The longest rest, in seconds: a day.
 const MAX_REST: u64 = 86_400;
 
+/// The most texts that are kept: 100 MB of them.
+const MAX_TEXTS: i64 = 10_000;
+
 /// When a press begins a life.
 #[derive(Debug, Clone, Copy, Args)]
 #[group(skip)]
@@ -25,12 +28,17 @@ pub struct ShowArgs {
     // Both need a clock that is believed, and are ignored without one.
     #[arg(long, value_name = "HH:MM-HH:MM", value_parser = Hours::parse)]
     open: Option<Hours>,
+
+    /// Texts of the last lives that are kept in --state-dir; the button, held until the
+    /// light has dipped, prints the last one again (0: neither)
+    #[arg(long, value_name = "NUM", default_value = "1", value_parser = clap::value_parser!(u16).range(..=MAX_TEXTS), allow_negative_numbers = true)]
+    pub(crate) keep_texts: u16,
 }
 
 impl ShowArgs {
     /// The schedule that these options ask for.
     pub(crate) fn schedule(&self) -> Schedule {
-        let Self { rest, lives_per_day, open } = *self;
+        let Self { rest, lives_per_day, open, .. } = *self;
         Schedule { rest: Duration::from_secs(rest), lives_per_day, open }
     }
 }

@@ -1,4 +1,5 @@
 //! Tests of lives with a simulated printer on a pseudo-terminal.
 
+mod again;
 mod card;
 mod printing;

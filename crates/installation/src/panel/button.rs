@@ -48,6 +48,9 @@ pub(super) enum ButtonEvent {
     /// Held down from the moment of arming for another second, and not yet for
     /// [`HELD`].
     Cue,
+    /// Held down from the moment of arming, and let go after the first cue and before
+    /// [`HELD`].
+    Again,
     /// Held down for [`HELD`] from the moment of arming.
     Slip,
     /// Down for more than [`JAMMED`]. `first` if it was not reported since the
@@ -137,9 +140,12 @@ impl Button {
                 None
             }
             Some(_) => {
+                let was_counted = self.is_counted();
                 (self.down, self.next_cue) = (None, None);
-                let jam = std::mem::replace(&mut self.jam, Jam::No);
-                (jam == Jam::Yes).then_some(ButtonEvent::Freed)
+                match std::mem::replace(&mut self.jam, Jam::No) {
+                    Jam::Yes => Some(ButtonEvent::Freed),
+                    _ => was_counted.then_some(ButtonEvent::Again),
+                }
             }
             None => self.hold(now.saturating_sub(self.down?)),
         }
@@ -291,9 +297,14 @@ mod tests {
     #[test]
     fn a_button_that_is_down_when_the_piece_is_armed_starts_nothing_until_it_has_been_up() {
         type Case = (&'static str, fn(&mut Hand) -> &mut Hand, &'static [ButtonEvent]);
+        const CUES_AND_AGAIN: [ButtonEvent; 8] = {
+            let mut events = [ButtonEvent::Cue; 8];
+            events[7] = ButtonEvent::Again;
+            events
+        };
         let cases: [Case; 6] = [
             ("held", |hand| hand.down(2900), &[]),
-            ("held almost for the slip", |hand| hand.down(9900), &[ButtonEvent::Cue; 7]),
+            ("held almost for the slip", |hand| hand.down(9900), &CUES_AND_AGAIN),
             ("let go with bounces", |hand| hand.down(1000).bounce(), &[]),
             ("pressed as it is armed", |hand| hand.up(20).down(500), &[]),
             (
@@ -301,11 +312,7 @@ mod tests {
                 |hand| hand.up(100).become_(Role::Alive).down(1000).rearm(2500, true).down(2000),
                 &[ButtonEvent::Acknowledge],
             ),
-            (
-                "pressed while nobody looked",
-                |hand| hand.up(100).rearm(0, true).down(9900),
-                &[ButtonEvent::Cue; 7],
-            ),
+            ("pressed while nobody looked", |hand| hand.up(100).rearm(0, true).down(9900), &CUES_AND_AGAIN),
         ];
         for (name, act, events) in cases {
             let mut hand = Hand::armed();

@@ -87,6 +87,9 @@ pub(super) struct Pins {
 pub enum Gesture {
     /// A press while armed: begin a life.
     Life,
+    /// The button, held down from the moment of arming and let go after the first dip of
+    /// the light: print the last receipt again.
+    Again,
     /// The button, held down from the moment of arming: print the technician's
     /// slip.
     Slip,
@@ -228,6 +231,7 @@ impl Attendant {
     fn meet(&mut self, event: ButtonEvent) {
         match event {
             ButtonEvent::Begin => self.ask(Gesture::Life),
+            ButtonEvent::Again => self.ask(Gesture::Again),
             ButtonEvent::Slip => self.ask(Gesture::Slip),
             ButtonEvent::Acknowledge => self.pulse.dip(),
             ButtonEvent::Cue => self.pulse.restart(Pattern::Counted),
