@@ -67,11 +67,10 @@ impl Card {
         let mut card = Self { folder: folder.to_owned(), state, ..Self::default() };
         let of_the_kept = || kept.as_ref().map(|kept| settings_of(kept, command).0).unwrap_or_default();
         if !folder.is_dir() {
-            // A computer has no such folder, and a box without one never had settings in it.
-            if kept.is_some() {
-                card.faults.push(format!("the card has no folder {folder:?}; put it back"));
-                card.told = true;
-            }
+            card.faults.push(format!(
+                "there is no folder {folder:?} with settings; put it back, or make it with torment-nexus-setup"
+            ));
+            card.told = true;
             return (card, of_the_kept());
         }
         card.mark = mark_of(folder);

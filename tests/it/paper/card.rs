@@ -120,5 +120,5 @@ fn a_card_that_is_missing_leaves_what_was_set_before() {
     exhibit.write("settings.txt", "title = THE CARD\n").lives_as("THE CARD", &[]);
     fs::remove_dir_all(exhibit.nexus.path("card")).expect("removed");
     let (ended, _) = exhibit.lives_as("THE CARD", &[]);
-    assert!(ended.stderr.contains("the card has no folder"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("there is no folder"), "{}", ended.stderr);
 }
