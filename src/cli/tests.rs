@@ -30,6 +30,10 @@ Draws the installation in a terminal: the button, the light and the paper, with 
 options given. Space presses the button, \fIq\fR leaves. The board's package does not have
 it.
 .TP
+.B lives \fR[\fINUMBER\fR [\fB\-\-print\fR]]
+Lists the lives whose texts are kept, or writes the text of this one to stdout;
+\fB\-\-print\fR prints its receipt again.
+.TP
 .B relive \fINUMBER
 Lives the life of this number in
 .I lives.csv
@@ -94,6 +98,10 @@ program. \fB\-\-prompt\-file\fR wins over all of them. Ember follows only its ow
 .I /etc/default/torment\-nexus
 The options of the service, as variables.
 .TP
+.I /boot/firmware/torment\-nexus
+The card's folder: settings.txt, prompt.txt, receipt.txt, epitaph.txt and voice.gguf. They win
+over the variables; the command line wins over them.
+.TP
 .I /var/lib/torment\-nexus
 The state folder of the service. It has the downloaded models in
 .IR models ,
@@ -103,6 +111,12 @@ there is the service's.
 .TP
 .IR lives.csv ,\  lives.1.csv
 In the state folder: the history, with a line when a life begins and one when it ends.
+.TP
+.I texts
+In the state folder: what the last \fB\-\-keep\-texts\fR lives said.
+.TP
+.I card
+In the state folder: the settings and texts of the card that were lived with last.
 .TP
 .I prompt\-state
 In the state folder: what the model made of the prompt, so that the next start is quick.
