@@ -27,7 +27,7 @@
 //! | [`check`] | `torment-nexus check`: what is well, what is not, and the next step |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
 //! | [`mind`] | the language model; the only user of llama-cpp-2 |
-//! | `lives.rs` | `torment-nexus lives`: the texts that are kept, and one of them again |
+//! | `lives.rs` | `torment-nexus lives`: the last lives, and one of them again |
 //! | `processor.rs` | with `processor.c`: ends the program in one line on a PC's processor that cannot run it |
 //! | `crates/kernels` | [attention and matrix products](kernels) in place of ggml's |
 //! | `crates/model-file` | [from `--model` to a file](model_file) that llama.cpp can open |

@@ -1,4 +1,4 @@
-//! `torment-nexus lives`: lists the lives whose texts are kept, and tells one again.
+//! `torment-nexus lives`: lists the last lives, and tells one again whose text is kept.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -9,14 +9,19 @@ use crate::cli::Cli;
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
 use installation::paper::printing::Paper;
+use installation::state::entry::Entry;
 use installation::state::folder::StateFolder;
+use installation::state::lives::Lives;
 use installation::state::texts::{Text, Texts};
 
-/// Characters of a life's first words in the list.
-const FIRST_WORDS: usize = 40;
+/// The most lives that are listed.
+const LISTED: usize = 20;
 
-/// Lists the lives, or writes the text of this one to stdout; with `print` it prints its
-/// receipt again.
+/// Characters of a life's first words, or of its fault, in the list.
+const FIRST_WORDS: usize = 60;
+
+/// Lists the last lives, or writes the text of this one to stdout; with `print` it prints
+/// its receipt again.
 ///
 /// # Errors
 ///
@@ -38,11 +43,11 @@ pub(crate) fn lives(
             String::new()
         }
         Some(number) => texts.read(number)?.words + "\n",
-        None => texts
-            .numbers()
-            .into_iter()
-            .map(|number| Ok(line(&texts.read(number)?)))
-            .collect::<Result<_, anyhow::Error>>()?,
+        None => {
+            let lives = Lives::within(folder.path()).all()?;
+            let last = &lives[lives.len().saturating_sub(LISTED)..];
+            last.iter().map(|life| line(life, texts.read(life.number).ok())).collect()
+        }
     };
     match std::io::stdout().lock().write_all(told.as_bytes()) {
         Ok(()) => Err(Ending::Done),
@@ -51,12 +56,18 @@ pub(crate) fn lives(
     }
 }
 
-/// A life in the list.
-fn line(text: &Text) -> String {
-    let Text { number, date, seed, tokens, words, .. } = text;
-    let seed = seed.map_or("none".to_owned(), |seed| seed.to_string());
-    let ending = if tokens.is_some() { "death" } else { "cut short" };
+/// A life in the list, with its first words if its text is kept.
+fn line(life: &Entry, text: Option<Text>) -> String {
+    let Entry { number, date, seed, figures, fault, .. } = life;
+    let known = [
+        Some(date.replace('T', " ")).filter(|date| !date.is_empty()),
+        seed.map(|seed| format!("seed {seed}")),
+        figures.tokens.map(|tokens| format!("{tokens} tokens")),
+    ];
+    let words = text.map_or_else(|| fault.clone(), |text| text.words);
     let first: String =
         words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(FIRST_WORDS).collect();
-    format!("life {number}, {}, seed {seed}, {ending}: {first}…\n", date.replace('T', " "))
+    let known: String = known.into_iter().flatten().map(|known| known + ", ").collect();
+    let line = format!("life {number}, {known}{}: {first}", life.ending());
+    line.trim_end_matches(": ").to_owned() + "\n"
 }

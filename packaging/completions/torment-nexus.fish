@@ -76,7 +76,7 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l simulate -d
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s V -l version -d 'Print version'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "check" -d 'Look at every part of the box, and say what is not well and what to do'
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "lives" -d 'List the lives whose texts are kept, or write the text of one again'
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "lives" -d 'List the last lives, or write the text of one again that is kept'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "simulate" -d 'Draw the installation in this terminal: the button, the light and the paper'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "relive" -d 'Live an earlier life again, by its number in lives.csv of --state-dir: with the model, prompt, seed and options of that time'
 complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand check" -l json -d 'One JSON object on stdout'

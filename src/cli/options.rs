@@ -203,7 +203,7 @@ pub enum Command {
         #[arg(long)]
         quick: bool,
     },
-    /// List the lives whose texts are kept, or write the text of one again
+    /// List the last lives, or write the text of one again that is kept
     Lives {
         /// The life's number
         number: Option<u64>,

@@ -31,7 +31,7 @@ options given. Space presses the button, \fIq\fR leaves. The board's package doe
 it.
 .TP
 .B lives \fR[\fINUMBER\fR [\fB\-\-print\fR]]
-Lists the lives whose texts are kept, or writes the text of this one to stdout;
+Lists the last lives, or writes the text of this one to stdout, if it is kept;
 \fB\-\-print\fR prints its receipt again.
 .TP
 .B relive \fINUMBER
