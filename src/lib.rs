@@ -24,9 +24,11 @@
 //! | `request.rs` | what life is asked for: prompt, model, voice, sampling; an earlier one again |
 //! | `waiting.rs` | `for_a_press`: the wait for a press, within the hours and the rest of a show |
 //! | `simulate.rs` | `torment-nexus simulate`: starts the cabinet |
+//! | `stick.rs` | what a stick offers, and the answer of the button |
 //! | [`check`] | `torment-nexus check`: what is well, what is not, and the next step |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
 //! | [`mind`] | the language model; the only user of llama-cpp-2 |
+//! | `lives.rs` | `torment-nexus lives`: the last lives, and one of them again |
 //! | `processor.rs` | with `processor.c`: ends the program in one line on a PC's processor that cannot run it |
 //! | `crates/kernels` | [attention and matrix products](kernels) in place of ggml's |
 //! | `crates/model-file` | [from `--model` to a file](model_file) that llama.cpp can open |
@@ -55,11 +57,13 @@
 
 mod check;
 pub mod cli;
+mod lives;
 pub mod mind;
 #[cfg(checks_processor)]
 mod processor;
 mod request;
 mod simulate;
+mod stick;
 mod waiting;
 
 use std::convert::Infallible;
@@ -75,7 +79,8 @@ use crate::mind::net;
 use crate::mind::prompt_state::PromptState;
 use crate::mind::session::{Prefill, Session};
 use crate::request::Request;
-use crate::waiting::Waiting;
+use crate::stick::{Offer, Stick};
+use crate::waiting::{Asked, Waiting};
 use installation::board::health::Health;
 use installation::life::ending::{self, Ending};
 use installation::life::generator;
@@ -88,13 +93,20 @@ use installation::life::reporter::{self, Reporter};
 use installation::life::status::Status;
 use installation::life::supervisor::Supervisor;
 use installation::life::vitals::Vitals;
-use installation::panel::{self, Panel};
+use installation::panel::{self, Gesture, Panel};
 use installation::paper::printing::{Paper, Receipt};
-use installation::paper::receipt::Summary;
+use installation::paper::receipt::{Line, Summary};
 use installation::state::entry::Figures;
 use installation::state::folder::StateFolder;
+use installation::text::fault::one_line;
 use installation::text::stderr::{self, say, warn};
 use installation::text::stdout::Output;
+
+/// What follows on paper after what is wrong on the card.
+const OLD_SETTINGS: &str = "Until that is mended, what was set before goes on.";
+
+/// How long the button is waited for to answer what a stick offers.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// Does what the arguments ask for: a life, with stdout, printer and light, or a check, or
 /// the cabinet.
@@ -116,6 +128,7 @@ pub fn run(cli: &Cli) -> Result<Infallible, Ending> {
     let interrupt = Interrupt::on_signals(cli.reports(), &supervisor)?;
     net::above(|| match cli.command {
         Some(Command::Check { json, quick }) => check::check(cli, json, quick, &interrupt),
+        Some(Command::Lives { number, print }) => lives::lives(cli, number, print, &interrupt),
         _ => live_with_panel(cli, cabinet, &supervisor, &interrupt),
     })
 }
@@ -155,6 +168,7 @@ fn live_with_panel(
     supervisor.status(Status::Ended(ending.to_string()));
     Err(match ending {
         Ending::Fault(fault) => {
+            cli.of_the_card.blame(&fault);
             ending::say_fault(&fault);
             panel.show_fault();
             Ending::Failed
@@ -199,11 +213,19 @@ impl Piece<'_> {
         let folder = StateFolder::locate(self.cli.state_dir.as_deref());
         let paper = self.open_paper(folder.as_ref())?;
         let stages = || -> Result<Infallible, Ending> {
+            self.tell_of_the_card(&paper);
+            let state = folder.as_ref();
+            if let Some(told) = self.cli.show.stick().and_then(|folder| Stick::at(folder).told(state)) {
+                paper.notice("the stick", [Line::Text(told)].into_iter(), self.interrupt);
+            }
             let request = Request::settle(self.cli, folder.as_ref(), self.interrupt)?;
             let stdout = Output::stdout().context("cannot use stdout; give it somewhere else to go")?;
             let progress = self.show_progress(&request);
             let model = self.load(&request, &progress)?;
             let mut prefilled = self.prefill(&request, &model, folder.as_ref(), &progress)?;
+            if let Err(error) = self.cli.of_the_card.keep() {
+                warn(one_line(&error));
+            }
             self.wait(&request, &paper)?;
             let lived = self.speak(&request, &mut prefilled, &paper, stdout)?;
             self.die(&request, &prefilled, lived)
@@ -223,7 +245,23 @@ impl Piece<'_> {
             _ => cli.printer.settings(),
         };
         let has_button = cabinet.is_some() || cli.hardware.button.is_some();
-        Ok(Paper::open(printer, &cli.printer.design(), folder, has_button)?)
+        Ok(Paper::open(printer, &cli.printer.design(), folder, has_button)?
+            .keeping_texts(folder, cli.show.keep_texts))
+    }
+
+    /// Tells what is wrong on the card: on stderr at each start, on paper and on the light
+    /// once.
+    fn tell_of_the_card(&self, paper: &Paper) {
+        let card = &self.cli.of_the_card;
+        card.faults().iter().for_each(warn);
+        if card.is_to_be_told() {
+            let lines = card.faults().iter().cloned().chain([OLD_SETTINGS.to_owned()]);
+            paper.notice("the card", lines.map(Line::Text), self.interrupt);
+            if let Err(error) = card.note_told() {
+                warn(one_line(&error));
+            }
+            self.panel.show_fault();
+        }
     }
 
     /// Tells on stderr and on the light how far the piece is from being armed.
@@ -285,11 +323,40 @@ impl Piece<'_> {
         let (schedule, button) = (cli.show.schedule(), cli.hardware.button);
         // Once: what is noted while it waits, such as a slip, is no life to rest after.
         let life_before = (!waiting::is_first(paper)).then_some(start);
-        let waiting = Waiting { schedule, button, life_before, panel, paper, supervisor, interrupt };
-        while waiting.for_a_press()? == panel::Gesture::Slip {
-            paper.slip(&request.spoken(), request.prompt.text(), interrupt);
+        let stick = cli.show.stick().map(Stick::at);
+        let waiting = Waiting {
+            schedule,
+            button,
+            life_before,
+            panel,
+            paper,
+            supervisor,
+            interrupt,
+            stick: stick.as_ref(),
+        };
+        loop {
+            match waiting.for_a_press()? {
+                Asked::Gesture(Gesture::Again) => paper.last_again(interrupt),
+                Asked::Gesture(Gesture::Slip) => {
+                    paper.slip(&request.spoken(), request.prompt.text(), interrupt);
+                }
+                Asked::Gesture(_) => break,
+                Asked::Offer(offer) => self.ask_about(&offer, stick.as_ref(), paper)?,
+            }
         }
         stderr::clear();
+        Ok(())
+    }
+
+    /// Prints what a stick offers, and has the button answer. No press begins a life
+    /// meanwhile.
+    fn ask_about(&self, offer: &Offer, stick: Option<&Stick>, paper: &Paper) -> Result<(), Ending> {
+        self.panel.rest();
+        paper.notice("the stick", offer.lines.iter().cloned().map(Line::Text), self.interrupt);
+        let taken = self.panel.ask(ANSWER)?;
+        if let Some(Err(error)) = stick.map(|stick| stick.answer(offer, taken)) {
+            warn(one_line(&error));
+        }
         Ok(())
     }
 

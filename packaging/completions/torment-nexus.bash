@@ -19,6 +19,9 @@ _torment__nexus() {
             torment__nexus,check)
                 cmd="torment__nexus__subcmd__check"
                 ;;
+            torment__nexus,lives)
+                cmd="torment__nexus__subcmd__lives"
+                ;;
             torment__nexus,relive)
                 cmd="torment__nexus__subcmd__relive"
                 ;;
@@ -32,7 +35,7 @@ _torment__nexus() {
 
     case "${cmd}" in
         torment__nexus)
-            opts="-m -d -p -o -c -t -v -h -V --model --lora --lora-scale --never --model-dir --prompt-file --opening --context-size --threads --verbose --button --led --printer --printer-kind --printer-font --printer-baud --printer-columns --printer-line-ms --printer-cut --printer-heat --printer-rx --printer-busy --paper-wait --title --epitaph --receipt --rest --lives-per-day --open --relive --state-dir --simulate --in-cabinet --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --seed --help --version check simulate relive"
+            opts="-m -d -p -o -c -t -v -h -V --model --lora --lora-scale --never --model-dir --prompt-file --opening --context-size --threads --verbose --button --led --printer --printer-kind --printer-font --printer-baud --printer-columns --printer-line-ms --printer-cut --printer-heat --printer-rx --printer-busy --paper-wait --title --epitaph --receipt --rest --lives-per-day --open --keep-texts --stick-key --stick-dir --relive --state-dir --card --simulate --in-cabinet --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --seed --help --version check lives simulate relive"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -170,11 +173,27 @@ _torment__nexus() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --keep-texts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stick-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stick-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --relive)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --card)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -235,6 +254,20 @@ _torment__nexus() {
             ;;
         torment__subcmd__nexus__subcmd__check)
             opts="-h --json --quick --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        torment__subcmd__nexus__subcmd__lives)
+            opts="-h --print --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

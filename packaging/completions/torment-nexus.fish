@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_torment_nexus_global_optspecs
-    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= relive= state-dir= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= seed= h/help V/version
+    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= keep-texts= stick-key= stick-dir= relive= state-dir= card= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= seed= h/help V/version
 end
 
 function __fish_torment_nexus_needs_command
@@ -54,8 +54,12 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l receipt -d 
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l rest -d 'Rest after each life; a press is not answered meanwhile' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l lives-per-day -d 'Lives in a day; no press is answered after the last [default: no limit]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l open -d 'Opening hours, as 10:00-18:00; outside no press is answered [default: always]' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l keep-texts -d 'Texts of the last lives that are kept in --state-dir; the button, held until the light has dipped, prints the last one again (0: neither)' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l stick-key -d 'Word that the key.txt of a stick must hold to be looked at [default: none is]' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l stick-dir -d 'Where the helper for sticks writes' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l relive -d '`relive` as it was spelled first' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l state-dir -d 'Directory of what outlives a life: its number and history, what the model made of the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or ~/.local/state/torment-nexus]' -r -F
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l card -d 'Folder whose settings.txt, prompt.txt, receipt.txt, epitaph.txt and voice.gguf win over the variables [default: none; the service\'s is /boot/firmware/torment-nexus]' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l in-cabinet -d 'The printer of an installation that is drawn, whose other wires are on stdin: for the life that the cabinet starts' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l temp -d 'Temperature; 0 always takes the most probable token' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l top-k -d 'Keep the NUM most probable tokens (0: all)' -r
@@ -74,10 +78,13 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l simulate -d
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s V -l version -d 'Print version'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "check" -d 'Look at every part of the box, and say what is not well and what to do'
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "lives" -d 'List the last lives, or write the text of one again that is kept'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "simulate" -d 'Draw the installation in this terminal: the button, the light and the paper'
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -f -a "relive" -d 'Live an earlier life again, by its number in lives.csv of --state-dir: with the model, prompt, seed and options of that time'
 complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand check" -l json -d 'One JSON object on stdout'
 complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand check" -l quick -d 'No light, no button and no paper: nothing that a person has to see or do'
 complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand lives" -l print -d 'On the printer, as its receipt'
+complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand lives" -s h -l help -d 'Print help'
 complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand simulate" -s h -l help -d 'Print help'
 complete -c torment-nexus -n "__fish_torment_nexus_using_subcommand relive" -s h -l help -d 'Print help'

@@ -5,15 +5,20 @@ use std::env;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command, Error};
 
+use super::settings::{Setting, nearest};
+
 /// What the name of each variable begins with.
 const PREFIX: &str = "TORMENT_";
 
-/// The command with its `TORMENT_…` variables. One rule names them for all
-/// options, so that a new option gets its variable too.
-pub(super) fn with_variables(command: Command) -> Command {
+/// The command with its `TORMENT_…` variables, and the `settings` that win over them. One
+/// rule names the variables for all options, so that a new option gets its own too.
+pub(super) fn with_variables(command: Command, settings: &[Setting]) -> Command {
     command.mut_args(|arg| {
         if !has_variable(&arg) {
             return arg;
+        }
+        if let Some((_, value)) = settings.iter().find(|(id, _)| arg.get_id() == id.as_str()) {
+            return arg.default_value(value.clone());
         }
         let variable = variable_of(&arg);
         match env::var_os(&variable) {
@@ -42,15 +47,12 @@ pub(super) fn unknown_variables(command: &Command, names: impl Iterator<Item = S
     let unknown = names.filter(|name| name.starts_with(PREFIX) && !known.contains(name));
     let mut warnings: Vec<String> = unknown
         .map(|name| {
-            // The option of that name is as unknown, and clap knows the nearest.
-            let option = format!("--{}", name[PREFIX.len()..].to_lowercase().replace('_', "-"));
-            let error = command.clone().try_get_matches_from(["torment-nexus", &option]).err();
-            let next = match error.as_ref().and_then(|error| error.get(ContextKind::SuggestedArg)) {
-                Some(ContextValue::String(option)) => format!(
-                    "did you mean {PREFIX}{}?",
-                    option.trim_start_matches('-').replace('-', "_").to_uppercase()
-                ),
-                _ => "torment-nexus --help lists the options".to_owned(),
+            let option = name[PREFIX.len()..].to_lowercase().replace('_', "-");
+            let next = match nearest(command, &option) {
+                Some(option) => {
+                    format!("did you mean {PREFIX}{}?", option.to_uppercase().replace('-', "_"))
+                }
+                None => "torment-nexus --help lists the options".to_owned(),
             };
             format!("the variable {name} belongs to no option; {next}")
         })

@@ -10,14 +10,18 @@
 //! | [`relive`] | which options `relive` takes from an earlier life |
 //! | [`usage`] | what is said instead of a life: wrong usage, help, version |
 //! | [`environment`] | the same options as `TORMENT_…` variables |
+//! | [`card`] | the folder on the SD card that wins over them, and what was lived with last |
+//! | [`settings`] | the settings that a person writes there |
 //! | `tests` | the manual page and the shells' completions, which a test writes |
 
+mod card;
 mod environment;
 mod hardware;
 mod options;
 mod printer;
 mod relive;
 mod sampling;
+mod settings;
 mod show;
 #[cfg(test)]
 mod tests;

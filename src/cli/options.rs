@@ -10,16 +10,19 @@ use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 
+use super::card::Card;
 use super::environment::{naming_its_variable, unknown_variables, with_variables};
 use super::hardware::{self, HardwareArgs};
 use super::printer::PrinterArgs;
 use super::relive::{self, SAMPLING};
 use super::sampling::number;
+use super::settings::Setting;
 use super::show::ShowArgs;
 use super::usage::Usage;
 use crate::mind::sampler::Sampling;
 use installation::life::prompt;
 use installation::state::entry::Entry;
+use installation::state::folder::StateFolder;
 use installation::text::never::Never;
 use installation::text::stderr::warn;
 use installation::text::{file, shell};
@@ -147,6 +150,11 @@ pub struct Cli {
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub state_dir: Option<PathBuf>,
 
+    /// Folder whose settings.txt, prompt.txt, receipt.txt, epitaph.txt and voice.gguf win
+    /// over the variables [default: none; the service's is /boot/firmware/torment-nexus]
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
+    card: Option<PathBuf>,
+
     /// `simulate` as it was spelled first.
     #[arg(
         long,
@@ -174,6 +182,10 @@ pub struct Cli {
     /// quoted for a shell.
     #[arg(skip)]
     of_the_text: Vec<String>,
+
+    /// What the folder of `--card` gives.
+    #[arg(skip)]
+    pub(crate) of_the_card: Card,
 }
 
 /// What is asked for besides a new life.
@@ -190,6 +202,14 @@ pub enum Command {
         /// No light, no button and no paper: nothing that a person has to see or do
         #[arg(long)]
         quick: bool,
+    },
+    /// List the last lives, or write the text of one again that is kept
+    Lives {
+        /// The life's number
+        number: Option<u64>,
+        /// On the printer, as its receipt
+        #[arg(long, requires = "number")]
+        print: bool,
     },
     /// Draw the installation in this terminal: the button, the light and the paper
     Simulate,
@@ -212,9 +232,15 @@ impl Cli {
         // Without the variables first: what is right then and wrong with them is theirs.
         let of = |command| Self::of(command, std::env::args_os());
         let parsed = of(definition())
-            .and_then(|_| of(command()).map_err(|error| naming_its_variable(error, command())));
+            .and_then(|_| of(command(&[])).map_err(|error| naming_its_variable(error, command(&[]))))
+            .and_then(|cli| {
+                let Some(folder) = &cli.card else { return Ok(cli) };
+                let state = StateFolder::locate(cli.state_dir.as_deref());
+                let (card, settings) = Card::read(folder, state.as_ref(), &definition());
+                Ok(Self { of_the_card: card, ..of(command(&settings))? })
+            });
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        unknown_variables(&command(), names).iter().for_each(warn);
+        unknown_variables(&command(&[]), names).iter().for_each(warn);
         parsed.map_err(|error| {
             // Where somebody gives arguments, the message is seen; the service has none.
             let is_service = std::env::args_os().len() == 1;
@@ -381,8 +407,9 @@ pub(super) fn definition() -> clap::Command {
     })
 }
 
-fn command() -> clap::Command {
-    with_variables(definition())
+/// The options with their variables, and the settings that win over those.
+fn command(settings: &[Setting]) -> clap::Command {
+    with_variables(definition(), settings)
 }
 
 #[cfg(test)]
@@ -395,7 +422,7 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound_and_every_default_parses() {
-        command().debug_assert();
+        command(&[]).debug_assert();
         let cli = parse(&[]).expect("defaults");
         assert_eq!(cli.context_size.get(), 2048);
         assert!(cli.threads() >= 1 && cli.threads() <= 4);

@@ -12,7 +12,8 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::Cli;
+use super::options::definition;
+use super::{Cli, settings};
 
 /// What the options alone do not say. `docs/` has more of each.
 const SECTIONS: &str = r#".SH COMMANDS
@@ -28,6 +29,10 @@ the service first. The exit status is 0 only when all is well, else 1.
 Draws the installation in a terminal: the button, the light and the paper, with the
 options given. Space presses the button, \fIq\fR leaves. The board's package does not have
 it.
+.TP
+.B lives \fR[\fINUMBER\fR [\fB\-\-print\fR]]
+Lists the last lives, or writes the text of this one to stdout, if it is kept;
+\fB\-\-print\fR prints its receipt again.
 .TP
 .B relive \fINUMBER
 Lives the life of this number in
@@ -93,6 +98,10 @@ program. \fB\-\-prompt\-file\fR wins over all of them. Ember follows only its ow
 .I /etc/default/torment\-nexus
 The options of the service, as variables.
 .TP
+.I /boot/firmware/torment\-nexus
+The card's folder: settings.txt, prompt.txt, receipt.txt, epitaph.txt and voice.gguf. They win
+over the variables; the command line wins over them.
+.TP
 .I /var/lib/torment\-nexus
 The state folder of the service. It has the downloaded models in
 .IR models ,
@@ -102,6 +111,12 @@ there is the service's.
 .TP
 .IR lives.csv ,\  lives.1.csv
 In the state folder: the history, with a line when a life begins and one when it ends.
+.TP
+.I texts
+In the state folder: what the last \fB\-\-keep\-texts\fR lives said.
+.TP
+.I card
+In the state folder: the settings and texts of the card that were lived with last.
 .TP
 .I prompt\-state
 In the state folder: what the model made of the prompt, so that the next start is quick.
@@ -132,9 +147,62 @@ fn completions(shell: Shell) -> String {
     String::from_utf8(script).expect("text")
 }
 
+const ON_THE_CARD: &str = "\
+# The settings of the piece. Take the # away at the beginning of a line, write your value,
+# and put the card back: it counts from the next life on, and wins over
+# /etc/default/torment-nexus. What is wrong here is printed on paper, and what
+# was set before goes on. Text after # is a comment.
+#
+# This folder may also have prompt.txt (what the model is told before it wakes),
+# receipt.txt (the template of the receipt), epitaph.txt (printed after the death) and
+# voice.gguf (an adapter that the model speaks with).
+";
+
+/// An example for each option of the card that has no default.
+const EXAMPLES: [(&str, &str); 11] = [
+    ("title", "TORMENT NEXUS"),
+    ("opening", "I remember"),
+    ("lives_per_day", "40"),
+    ("open", "10:00-18:00"),
+    ("stick_key", "a word of your own"),
+    ("printer_columns", "32"),
+    ("printer_line_ms", "350"),
+    ("printer_cut", "yes"),
+    ("printer_heat", "11,120,40"),
+    ("repeat_penalty", "1.06"),
+    ("seed", "1"),
+];
+
+/// The file of settings that a new card gets: each with its help, and switched off.
+fn settings() -> String {
+    let definition = definition();
+    let each = definition.get_arguments().filter(|arg| settings::is_allowed(arg)).map(|arg| {
+        let example = EXAMPLES.iter().find(|(id, _)| arg.get_id() == *id).map(|(_, value)| (*value).into());
+        let value = arg.get_default_values().first().cloned().or(example).expect("a default or an example");
+        let help = arg.get_help().expect("a help").to_string();
+        format!("\n# {help}\n#{} = {}\n", arg.get_long().expect("a name"), value.to_string_lossy())
+    });
+    ON_THE_CARD.to_owned() + &each.collect::<String>()
+}
+
+#[test]
+fn every_setting_of_a_new_card_is_understood_once_it_is_switched_on() {
+    let on = settings()
+        .replace("\n#", "\n")
+        .lines()
+        .filter(|line| line.contains(" = "))
+        .fold(String::new(), |text, line| text + line + "\n");
+    let (found, faults) = settings::read(&on, &definition());
+    assert_eq!(faults, [] as [String; 0], "{on}");
+    assert!(found.len() > 20, "{found:?}");
+    let (found, faults) = settings::read(&settings(), &definition());
+    assert!(found.is_empty() && faults.is_empty(), "a new card sets {found:?}, {faults:?}");
+}
+
 /// Each file and its text.
-fn files() -> [(&'static str, String); 4] {
+fn files() -> [(&'static str, String); 5] {
     [
+        ("settings.txt", settings()),
         ("torment-nexus.1", manual()),
         ("completions/torment-nexus.bash", completions(Shell::Bash)),
         ("completions/_torment-nexus", completions(Shell::Zsh)),

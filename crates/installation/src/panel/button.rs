@@ -26,6 +26,9 @@ const FIRST_CUE: u64 = 3;
 /// anybody has a reason to hold it.
 pub(super) const JAMMED: Duration = Duration::from_secs(30);
 
+/// How long the button is held to say yes to a question.
+pub(super) const YES: Duration = Duration::from_secs(3);
+
 /// What a press means at present.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Role {
@@ -34,6 +37,8 @@ pub(super) enum Role {
     Idle,
     /// A press begins a life.
     Armed,
+    /// Held for [`YES`] it says yes, and a shorter press no.
+    Asked,
     /// A press is acknowledged by the light and has no other effect.
     Alive,
 }
@@ -43,11 +48,18 @@ pub(super) enum Role {
 pub(super) enum ButtonEvent {
     /// Pressed while armed: the life begins.
     Begin,
+    /// Held for [`YES`] while a question is asked.
+    Yes,
+    /// Pressed for less while a question is asked.
+    No,
     /// Pressed during a life.
     Acknowledge,
     /// Held down from the moment of arming for another second, and not yet for
     /// [`HELD`].
     Cue,
+    /// Held down from the moment of arming, and let go after the first cue and before
+    /// [`HELD`].
+    Again,
     /// Held down for [`HELD`] from the moment of arming.
     Slip,
     /// Down for more than [`JAMMED`]. `first` if it was not reported since the
@@ -67,6 +79,8 @@ pub(super) struct Button {
     /// If it has been down ever since it was armed and no slip was asked for:
     /// the second of that time that is the next cue.
     next_cue: Option<u64>,
+    /// Whether the present press answers a question.
+    answers: bool,
     jam: Jam,
 }
 
@@ -86,7 +100,8 @@ impl Button {
         }
         self.role = role;
         self.next_cue = None;
-        if role == Role::Armed {
+        if matches!(role, Role::Armed | Role::Asked) {
+            self.answers = false;
             // Its earlier level is ignored: the first stable level after arming
             // tells whether the button is held.
             self.level = Level::default();
@@ -127,19 +142,27 @@ impl Button {
             Some((before, since)) if down => {
                 self.down = Some(since);
                 if before.is_some() {
-                    return Some(if self.role == Role::Armed {
-                        ButtonEvent::Begin
-                    } else {
-                        ButtonEvent::Acknowledge
-                    });
+                    self.answers = self.role == Role::Asked;
+                    return match self.role {
+                        Role::Armed => Some(ButtonEvent::Begin),
+                        Role::Asked => None,
+                        _ => Some(ButtonEvent::Acknowledge),
+                    };
                 }
                 self.next_cue = (self.role == Role::Armed).then_some(FIRST_CUE);
                 None
             }
             Some(_) => {
+                if std::mem::take(&mut self.answers) {
+                    self.down = None;
+                    return Some(ButtonEvent::No);
+                }
+                let was_counted = self.is_counted();
                 (self.down, self.next_cue) = (None, None);
-                let jam = std::mem::replace(&mut self.jam, Jam::No);
-                (jam == Jam::Yes).then_some(ButtonEvent::Freed)
+                match std::mem::replace(&mut self.jam, Jam::No) {
+                    Jam::Yes => Some(ButtonEvent::Freed),
+                    _ => was_counted.then_some(ButtonEvent::Again),
+                }
             }
             None => self.hold(now.saturating_sub(self.down?)),
         }
@@ -147,6 +170,10 @@ impl Button {
 
     /// What follows from having been down for that time.
     fn hold(&mut self, time: Duration) -> Option<ButtonEvent> {
+        if self.answers && time >= YES {
+            self.answers = false;
+            return Some(ButtonEvent::Yes);
+        }
         if let Some(cue) = self.next_cue {
             if time >= HELD {
                 self.next_cue = None;
@@ -291,9 +318,14 @@ mod tests {
     #[test]
     fn a_button_that_is_down_when_the_piece_is_armed_starts_nothing_until_it_has_been_up() {
         type Case = (&'static str, fn(&mut Hand) -> &mut Hand, &'static [ButtonEvent]);
+        const CUES_AND_AGAIN: [ButtonEvent; 8] = {
+            let mut events = [ButtonEvent::Cue; 8];
+            events[7] = ButtonEvent::Again;
+            events
+        };
         let cases: [Case; 6] = [
             ("held", |hand| hand.down(2900), &[]),
-            ("held almost for the slip", |hand| hand.down(9900), &[ButtonEvent::Cue; 7]),
+            ("held almost for the slip", |hand| hand.down(9900), &CUES_AND_AGAIN),
             ("let go with bounces", |hand| hand.down(1000).bounce(), &[]),
             ("pressed as it is armed", |hand| hand.up(20).down(500), &[]),
             (
@@ -301,11 +333,7 @@ mod tests {
                 |hand| hand.up(100).become_(Role::Alive).down(1000).rearm(2500, true).down(2000),
                 &[ButtonEvent::Acknowledge],
             ),
-            (
-                "pressed while nobody looked",
-                |hand| hand.up(100).rearm(0, true).down(9900),
-                &[ButtonEvent::Cue; 7],
-            ),
+            ("pressed while nobody looked", |hand| hand.up(100).rearm(0, true).down(9900), &CUES_AND_AGAIN),
         ];
         for (name, act, events) in cases {
             let mut hand = Hand::armed();
@@ -383,6 +411,19 @@ mod tests {
         assert_eq!(hand.down(500).did(), [], "the press that began the life is no second one");
         assert_eq!(hand.up(100).down(100).up(100).down(100).did(), [ButtonEvent::Acknowledge; 2]);
         assert_eq!(hand.up(100).rearm(1000, false).up(5000).did(), []);
+    }
+
+    #[test]
+    fn a_question_is_answered_by_a_press_of_3_s_with_yes_and_by_a_shorter_one_with_no() {
+        let mut hand = Hand::armed();
+        hand.become_(Role::Asked);
+        assert_eq!(hand.down(5000).up(100).did(), [], "it was down before it was asked");
+        assert_eq!(hand.down(2900).did(), []);
+        assert_eq!(hand.up(100).did(), [ButtonEvent::No]);
+        assert_eq!(hand.down(3100).did(), [ButtonEvent::Yes]);
+        assert_eq!(hand.down(5000).up(100).did(), [], "once");
+        hand.become_(Role::Armed);
+        assert_eq!(hand.up(100).down(100).did(), [ButtonEvent::Begin]);
     }
 
     #[test]

@@ -107,6 +107,26 @@ impl Printer {
         slip.end(Vec::new(), interrupt);
     }
 
+    /// Prints the receipt of an earlier life again: `head`, its words, and `foot`. Waits
+    /// for the paper as a life does; a signal ends that.
+    pub(super) fn again(
+        settings: &PrinterSettings,
+        lives: Option<Lives>,
+        interrupt: &Interrupt,
+        (head, words, foot): (Vec<Line>, &str, &[Line]),
+    ) {
+        let status = PrinterStatus::default();
+        let head: Head = Box::new(|_| head);
+        let mut again = Self::start(settings, &Template::default(), lives, &status, interrupt, false, head);
+        for word in words.split_inclusive(char::is_whitespace) {
+            again.say_more(word);
+        }
+        let mut lines = std::mem::take(&mut again.rest);
+        again.thought.finish(&mut lines);
+        lines.extend(receipt::typeset(foot, &settings.format));
+        again.end(lines, interrupt);
+    }
+
     /// Starts the thread. If this `is_life`, it is counted.
     fn start(
         settings: &PrinterSettings,
@@ -211,6 +231,32 @@ impl Printer {
         self.is_whole()
     }
 
+    /// Takes more of the text; waits while the printer is more than a few lines behind. The
+    /// last, unfinished line is printed at the end.
+    fn say_more(&mut self, text: &str) {
+        let Some(queue) = &self.queue else { return };
+        let mut lines = Vec::new();
+        self.thought.text(text, &mut lines);
+        if lines.is_empty() || !self.rest.is_empty() {
+            self.rest.extend(lines);
+            return;
+        }
+        let start = Instant::now();
+        match self.interrupt.or_send_within(queue, Batch { lines, is_last: false }, self.limit()) {
+            Ok(()) => {}
+            Err(Batch { lines, .. }) if self.interrupt.is_raised() => self.rest = lines,
+            Err(_) => {
+                // Its thread has said why; or it hangs.
+                if !self.job.status.is_lost() {
+                    self.job.status.set_lost();
+                    warn("the printer's thread hangs; the life goes on without it");
+                }
+                self.queue = None;
+            }
+        }
+        self.waited += start.elapsed();
+    }
+
     /// How long the main thread waits for one step of the printer.
     fn limit(&self) -> Duration {
         FINISHING + self.job.settings.paper_wait
@@ -229,31 +275,9 @@ impl Printer {
 }
 
 impl Listener for Printer {
-    /// Takes more of the text; waits while the printer is more than a few lines
-    /// behind. Never fails, since a lost printer does not end the life. The last,
-    /// unfinished line is printed by [`Printer::finish`] or [`Printer::break_off`].
+    /// Never fails, since a lost printer does not end the life.
     fn token(&mut self, text: &str, _: Fill) -> Result<(), Ending> {
-        let Some(queue) = &self.queue else { return Ok(()) };
-        let mut lines = Vec::new();
-        self.thought.text(text, &mut lines);
-        if lines.is_empty() || !self.rest.is_empty() {
-            self.rest.extend(lines);
-            return Ok(());
-        }
-        let start = Instant::now();
-        match self.interrupt.or_send_within(queue, Batch { lines, is_last: false }, self.limit()) {
-            Ok(()) => {}
-            Err(Batch { lines, .. }) if self.interrupt.is_raised() => self.rest = lines,
-            Err(_) => {
-                // Its thread has said why; or it hangs.
-                if !self.job.status.is_lost() {
-                    self.job.status.set_lost();
-                    warn("the printer's thread hangs; the life goes on without it");
-                }
-                self.queue = None;
-            }
-        }
-        self.waited += start.elapsed();
+        self.say_more(text);
         Ok(())
     }
 }

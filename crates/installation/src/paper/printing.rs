@@ -18,6 +18,7 @@ use crate::life::listener::{Listener, PrinterStatus};
 use crate::state::entry::{Entry, Figures, Outcome, PaperEnd};
 use crate::state::folder::StateFolder;
 use crate::state::lives::Lives;
+use crate::state::texts::{Text, Texts};
 use crate::text::fault::one_line;
 use crate::text::stderr::{say, warn};
 
@@ -33,6 +34,8 @@ pub struct Paper {
     /// `None` if nothing can be kept, or if there is neither printer nor
     /// button, so that no number is shown.
     lives: Option<Lives>,
+    /// The last lives' texts, where lives are counted and some are kept.
+    texts: Option<Texts>,
 }
 
 impl Paper {
@@ -52,7 +55,16 @@ impl Paper {
         // never be shown.
         let counts = settings.is_some() || has_button;
         let lives = if counts { Lives::open(folder) } else { None };
-        Ok(Self { settings, template, lives })
+        Ok(Self { settings, template, lives, texts: None })
+    }
+
+    /// The same, which keeps the texts of the last `most` lives in `folder` where lives are
+    /// counted.
+    #[must_use]
+    pub fn keeping_texts(mut self, folder: Option<&StateFolder>, most: u16) -> Self {
+        let folder = folder.filter(|_| self.lives.is_some() && most > 0);
+        self.texts = folder.map(|folder| Texts::within(folder.path(), most.into()));
+        self
     }
 
     /// The history in which lives are counted, if they are.
@@ -66,6 +78,7 @@ impl Paper {
         let date = clock::stamp().unwrap_or_default();
         // What becomes of a printer's receipt is known at the end.
         let paper = self.settings.is_none().then_some(PaperEnd::None);
+        let text = Text { date: date.clone(), seed: about.seed, ..Text::default() };
         let lives = self.lives.as_ref().map(|lives| lives.with(Entry { date, paper, ..about }));
         let begin = |settings| Printer::begin(settings, &self.template, lives.clone(), status, interrupt);
         let printer = self.settings.as_ref().map(begin);
@@ -76,7 +89,7 @@ impl Paper {
         {
             tell(lives.begin());
         }
-        Receipt { printer, lives, status: status.clone() }
+        Receipt { printer, lives, status: status.clone(), texts: self.texts.clone(), text }
     }
 
     /// Notes a fault for the slip, unless the receipt of its life has noted it.
@@ -95,18 +108,39 @@ impl Paper {
         match &self.settings {
             Some(settings) => {
                 let lines = slip.lines(&health, settings.format.columns).into_iter().map(Line::Text);
-                let lines =
-                    [Line::Centred("technician's slip".to_owned()), Line::Rule].into_iter().chain(lines);
-                Printer::slip(
-                    settings,
-                    self.lives.clone(),
-                    &PrinterStatus::default(),
-                    interrupt,
-                    lines.collect(),
-                );
+                self.notice("technician's slip", lines, interrupt);
             }
             None => say(slip.lines(&health, TERMINAL_COLUMNS).join("\n") + "\n"),
         }
+    }
+
+    /// Prints the receipt of the last life again, if its text is kept; without a printer its
+    /// text goes to stderr.
+    pub fn last_again(&self, interrupt: &Interrupt) {
+        let Some(texts) = &self.texts else { return };
+        let Some(number) = texts.numbers().pop() else { return };
+        match texts.read(number) {
+            Ok(text) => self.again(&text, interrupt),
+            Err(error) => warn(one_line(&error)),
+        }
+    }
+
+    /// Prints the receipt of the life of this text again.
+    pub fn again(&self, text: &Text, interrupt: &Interrupt) {
+        match &self.settings {
+            Some(settings) => {
+                let (head, foot) = self.template.of_the_past(text);
+                Printer::again(settings, self.lives.clone(), interrupt, (head, &text.words, &foot));
+            }
+            None => say(format_args!("{}\n", text.words)),
+        }
+    }
+
+    /// Prints `lines` below a title, if there is a printer.
+    pub fn notice(&self, title: &str, lines: impl Iterator<Item = Line>, interrupt: &Interrupt) {
+        let Some(settings) = &self.settings else { return };
+        let lines = [Line::Centred(title.to_owned()), Line::Rule].into_iter().chain(lines).collect();
+        Printer::slip(settings, self.lives.clone(), &PrinterStatus::default(), interrupt, lines);
     }
 }
 
@@ -116,6 +150,9 @@ pub struct Receipt {
     printer: Option<Printer>,
     lives: Option<Lives>,
     status: PrinterStatus,
+    texts: Option<Texts>,
+    /// What is said so far, if it will be kept.
+    text: Text,
 }
 
 impl Receipt {
@@ -137,7 +174,10 @@ impl Receipt {
 
     /// Ends the receipt with the death, waits until it is printed, and writes
     /// the life's end to the history.
-    pub fn finish(self, summary: &Summary, figures: Figures) {
+    pub fn finish(mut self, summary: &Summary, figures: Figures) {
+        self.text.tokens = Some((summary.used, summary.context_size));
+        self.text.voice.clone_from(&summary.voice);
+        self.keep(figures);
         let whole = self.printer.map(|printer| printer.finish(summary));
         if let Some(lives) = &self.lives {
             tell(lives.end(figures, paper_end(whole, &self.status), Outcome::Death, ""));
@@ -146,7 +186,8 @@ impl Receipt {
 
     /// Ends the receipt of a life that did not reach the death, and writes the
     /// life's end to the history.
-    pub fn break_off(self, ending: &Ending, figures: Figures) {
+    pub fn break_off(mut self, ending: &Ending, figures: Figures) {
+        self.keep(figures);
         let whole = self.printer.map(|printer| printer.break_off(ending));
         let (outcome, fault) = match ending {
             Ending::Interrupted(_) => (Outcome::Interrupted, String::new()),
@@ -159,6 +200,15 @@ impl Receipt {
         if let Some(lives) = &self.lives {
             tell(lives.end(figures, paper_end(whole, &self.status), outcome, &fault));
         }
+    }
+
+    /// Keeps the text. Before the end is printed: the paper may be waited for, and the power
+    /// cut meanwhile.
+    fn keep(&mut self, figures: Figures) {
+        let number = self.lives.as_ref().and_then(Lives::number);
+        let (Some(texts), Some(number)) = (&self.texts, number) else { return };
+        let (seconds, rate) = (figures.seconds.unwrap_or_default(), figures.rate.unwrap_or_default());
+        tell(texts.keep(&Text { number, seconds, rate, ..std::mem::take(&mut self.text) }));
     }
 }
 
@@ -181,6 +231,9 @@ fn tell<T>(written: Result<T>) {
 
 impl Listener for Receipt {
     fn token(&mut self, text: &str, fill: Fill) -> Result<(), Ending> {
+        if self.texts.is_some() {
+            self.text.words.push_str(text);
+        }
         self.printer.as_mut().map_or(Ok(()), |printer| printer.token(text, fill))
     }
 }
@@ -201,7 +254,8 @@ mod tests {
         ] {
             // A button and no printer.
             let template = Template::default();
-            let paper = Paper { settings: None, template, lives: Some(Lives::within(folder.path())) };
+            let lives = Some(Lives::within(folder.path()));
+            let paper = Paper { settings: None, template, lives, texts: None };
             let about = Entry { model: "ember".to_owned(), ..Entry::default() };
             let receipt = paper.begin(about, &PrinterStatus::default(), &interrupt);
             receipt.break_off(&ending, Figures { tokens: Some(40), ..Figures::default() });

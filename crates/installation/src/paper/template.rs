@@ -34,6 +34,7 @@ use super::code_page::unprintable;
 use super::receipt::{Line, Summary};
 use crate::board::clock;
 use crate::life::ending::{self, Ending};
+use crate::state::texts::Text;
 use crate::text::file;
 
 /// The template that is used unless another one is named.
@@ -189,6 +190,25 @@ impl Template {
         let mut lines = self.fill(&self.foot, &known);
         lines.push(Line::Tear);
         lines
+    }
+
+    /// The lines before and after the words of an earlier life. Its date stands above them,
+    /// where the template's own would be today's.
+    pub(crate) fn of_the_past(&self, text: &Text) -> (Vec<Line>, Vec<Line>) {
+        let life = Some(text.number);
+        let known = |summary| Known { life, date: |_| None, summary, low: false };
+        let date = text.date.replace('T', " ");
+        let mut head: Vec<_> =
+            Some(date).filter(|date| !date.is_empty()).map(Line::Centred).into_iter().collect();
+        head.extend(self.fill(&self.header, &known(None)));
+        let Some((used, context_size)) = text.tokens else {
+            return (head, self.cut_short(&Ending::Interrupted(String::new())));
+        };
+        let Text { seconds, rate, seed, voice, .. } = text.clone();
+        let summary = Summary { used, context_size, seconds, rate, seed, voice };
+        let mut foot = self.fill(&self.foot, &known(Some(&summary)));
+        foot.push(Line::Tear);
+        (head, foot)
     }
 
     /// The lines after the thought of a life that ended otherwise.

@@ -133,7 +133,7 @@ impl Entry {
             decimals(celsius, 1),
             text(throttled.map(|bits| format!("{bits:#x}"))),
             text(self.paper.and_then(|paper| word(&PAPER_ENDS, paper))),
-            text(self.outcome.and_then(|outcome| word(&OUTCOMES, outcome))),
+            text(self.outcome.map(|_| self.ending())),
             short(&self.fault),
         ];
         fields.map(|field| quoted(&field)).join(",") + "\n"
@@ -170,6 +170,12 @@ impl Entry {
             },
             fault: next()?.into_owned(),
         })
+    }
+
+    /// How the life ended, in a word of the column `ending`.
+    #[must_use]
+    pub fn ending(&self) -> &'static str {
+        self.outcome.and_then(|outcome| word(&OUTCOMES, outcome)).unwrap_or("no end")
     }
 
     /// Checks that the present model and prompt are those of this life.

@@ -6,6 +6,7 @@
 //! | [`lives`] | `lives.csv`, the history: a line when a life begins and one when it ends |
 //! | [`entry`] | one of these lines |
 //! | [`record`] | what all of them come to: the number, an open receipt, the last fault |
+//! | [`texts`] | the last lives' texts, a file each |
 //! | [`regular`] | opens regular files only, without waiting |
 //! | [`replace`] | replaces a file atomically: write, fsync, rename |
 
@@ -15,3 +16,4 @@ pub mod lives;
 pub mod record;
 pub mod regular;
 pub mod replace;
+pub mod texts;

@@ -1,0 +1,200 @@
+//! The folder on the SD card's boot partition, which every computer shows: settings and
+//! texts that win over the variables. What is wrong there is told once on paper, and the
+//! last that were lived with go on.
+//!
+//! ```text
+//! card ── read, checked ──► a life that comes to be armed ──► kept in the state folder
+//!   └── wrong, or a fault before that names one of its files ──► refused until it changes
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Command;
+
+use super::settings::{self, Setting};
+use installation::life::prompt::hash;
+use installation::state::folder::StateFolder;
+use installation::state::{regular, replace};
+use installation::text::fault::one_line;
+use installation::text::file;
+
+/// The file of the settings, and those that stand for an option each.
+const SETTINGS: &str = "settings.txt";
+const FILES: [(&str, &str); 5] = [
+    ("prompt.txt", "prompt_file"),
+    ("receipt.txt", "receipt"),
+    ("epitaph.txt", "epitaph"),
+    ("voice.gguf", "lora"),
+    (MODEL, "model"),
+];
+
+/// It is too large to be kept a second time.
+const MODEL: &str = "model.gguf";
+
+/// The longest file that is kept, in bytes: a voice of a rank of 64 on the default model.
+const MAX_BYTES: u64 = 40_000_000;
+
+/// In the state folder: what was lived with last, with what tells it from another, and what
+/// is refused.
+const KEPT: &str = "card";
+const MARK: &str = "mark";
+const REFUSED: &str = "card-refused";
+/// The last line of [`REFUSED`] once it was told on paper.
+const TOLD: &str = "told";
+
+/// What the card gives to a start of the program.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Card {
+    /// The folder on the card.
+    folder: PathBuf,
+    state: Option<PathBuf>,
+    /// What tells the card's present content from another.
+    mark: String,
+    /// What is wrong on the card, one line each.
+    faults: Vec<String>,
+    told: bool,
+    /// Whether the present content is what was kept.
+    is_kept: bool,
+}
+
+impl Card {
+    /// Reads the card's folder. Returns what it sets too; where it is wrong, what was
+    /// kept sets.
+    pub(super) fn read(
+        folder: &Path,
+        state: Option<&StateFolder>,
+        command: &Command,
+    ) -> (Self, Vec<Setting>) {
+        let state = state.map(|state| state.path().to_owned());
+        let kept = state.as_ref().map(|state| state.join(KEPT)).filter(|kept| kept.is_dir());
+        let mut card = Self { folder: folder.to_owned(), state, ..Self::default() };
+        let of_the_kept = || kept.as_ref().map(|kept| settings_of(kept, command).0).unwrap_or_default();
+        if !folder.is_dir() {
+            card.faults.push(format!(
+                "there is no folder {folder:?} with settings; put it back, or make it with torment-nexus-setup"
+            ));
+            card.told = true;
+            return (card, of_the_kept());
+        }
+        card.mark = mark_of(folder);
+        let mark = kept.as_ref().and_then(|kept| regular::read(&kept.join(MARK), MAX_BYTES).ok());
+        card.is_kept = mark.is_some_and(|mark| mark == card.mark.as_bytes());
+        if let Some((faults, told)) = card.refused() {
+            (card.faults, card.told) = (faults, told);
+            return (card, of_the_kept());
+        }
+        let (settings, faults) = settings_of(folder, command);
+        if faults.is_empty() {
+            return (card, settings);
+        }
+        card.refuse(faults);
+        (card, of_the_kept())
+    }
+
+    /// What is wrong on the card, one line each.
+    pub(crate) fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
+    /// Whether that has still to be told on paper.
+    pub(crate) fn is_to_be_told(&self) -> bool {
+        !self.faults.is_empty() && !self.told
+    }
+
+    /// Notes that it was told.
+    pub(crate) fn note_told(&self) -> Result<()> {
+        let Some(state) = &self.state else { return Ok(()) };
+        self.write_refused(state, &[self.faults.clone(), vec![TOLD.to_owned()]].concat())
+    }
+
+    /// Notes that the piece has come to be armed with what the card gives: it is what the
+    /// next starts go back to. Nothing is written while nothing has changed.
+    pub(crate) fn keep(&self) -> Result<()> {
+        let Some(state) = self.state.as_ref().filter(|_| !self.is_kept && self.faults.is_empty()) else {
+            return Ok(());
+        };
+        if self.mark.is_empty() {
+            return Ok(());
+        }
+        let (kept, new) = (state.join(KEPT), state.join("card.new"));
+        let keep = || {
+            let _ = fs::remove_dir_all(&new);
+            fs::create_dir_all(&new)?;
+            for name in names().filter(|name| *name != MODEL && self.folder.join(name).exists()) {
+                let from = regular::open(&self.folder.join(name))?;
+                let mut file = File::create_new(new.join(name))?;
+                io::copy(&mut from.take(MAX_BYTES), &mut file)?;
+                file.sync_all()?;
+            }
+            replace::replace(&new.join(MARK), &[self.mark.as_bytes()])?;
+            let _ = fs::remove_dir_all(&kept);
+            replace::put_in_place(&new, &kept)
+        };
+        keep().with_context(|| format!("cannot keep the card's settings in {kept:?}; free some space"))
+    }
+
+    /// Refuses the card's content if this fault names one of its files: the next start
+    /// goes back to what was kept.
+    pub(crate) fn blame(&self, fault: &anyhow::Error) {
+        let (words, folder) = (one_line(fault), format!("{}/", self.folder.display()));
+        if self.faults.is_empty() && !self.mark.is_empty() && words.contains(&folder) {
+            self.clone().refuse(vec![words.replace(&folder, "")]);
+        }
+    }
+
+    fn refuse(&mut self, faults: Vec<String>) {
+        self.faults = faults;
+        // Without a place to note that it was told it would be told on paper at each life.
+        self.told = match &self.state {
+            Some(state) => self.write_refused(state, &self.faults).is_err(),
+            None => true,
+        };
+    }
+
+    fn write_refused(&self, state: &Path, lines: &[String]) -> Result<()> {
+        let path = state.join(REFUSED);
+        let text = format!("{}\n{}\n", self.mark, lines.join("\n"));
+        replace::replace(&path, &[text.as_bytes()])
+            .with_context(|| format!("cannot write {path:?}; free some space"))
+    }
+
+    /// What was refused of the present content, and whether that was told.
+    fn refused(&self) -> Option<(Vec<String>, bool)> {
+        let path = self.state.as_ref()?.join(REFUSED);
+        let text = String::from_utf8(regular::read(&path, 65_536).ok()?).ok()?;
+        let mut lines = text.strip_prefix(&self.mark)?.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        let told = lines.pop_if(|line| line == TOLD).is_some();
+        Some((lines, told))
+    }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    [SETTINGS].into_iter().chain(FILES.map(|(name, _)| name))
+}
+
+/// What tells the content of a folder from another: of each file its length and its time. FAT
+/// keeps even seconds.
+fn mark_of(folder: &Path) -> String {
+    let told = names().map(|name| {
+        let metadata = fs::metadata(folder.join(name)).ok();
+        let time = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+        format!("{name} {:?} {time:?}\n", metadata.map(|metadata| metadata.len()))
+    });
+    hash(&(told.collect::<String>() + env!("CARGO_PKG_VERSION")))
+}
+
+/// What the files of a folder set, and what is wrong in its settings.
+fn settings_of(folder: &Path, command: &Command) -> (Vec<Setting>, Vec<String>) {
+    let path = folder.join(SETTINGS);
+    let (mut settings, mut faults) = match path.exists().then(|| file::text_of(&path, "--card")).transpose() {
+        Ok(text) => settings::read(&text.unwrap_or_default(), command),
+        Err(error) => (Vec::new(), vec![one_line(&error)]),
+    };
+    faults.iter_mut().for_each(|fault| *fault = format!("{SETTINGS}, {fault}"));
+    let files = FILES.into_iter().map(|(name, id)| (id, folder.join(name))).filter(|(_, path)| path.exists());
+    settings.extend(files.map(|(id, path)| (id.to_owned(), path.to_string_lossy().into_owned())));
+    (settings, faults)
+}

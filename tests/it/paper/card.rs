@@ -1,0 +1,127 @@
+//! The folder on the SD card that a computer shows: its settings and texts win over the
+//! variables, and what is wrong there is told on paper.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::support::fake_printer::{Behaviour, FAST, FakePrinter};
+use crate::support::nexus::{Ended, Nexus};
+use crate::support::receipt_reader::Paper;
+
+/// A box whose card is a folder.
+struct Exhibit {
+    nexus: Nexus,
+    /// How often the card was written: each time is another one.
+    edits: u64,
+}
+
+impl Exhibit {
+    fn new() -> Self {
+        let exhibit = Self { nexus: Nexus::new(), edits: 0 };
+        fs::create_dir(exhibit.nexus.path("card")).expect("the card's folder");
+        exhibit
+    }
+
+    fn card(&self, name: &str) -> PathBuf {
+        self.nexus.path("card").join(name)
+    }
+
+    fn write(&mut self, name: &str, content: impl AsRef<[u8]>) -> &mut Self {
+        self.edits += 1;
+        let file = fs::File::create(self.card(name)).expect("a file on the card");
+        fs::write(self.card(name), content).expect("a file on the card");
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + 2 * self.edits))
+            .expect("its time");
+        self
+    }
+
+    /// One start of the service, with a variable and `args`: how it ended, and the paper.
+    fn start(&self, args: &[&str]) -> (Ended, Paper) {
+        let fake = FakePrinter::at(&self.nexus.path("printer"), Behaviour::Silent);
+        let card = self.nexus.path("card").into_os_string().into_string().expect("a path of text");
+        let args = [&FAST[..], &["--card", &card, "--context-size", "300"], args].concat();
+        let mut command = self.nexus.command(args);
+        command.env("TORMENT_MODEL", "ember").env("TORMENT_TITLE", "THE VARIABLE");
+        let ended = Ended::of(command.output());
+        let paper = Paper::read(&fake.stop().bytes()).expect("the printer knows every byte");
+        (ended, paper)
+    }
+
+    /// The same for a life that is lived to its death with this title.
+    #[track_caller]
+    fn lives_as(&self, title: &str, args: &[&str]) -> (Ended, String) {
+        let (ended, paper) = self.start(args);
+        ended.died();
+        assert_eq!(paper.titles(), [title], "{}", ended.stderr);
+        (ended, paper.lines().join(" "))
+    }
+}
+
+#[test]
+fn a_word_on_the_card_wins_over_the_variable_and_the_command_line_over_both() {
+    let mut exhibit = Exhibit::new();
+    exhibit.lives_as("THE VARIABLE", &[]);
+    exhibit.write("settings.txt", "\u{feff}# words\r\n\ttitle = “THE CARD”\r\n");
+    exhibit.lives_as("THE CARD", &[]);
+    exhibit.lives_as("THE COMMAND", &["--title", "THE COMMAND"]);
+    exhibit
+        .write("epitaph.txt", "It was warm.")
+        .write("receipt.txt", "# {title}!\n{thought}\n{death}\n{epitaph}\n");
+    let (_, paper) = exhibit.lives_as("THE CARD!", &[]);
+    assert!(paper.contains("It was warm."), "{paper}");
+    exhibit.write("settings.txt", "#title = THE CARD");
+    exhibit.lives_as("THE VARIABLE!", &[]);
+}
+
+#[test]
+fn a_wrong_line_is_on_paper_once_and_what_was_set_before_goes_on() {
+    let mut exhibit = Exhibit::new();
+    exhibit.write("settings.txt", "title = THE CARD\n").lives_as("THE CARD", &[]);
+    exhibit.write("settings.txt", "title = ANOTHER\n\nprinter-baud = fast\nmodel = ember\n");
+    let told = "settings.txt, line 3: printer-baud cannot be \"fast\": not one of";
+    for first in [true, false] {
+        let (ended, paper) = exhibit.lives_as("THE CARD", &[]);
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+        assert_eq!(
+            paper.contains("settings.txt, line 3: printer-baud cannot be \"fast\":"),
+            first,
+            "{paper}"
+        );
+        assert_eq!(paper.contains("line 4: model cannot be set here"), first, "{paper}");
+    }
+    exhibit.write("settings.txt", "title = ANOTHER\n");
+    let (ended, _) = exhibit.lives_as("ANOTHER", &[]);
+    assert!(!ended.stderr.contains("settings.txt"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_text_that_cannot_be_used_ends_one_start_and_the_next_has_the_old_one() {
+    for (name, content, why) in [
+        ("receipt.txt", "{thought}", "receipt template"),
+        ("prompt.txt", "", "it is empty"),
+        ("epitaph.txt", "\u{1b}[2J", "epitaph"),
+        ("voice.gguf", "no voice", "voice.gguf"),
+        ("model.gguf", "no model", "model.gguf"),
+    ] {
+        let mut exhibit = Exhibit::new();
+        exhibit.write("settings.txt", "title = THE CARD\n").lives_as("THE CARD", &[]);
+        exhibit.write(name, content);
+        let (ended, _) = exhibit.start(&[]);
+        ended.failed(1, &[why]);
+        let (ended, paper) = exhibit.lives_as("THE CARD", &[]);
+        assert!(ended.stderr.contains(why) && paper.contains(name), "{name}: {} {paper}", ended.stderr);
+        fs::remove_file(exhibit.card(name)).expect("mended");
+        let (ended, _) = exhibit.lives_as("THE CARD", &[]);
+        assert!(!ended.stderr.contains(name), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_card_that_is_missing_leaves_what_was_set_before() {
+    let mut exhibit = Exhibit::new();
+    exhibit.write("settings.txt", "title = THE CARD\n").lives_as("THE CARD", &[]);
+    fs::remove_dir_all(exhibit.nexus.path("card")).expect("removed");
+    let (ended, _) = exhibit.lives_as("THE CARD", &[]);
+    assert!(ended.stderr.contains("there is no folder"), "{}", ended.stderr);
+}
