@@ -246,7 +246,7 @@ fn the_manual_page_names_every_option() {
 fn the_manual_page_of_setup_names_every_option_of_it() {
     let page = fs::read_to_string(packaging().join("torment-nexus-setup.8")).expect("the page");
     let setup = fs::read_to_string(packaging().join("../hardware/setup")).expect("setup");
-    let quoted = setup.split("\"--").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| name);
+    let quoted = setup.split("(\"--").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| name);
     let is_option = |name: &&str| name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-');
     let options: Vec<_> = quoted.filter(is_option).collect();
     assert!(options.len() >= 8, "{options:?}");
