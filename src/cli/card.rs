@@ -74,7 +74,7 @@ impl Card {
         let of_the_kept = || kept.as_ref().map(|kept| settings_of(kept, command).0).unwrap_or_default();
         if !folder.is_dir() {
             card.faults.push(format!(
-                "there is no folder {folder:?} with settings; put it back, or make it with torment-nexus-setup"
+                "there is no folder {folder:?} with settings; put it back; systemd-tmpfiles --create makes a new one on the box"
             ));
             card.told = true;
             return (card, of_the_kept());

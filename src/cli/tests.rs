@@ -202,7 +202,7 @@ fn every_setting_of_a_new_card_is_understood_once_it_is_switched_on() {
 /// Each file and its text.
 fn files() -> [(&'static str, String); 5] {
     [
-        ("settings.txt", settings()),
+        ("../hardware/system/usr/share/torment-nexus/settings.txt", settings()),
         ("torment-nexus.1", manual()),
         ("completions/torment-nexus.bash", completions(Shell::Bash)),
         ("completions/_torment-nexus", completions(Shell::Zsh)),

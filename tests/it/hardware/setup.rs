@@ -738,6 +738,16 @@ fn the_package_s_settings_win_over_the_system_s_own() {
         system.write("sys/kernel/mm/lru_gen/min_ttl_ms", "");
         let said = systemd("systemd-tmpfiles", &[&root, "--create", "--prefix=/sys/kernel"], "");
         assert_eq!(system.read("sys/kernel/mm/lru_gen/min_ttl_ms"), "0", "{release}: {said:?}");
+        let card = "boot/firmware/torment-nexus/settings.txt";
+        for written in ["", "title = MINE\n"] {
+            if !written.is_empty() {
+                system.write(card, written);
+            }
+            let said = systemd("systemd-tmpfiles", &[&root, "--create", "--prefix=/boot"], "");
+            let new = include_str!("../../../hardware/system/usr/share/torment-nexus/settings.txt");
+            let expected = if written.is_empty() { new } else { written };
+            assert_eq!(system.read(card), expected, "{release}: {said:?}");
+        }
         // Also where a system enables nothing by itself.
         system.write("usr/lib/systemd/system-preset/99-default.preset", "disable *\n");
         system.write("usr/lib/systemd/system/torment-nexus.service", UNIT);
