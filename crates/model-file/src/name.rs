@@ -111,12 +111,26 @@ impl ModelFile {
     /// refuses it. Ember is not checked here: it is part of the program, and
     /// the tests check it.
     pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self, Ending> {
+        if let ModelName::Url(url) = name {
+            let client = || Client::new(|name| env::var(name).ok(), PATIENCE);
+            download::model(url, model_dir, client, interrupt)?;
+        }
+        Ok(Self::find_here(name, model_dir)?)
+    }
+
+    /// The same of what is on this machine.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelFile::find`], or when the file of a URL is not in `model_dir`.
+    pub fn find_here(name: &ModelName, model_dir: &Path) -> Result<Self> {
         match name {
-            ModelName::Ember => Ok(Self::built_in("ember", EMBER)?),
-            ModelName::Path(path) => Ok(Self::at(path, Purpose::Model)?),
+            ModelName::Ember => Self::built_in("ember", EMBER),
+            ModelName::Path(path) => Self::at(path, Purpose::Model),
             ModelName::Url(url) => {
-                let client = || Client::new(|name| env::var(name).ok(), PATIENCE);
-                Ok(Self::at(&download::model(url, model_dir, client, interrupt)?, Purpose::Model)?)
+                let (path, _) = download::kept(url, model_dir)?;
+                ensure!(path.exists(), "model {path:?} is not there; download it with --model {url}");
+                Self::at(&path, Purpose::Model)
             }
         }
     }
