@@ -38,8 +38,6 @@ pub struct LastFault {
 /// What a line of the history tells; of a damaged one, its text. `None` for one that tells
 /// nothing.
 pub(super) fn entry_of(line: &str) -> Option<Result<Entry, &str>> {
-    // A spreadsheet that has saved the file may have put these around its lines.
-    let line = line.trim_start_matches('\u{feff}').trim_end_matches('\r');
     (!line.is_empty() && line != COLUMNS).then(|| Entry::from_line(line).ok_or(line))
 }
 
@@ -135,13 +133,6 @@ mod tests {
         ] {
             assert_eq!(of(&lines).receipt_open, is_open, "{lines:?}");
         }
-    }
-
-    #[test]
-    fn a_file_that_a_spreadsheet_has_saved_has_the_lives_it_had() {
-        let lines = [COLUMNS, life(1).to_line().trim_end(), ""].join("\r\n");
-        let read = |text: &str| Record::of(text.split('\n').map(|line| Ok(line.to_owned()))).expect("lines");
-        assert_eq!(read(&format!("\u{feff}{lines}")), of(&[life(1)]));
     }
 
     #[test]
