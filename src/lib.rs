@@ -395,6 +395,10 @@ impl Piece<'_> {
             celsius: seen.celsius,
             throttled: seen.throttled,
         };
+        let is_counted = paper.lives().is_none() || receipt.number()().is_some();
+        if lived.is_ok() && !is_counted && self.cli.show.schedule().lives_per_day.is_some() {
+            warn("--lives-per-day does not count this life: its line could not be written");
+        }
         match lived {
             Ok(used) => Ok(Lived { receipt, figures, used, time }),
             Err(ending) => {

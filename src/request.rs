@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use crate::cli::Cli;
+use crate::cli::{self, Cli};
 use crate::mind::sampler::Sampling;
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
@@ -12,6 +12,7 @@ use installation::state::entry::Entry;
 use installation::state::folder::StateFolder;
 use installation::state::lives::Lives;
 use installation::text::never::Never;
+use installation::text::stderr::warn;
 use model_file::name::ModelFile;
 
 /// A life that is asked for.
@@ -44,7 +45,11 @@ impl Request {
         let prompt = Prompt::read(cli.prompt_file.as_deref(), cli.model.own_prompt(), interrupt)?;
         let (never, never_hash) = cli.list_of_words()?.unzip();
         ModelFile::check_voice(cli.voice())?;
-        let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
+        let file = match &past {
+            None => ModelFile::find(&cli.model, &cli.model_dir, interrupt)?,
+            // A line of the history, which others may write, opens files and downloads none.
+            Some(_) => ModelFile::find_here(&cli.model, &cli.model_dir)?,
+        };
         let voice = file.voice(cli.voice())?;
         let sampling = cli.sampling.speaking(voice.is_some()).with_seed()?;
         let about = Entry {
@@ -52,11 +57,12 @@ impl Request {
             fingerprint: fingerprint(&file, voice.as_ref()),
             prompt: prompt.hash() + &never_hash.map(|hash| format!("+{hash}")).unwrap_or_default(),
             seed: sampling.seed,
-            options: format!("torment-nexus {}", cli.options_of_the_text(&sampling)),
+            options: cli.kept(&sampling),
             ..Entry::default()
         };
         if let Some(past) = &past {
             past.check(&about.model, &about.fingerprint, &about.prompt)?;
+            cli::of_another_version(past).iter().for_each(warn);
         }
         Ok(Self { cli, prompt, never, file, voice, sampling, about })
     }

@@ -80,7 +80,10 @@ impl Waiting<'_> {
             paper.lives()?.on(&clock::now("%Y-%m-%d")?).ok()
         };
         if schedule.lives_per_day.is_some() && paper.lives().is_none() {
-            warn("--lives-per-day is ignored: lives are counted only with a button or a printer");
+            warn(
+                "--lives-per-day is ignored: lives are counted only with a button or a printer, and \
+                 where the state directory can be written",
+            );
         }
         let mut told = false;
         loop {

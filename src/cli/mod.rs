@@ -28,4 +28,5 @@ mod tests;
 mod usage;
 
 pub use options::{Cli, Command, DEFAULT_MODEL};
+pub(crate) use relive::of_another_version;
 pub use usage::Usage;

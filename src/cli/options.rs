@@ -178,10 +178,9 @@ pub struct Cli {
     #[command(flatten, next_help_heading = SAMPLING)]
     pub sampling: Sampling,
 
-    /// The options that the text depends on, those at their default left out; each
-    /// quoted for a shell.
+    /// The options that the text depends on.
     #[arg(skip)]
-    of_the_text: Vec<String>,
+    of_the_text: Vec<relive::Given>,
 
     /// What the folder of `--card` gives.
     #[arg(skip)]
@@ -283,19 +282,33 @@ impl Cli {
         })
     }
 
-    /// The line that `--verbose` prints after a life with random sampling: its
-    /// [`Cli::options_of_the_text`]. `None` for a greedy life.
+    /// The line that `--verbose` prints after a life with random sampling: the options that
+    /// its text depends on and that are not at their default. `None` for a greedy life.
     pub(crate) fn replay(&self, sampling: &Sampling) -> Option<String> {
-        let options = self.options_of_the_text(sampling);
+        let options = self.options_of_the_text(sampling, false);
         sampling.seed.map(|seed| format!("seed {seed}: {options} lives this life again"))
     }
 
-    /// Every option that the text depends on and that is not at its default,
-    /// however it was given, with the seed that was drawn; quoted for a shell.
-    pub(crate) fn options_of_the_text(&self, sampling: &Sampling) -> String {
-        let mut options = self.of_the_text.clone();
+    /// What the history has of the options: all that the text depends on, since another
+    /// version may have other defaults.
+    pub(crate) fn kept(&self, sampling: &Sampling) -> String {
+        relive::line(&self.options_of_the_text(sampling, true))
+    }
+
+    /// Every option that the text depends on, however it was given, with the seed that was
+    /// drawn; those at their default only `with_defaults`. Quoted for a shell.
+    fn options_of_the_text(&self, sampling: &Sampling, with_defaults: bool) -> String {
+        let is_kept =
+            |(option, is_default): &relive::Given| (with_defaults || !is_default).then(|| option.clone());
+        let mut options: Vec<_> = self.of_the_text.iter().filter_map(is_kept).collect();
+        // What clap has no default for.
         if let (None, Some(drawn)) = (self.sampling.seed, sampling.seed) {
             options.push(shell::option("seed", &drawn.to_string()));
+        }
+        if let (None, Some(penalty), true) =
+            (self.sampling.repeat_penalty, sampling.repeat_penalty, with_defaults)
+        {
+            options.push(shell::option("repeat-penalty", &penalty.to_string()));
         }
         options.join(" ")
     }

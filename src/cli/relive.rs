@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
+use installation::state::entry::Entry;
 use installation::text::shell;
 
 /// The heading of the sampling options in the help.
@@ -17,14 +18,16 @@ fn is_of_the_text(arg: &Arg) -> bool {
         && !["model_dir", "help", "version"].contains(&arg.get_id().as_str())
 }
 
-/// The options that the text depends on and that are not at their default, however
-/// they were given; each quoted for a shell.
-pub(super) fn options_of_the_text(command: &Command, matches: &ArgMatches) -> Vec<String> {
+/// An option as a shell takes it, and whether it is at its default.
+pub(super) type Given = (String, bool);
+
+/// The options that the text depends on and that have a value, however they got it.
+pub(super) fn options_of_the_text(command: &Command, matches: &ArgMatches) -> Vec<Given> {
     let option = |arg: &Arg| {
         let given: Vec<_> = matches.get_raw(arg.get_id().as_str())?.collect();
         let value = given.join(OsStr::new(","));
-        let name = arg.get_long()?;
-        (given != arg.get_default_values()).then(|| shell::option(name, &value.to_string_lossy()))
+        let option = shell::option(arg.get_long()?, &value.to_string_lossy());
+        Some((option, given == arg.get_default_values()))
     };
     command.get_arguments().filter(|arg| is_of_the_text(arg)).filter_map(option).collect()
 }
@@ -41,12 +44,32 @@ pub(super) fn conflict(command: &Command, matches: &ArgMatches) -> Option<String
         .then(|| format!("relive takes {} from the earlier life; leave one of them out", names.join(", ")))
 }
 
+/// What stands before the version, in a comment after the options of a life.
+const VERSION: &str = " # version ";
+
+/// These options as the history has them: to a shell, and to earlier versions, the version is
+/// a comment.
+pub(super) fn line(options: &str) -> String {
+    format!("torment-nexus {options}{VERSION}{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// A warning if another version lived this life.
+pub(crate) fn of_another_version(life: &Entry) -> Option<String> {
+    let version = life.options.rsplit_once(VERSION).map(|(_, version)| version);
+    (version != Some(env!("CARGO_PKG_VERSION"))).then(|| {
+        let lived = version.map_or_else(
+            || "an earlier version, whose defaults are not known".to_owned(),
+            |version| format!("version {version:?}"),
+        );
+        format!("life {} was lived by {lived}: its text may have been another", life.number)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::Cli;
     use crate::cli::options::definition;
-    use installation::state::entry::Entry;
     use model_file::voice::Lora;
 
     fn parse(args: &[&str]) -> Cli {
@@ -54,7 +77,7 @@ mod tests {
     }
 
     fn options(cli: &Cli) -> String {
-        cli.options_of_the_text(&cli.sampling.with_seed().expect("a seed"))
+        cli.kept(&cli.sampling.with_seed().expect("a seed"))
     }
 
     #[test]
@@ -79,7 +102,7 @@ mod tests {
             let cli = parse(&args.iter().map(String::as_str).collect::<Vec<_>>());
             let line = options(&cli);
             assert!(line.contains(&format!("--{name}")), "{name} is not kept: {line}");
-            let life = Entry { options: format!("torment-nexus {line}"), ..Entry::default() };
+            let life = Entry { options: line.clone(), ..Entry::default() };
             let again = parse(&["--temp=1.5", "--top-k=3", "--opening=None."]).relived(&life).expect("known");
             assert_eq!(options(&again), line, "{name}");
         }

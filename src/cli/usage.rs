@@ -4,6 +4,7 @@ use clap::Error;
 
 use installation::life::ending::Ending;
 use installation::panel::Pin;
+use installation::text::stderr::{self, say};
 
 /// Arguments that begin no life.
 #[derive(Debug)]
@@ -19,9 +20,16 @@ impl Usage {
 
     /// Prints clap's message. Help and version are what was asked for.
     pub(crate) fn print(&self) -> Ending {
-        // As clap does when it exits: there is nowhere else to say it.
-        let _ = self.error.print();
-        if self.error.use_stderr() { Ending::Usage } else { Ending::Done }
+        if !self.error.use_stderr() {
+            // As clap does when it exits: there is nowhere else to say it.
+            let _ = self.error.print();
+            return Ending::Done;
+        }
+        match stderr::has_colour() {
+            true => say(self.error.render().ansi()),
+            false => say(self.error.render()),
+        }
+        Ending::Usage
     }
 
     /// The light's pin, if the arguments are wrong and it is known.

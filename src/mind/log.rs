@@ -7,6 +7,8 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_sys_2::{GGML_LOG_LEVEL_ERROR, ggml_log_level, llama_log_set};
 
+use installation::text::stderr::say;
+
 /// llama.cpp's process-wide state. A static is never dropped, so that it
 /// outlives every model and context.
 static BACKEND: LazyLock<Mutex<LlamaBackend>> = LazyLock::new(|| {
@@ -16,8 +18,9 @@ static BACKEND: LazyLock<Mutex<LlamaBackend>> = LazyLock::new(|| {
 /// The first error of llama.cpp's log; later ones are usually its consequences.
 static FIRST_ERROR: Mutex<String> = Mutex::new(String::new());
 
-/// Keeps llama.cpp's first error from now on, and drops the rest of its log.
-pub(super) fn keep_first_error() {
+/// Keeps llama.cpp's first error from now on, and drops the rest of its log; or, with
+/// `logs`, says all of it.
+pub(super) fn keep_first_error(logs: bool) {
     /// # Safety
     ///
     /// `text` is a C string.
@@ -33,9 +36,18 @@ pub(super) fn keep_first_error() {
             *first = what.trim().chars().take(200).filter(|c| !c.is_control()).collect();
         }
     }
+    /// llama.cpp's own way would wait for ever for whoever reads stderr.
+    ///
+    /// # Safety
+    ///
+    /// `text` is a C string.
+    unsafe extern "C" fn say_all(_: ggml_log_level, text: *const c_char, _: *mut c_void) {
+        // SAFETY: llama.cpp passes a C string that lives during the call.
+        say(unsafe { CStr::from_ptr(text) }.to_string_lossy());
+    }
     FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).clear();
     // SAFETY: the callback is a plain function and takes no user data.
-    unsafe { llama_log_set(Some(keep), ptr::null_mut()) };
+    unsafe { llama_log_set(Some(if logs { say_all } else { keep }), ptr::null_mut()) };
 }
 
 /// llama.cpp's first error since [`keep_first_error`], else what `or` says.

@@ -70,9 +70,7 @@ impl Model {
             net::blame(&file.to_string());
         }
         let backend = backend();
-        if !logs {
-            keep_first_error();
-        }
+        keep_first_error(logs);
         let (progress, asked) = (progress.clone(), interrupt.clone());
         let params = LlamaModelParams::default()
             .with_use_mmap(true)
@@ -121,9 +119,7 @@ impl Model {
             net::blame(&file.to_string());
         }
         // Anew: what the model's load said is no reason.
-        if !logs {
-            keep_first_error();
-        }
+        keep_first_error(logs);
         let identity = file.identity().with_context(|| format!("cannot read voice {file}"))?;
         let adapter = self.llama.lora_adapter_init(file.path()).map_err(|_| {
             let why = first_error("it is damaged or of an unknown kind");

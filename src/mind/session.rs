@@ -1,12 +1,17 @@
 //! One life's context: decodes tokens, gives their logits, chooses the next
 //! token.
 
+use std::cell::OnceCell;
+use std::ffi::c_void;
 use std::fmt;
+use std::ptr;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
 use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_sys_2::llama_context_params;
 
 use super::careful::Revocable;
 use super::choice::Choice;
@@ -49,6 +54,8 @@ impl fmt::Display for Prefill {
 /// A model's context for one life: the prompt and the tokens generated so far.
 pub struct Session<'model> {
     context: LlamaContext<'model>,
+    /// What each operation answers to, once the prompt is prefilled: `context` points to it.
+    interrupt: Box<OnceCell<Interrupt>>,
     model: &'model Model,
     batch: LlamaBatch<'static>,
     choice: Choice,
@@ -93,8 +100,10 @@ impl<'model> Session<'model> {
             Ok(())
         };
         check(&computing)?;
+        let interrupt = Box::<OnceCell<Interrupt>>::default();
         let open = |computing: Computing| {
-            model.llama.new_context(&backend(), computing.params(context_size)).map(|made| (made, computing))
+            let params = answering(computing.params(context_size), &interrupt);
+            model.llama.new_context(&backend(), params).map(|made| (made, computing))
         };
         let opened = match open(computing) {
             Ok(opened) => Ok(opened),
@@ -118,6 +127,7 @@ impl<'model> Session<'model> {
         }
         Ok(Self {
             context,
+            interrupt,
             model,
             batch: LlamaBatch::new(computing.batch as usize, 1),
             choice: Choice::new(model, sampling, context_size),
@@ -136,8 +146,8 @@ impl<'model> Session<'model> {
     ///
     /// # Errors
     ///
-    /// When a batch cannot be decoded, or [`Ending::Interrupted`] within one
-    /// batch of a signal.
+    /// When a batch cannot be decoded, or [`Ending::Interrupted`] within one operation of
+    /// a signal, which later tokens answer to too.
     pub fn prefill(
         &mut self,
         tokens: &[Token],
@@ -146,10 +156,10 @@ impl<'model> Session<'model> {
         interrupt: &Interrupt,
     ) -> Result<Prefill, Ending> {
         self.remember(tokens);
+        let _ = self.interrupt.set(interrupt.clone());
         let Some((last, before)) = tokens.split_last() else { return Ok(Prefill::Restored) };
         let how = self.prefill_all_but_last(before, kept, progress, interrupt)?;
-        check(progress, interrupt, self.position, tokens.len())?;
-        self.follow_with(*last)?;
+        self.prefill_batch(&[*last], tokens.len(), progress, interrupt)?;
         Ok(how)
     }
 
@@ -178,8 +188,7 @@ impl<'model> Session<'model> {
             },
         };
         for batch in tokens.chunks(self.computing.batch as usize) {
-            check(progress, interrupt, self.position, tokens.len() + 1)?;
-            self.decode(batch)?;
+            self.prefill_batch(batch, tokens.len() + 1, progress, interrupt)?;
         }
         if let Some((kept, key)) = kept
             && let Err(error) = kept.write(key, &self.kv_cache())
@@ -187,6 +196,22 @@ impl<'model> Session<'model> {
             note = format!("it cannot be kept: {error}");
         }
         Ok(Prefill::Computed(note))
+    }
+
+    /// Decodes a batch of a prompt of so many tokens, and tells that it goes on.
+    fn prefill_batch(
+        &mut self,
+        batch: &[Token],
+        of: usize,
+        progress: &Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(), Ending> {
+        let taken = self.position;
+        progress.at(LoadStep::Prompt { done: taken, of: u32::try_from(of).unwrap_or(u32::MAX) });
+        self.decode(batch).map_err(|fault| match interrupt.is_raised() {
+            true => Ending::Interrupted(format!("while reading the prompt, at {taken} of {of} tokens")),
+            false => fault.into(),
+        })
     }
 
     /// The key of the prompt state of these tokens; `None` where the model's
@@ -316,16 +341,24 @@ fn keeps_all(tokens: usize, window: Option<u64>) -> bool {
     window.is_none_or(|window| (tokens as u64) < window)
 }
 
-/// Checks that no signal has come while the prompt is decoded, of which `taken`
-/// of `of` tokens are done, and tells that it goes on.
-fn check(progress: &Progress, interrupt: &Interrupt, taken: u32, of: usize) -> Result<(), Ending> {
-    if interrupt.is_raised() {
-        let place = format!("while reading the prompt, at {taken} of {of} tokens");
-        return Err(Ending::Interrupted(place));
+/// The `params` of a context that asks after each operation, of which a token has hundreds,
+/// whether its work is to be broken off, and so tells the supervisor that it goes on: where
+/// the weights do not fit in memory, a token takes longer than a watchdog waits.
+fn answering(mut params: LlamaContextParams, interrupt: &OnceCell<Interrupt>) -> LlamaContextParams {
+    /// # Safety
+    ///
+    /// `interrupt` points to what [`answering`] was given.
+    unsafe extern "C" fn breaks_off(interrupt: *mut c_void) -> bool {
+        // SAFETY: it is alive while the context computes, and only this thread uses it:
+        // ggml asks on the one that has it compute.
+        let interrupt = unsafe { &*interrupt.cast::<OnceCell<Interrupt>>() };
+        interrupt.get().is_some_and(Interrupt::breaks_off)
     }
-    interrupt.is_starting();
-    progress.at(LoadStep::Prompt { done: taken, of: u32::try_from(of).unwrap_or(u32::MAX) });
-    Ok(())
+    // SAFETY: the wrapper holds nothing but these parameters (see `context_cost`).
+    let inner = unsafe { &mut *ptr::from_mut(&mut params).cast::<llama_context_params>() };
+    inner.abort_callback = Some(breaks_off);
+    inner.abort_callback_data = ptr::from_ref(interrupt).cast_mut().cast();
+    params
 }
 
 impl Mind for Session<'_> {

@@ -118,16 +118,34 @@ impl ModelFile {
     /// the tests check it.
     pub fn find(name: &ModelName, model_dir: &Path, interrupt: &Interrupt) -> Result<Self, Ending> {
         let client = || Client::new(|name| env::var(name).ok(), PATIENCE);
-        let path = match name {
-            ModelName::Ember => return Ok(Self::built_in("ember", EMBER)?),
-            ModelName::Path(path) => path.clone(),
-            ModelName::Url(url) => download::model(url, model_dir, client, interrupt)?,
+        match name {
+            ModelName::Ember | ModelName::Path(_) => {}
+            ModelName::Url(url) => drop(download::model(url, model_dir, client, interrupt)?),
             ModelName::Repository(repository) => {
                 let url = download::file_of(repository, model_dir, client, interrupt)?;
-                download::model(&url, model_dir, client, interrupt)?
+                download::model(&url, model_dir, client, interrupt)?;
             }
+        }
+        Ok(Self::find_here(name, model_dir)?)
+    }
+
+    /// The same of what is on this machine.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelFile::find`], or when it is not in `model_dir`.
+    pub fn find_here(name: &ModelName, model_dir: &Path) -> Result<Self> {
+        let url = match name {
+            ModelName::Ember => return Self::built_in("ember", EMBER),
+            ModelName::Path(path) => return Self::at(path, Purpose::Model),
+            ModelName::Url(url) => Some(url.clone()),
+            ModelName::Repository(repository) => repository.kept(model_dir),
         };
-        Ok(Self::at(&path, Purpose::Model)?)
+        let file = url.map(|url| download::kept(&url, model_dir)).transpose()?;
+        let path = file.map(|(path, _)| path).filter(|path| path.exists());
+        let path = path
+            .with_context(|| format!("the model is not in {model_dir:?}; download it with --model {name}"))?;
+        Self::at(&path, Purpose::Model)
     }
 
     /// Looks for the file that `name` names, without the network, and reads all of

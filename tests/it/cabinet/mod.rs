@@ -137,7 +137,11 @@ fn without_paper_the_life_waits_for_a_new_roll() {
 #[test]
 fn a_button_that_is_held_prints_the_slip() {
     let nexus = Nexus::new();
-    let mut terminal = armed(&nexus, 60, 20);
+    let mut command = command(&nexus);
+    // Nor is it a life that the piece would rest after.
+    command.args(["--rest", "10000"]);
+    let mut terminal = Terminal::start(command, 60, 20);
+    terminal.wait_for("armed for life 1");
     terminal.type_in(&format!("{AT_ONCE}h"));
     terminal.wait_for("held 4 of 10 s: slip");
     // Its last line: its first ones may be off the screen by then.

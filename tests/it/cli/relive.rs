@@ -1,8 +1,13 @@
 //! `relive`: an earlier life is lived again, or an error says what differs.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
 
+use installation::state::entry::Entry;
 use installation::state::lives::Lives;
+use installation::text::shell;
 
 use crate::support::nexus::{Ended, Nexus, ember_gguf};
 
@@ -37,17 +42,54 @@ fn a_life_is_lived_again_with_its_seed_and_options_after_others_and_counts_anew(
     let lives = Lives::within(&nexus.path("torment-nexus")).all().expect("a history");
     assert_eq!(lives.iter().map(|life| life.number).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     assert!(lives[0].options.contains("--temp 0.8") && lives[0].seed.is_some(), "{:?}", lives[0]);
+    let options =
+        |life: &Entry| shell::words(&life.options).expect("words").into_iter().collect::<BTreeSet<_>>();
     for again in [&lives[3], &lives[4]] {
-        assert_eq!((&again.options, again.seed), (&lives[0].options, lives[0].seed));
+        assert_eq!((options(again), again.seed), (options(&lives[0]), lives[0].seed));
     }
 }
 
 #[test]
 fn a_greedy_life_is_lived_again_and_without_a_printer_too() {
     let nexus = Nexus::new();
-    let first = live(&nexus, &["-m", "ember", "-c", "280"]);
+    let odd = "my\n\u{1b} 'model'.gguf";
+    nexus.file(odd, ember_gguf());
+    let first = live(&nexus, &["-m", odd, "-c", "280"]);
     let again = nexus.run(["relive", "1"]);
-    assert_eq!(again.died().stdout, first.died().stdout);
+    assert_eq!((&again.died().stdout, &again.stderr), (&first.died().stdout, &first.stderr));
+}
+
+#[test]
+fn a_life_of_another_version_has_the_defaults_of_its_time_and_a_warning() {
+    let nexus = Nexus::new();
+    let first = live(&nexus, &["-m", "ember", "-c", "280", "--temp", "1", "--top-k", "1"]);
+    let path = nexus.path("torment-nexus/lives.csv");
+    let present = fs::read_to_string(&path).expect("a history");
+    let version = format!(" # version {}", env!("CARGO_PKG_VERSION"));
+    let (kept, _) = present.split_once("--top-k 1").expect("it is kept");
+    assert!(kept.contains("--lora-scale 1 ") && present.contains("--repeat-penalty 1.1"), "{present}");
+    for (lived_by, told) in [(" # version 0.0.1", "version \"0.0.1\""), ("", "an earlier version")] {
+        fs::write(&path, present.replace(&version, lived_by)).expect("a history");
+        let again = live(&nexus, &["relive", "1"]);
+        assert_eq!(again.died().stdout, first.stdout);
+        let warning = again.stderr.strip_suffix(&first.stderr).expect("one more line");
+        assert!(warning.starts_with("warning: life 1 was lived by ") && warning.contains(told), "{warning}");
+        assert_eq!(warning.lines().count(), 1, "{warning}");
+    }
+}
+
+#[test]
+fn a_line_of_the_history_downloads_nothing() {
+    let nexus = Nexus::new();
+    live(&nexus, &["-m", "ember", "-c", "280"]).died();
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+    server.set_nonblocking(true).expect("a socket");
+    let url = format!("http://{}/m.gguf", server.local_addr().expect("an address"));
+    let path = nexus.path("torment-nexus/lives.csv");
+    let history = fs::read_to_string(&path).expect("a history");
+    fs::write(&path, history.replace("--model ember", &format!("--model {url}"))).expect("a history");
+    live(&nexus, &["relive", "1"]).failed(1, &["m.gguf\" is not there", "--model http://"]);
+    assert_eq!(server.accept().expect_err("nobody asks").kind(), ErrorKind::WouldBlock);
 }
 
 #[test]

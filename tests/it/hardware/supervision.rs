@@ -3,9 +3,12 @@
 //! one life to the next.
 
 use std::fs;
+use std::iter;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command as StdCommand;
+use std::thread;
 
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
@@ -138,6 +141,31 @@ fn the_next_start_waits_after_a_fault_longer_after_wrong_usage_and_not_after_a_d
     assert!(!UNIT.contains("RestartPreventExitStatus"), "it is tried again for ever");
     let pause: u32 = setting("RestartSec").parse().expect("seconds");
     assert!(pause <= 1 && pause + 4 >= 5);
+}
+
+/// With a watchdog that waits for a shorter time than a token takes, as where the weights do
+/// not fit in memory.
+#[test]
+fn within_a_token_the_watchdog_is_fed_again_and_again() {
+    let nexus = Nexus::new();
+    let socket = UnixDatagram::bind(nexus.path("notify")).expect("a socket");
+    let mut command = nexus.command(["--model", "ember", "--context-size", "256"]);
+    command.env("NOTIFY_SOCKET", nexus.path("notify")).env("WATCHDOG_USEC", "40");
+    let fed = thread::spawn(move || {
+        let mut message = [0; 200];
+        let mut messages =
+            iter::repeat_with(|| socket.recv(&mut message).map(|length| message[..length].to_vec()));
+        let life = messages.by_ref().map_while(Result::ok).take_while(|message| message != b"STATUS=ended");
+        life.filter(|message| message.starts_with(b"WATCHDOG=1")).count()
+    });
+    let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+    ended.died();
+    UnixDatagram::unbound()
+        .and_then(|end| end.send_to(b"STATUS=ended", nexus.path("notify")))
+        .expect("heard");
+    // A token takes hundreds of operations.
+    let (tokens, fed) = (243, fed.join().expect("it ends"));
+    assert!(fed > 3 * tokens, "{fed} times in {tokens} tokens");
 }
 
 /// Starts the program again and again, as systemd does by the unit, as long as

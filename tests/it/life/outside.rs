@@ -2,8 +2,10 @@
 //! file, its threads.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
@@ -15,8 +17,8 @@ use crate::support::gguf_file::Gguf;
 use crate::support::nexus::{DEATH, Nexus, ember_gguf};
 use crate::support::receipt_reader::Paper;
 
-/// A pipe of this many bytes, two pages, holds less than a life of ember.
-const SMALL_PIPE: i32 = 8192;
+/// A pipe of this many bytes, one page, holds less than a life of ember.
+const SMALL_PIPE: i32 = 4096;
 
 /// A pipe whose reader reads nothing: the reader, and what to write to.
 fn unread_pipe() -> (OwnedFd, OwnedFd) {
@@ -25,12 +27,23 @@ fn unread_pipe() -> (OwnedFd, OwnedFd) {
     (reader, writer)
 }
 
-/// Whether the pipe takes no more: its last page is begun, so that the next token waits.
+/// Whether the pipe takes no more: there is no room for the longest token.
 fn is_full(reader: &OwnedFd) -> bool {
     let mut unread = 0;
     // SAFETY: the call writes an int.
     unsafe { libc::ioctl(reader.as_raw_fd(), libc::FIONREAD, &mut unread) };
-    unread > SMALL_PIPE / 2
+    unread > SMALL_PIPE - 64
+}
+
+/// Starts a life of ember that has much to say on a stderr that is full: its reader, and
+/// the life.
+fn start_with_full_stderr(nexus: &Nexus, more: &[&str]) -> (File, Child) {
+    let (reader, writer) = unread_pipe();
+    let mut writer = File::from(writer);
+    writer.write_all(&[b'\n'; SMALL_PIPE as usize]).expect("it takes so many");
+    let mut command = nexus.command([&["--model", "ember", "-vv"], more].concat());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
+    (reader.into(), command.spawn().expect("it starts"))
 }
 
 /// The program with these arguments, started by a shell that executes `script`
@@ -77,6 +90,38 @@ fn with_a_printer_a_stdout_that_nobody_reads_does_not_hold_the_life_back() {
     let warning = stderr.strip_suffix(DEATH).expect("the death comes last");
     assert!(warning.starts_with("warning: nobody reads") && warning.lines().count() == 1, "{warning}");
     assert_whole(&printer.stop().bytes());
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_does_not_hold_the_life_back() {
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let (_reader, child) = start_with_full_stderr(&nexus, &FAST);
+    assert_eq!(ended(child).0, Some(101));
+    assert_whole(&printer.stop().bytes());
+    // Nor a fault, nor wrong usage.
+    for (args, code) in [(["-c", "1"], 1), (["-c", "none"], 2)] {
+        let (_reader, child) = start_with_full_stderr(&nexus, &args);
+        assert_eq!(ended(child).0, Some(code), "{args:?}");
+    }
+}
+
+#[test]
+fn a_stderr_that_is_read_again_says_how_much_was_lost_and_then_the_death() {
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    let (mut reader, child) = start_with_full_stderr(&nexus, &SLOW);
+    printer.wait_for(500);
+    let reading = thread::spawn(move || {
+        let mut said = String::new();
+        reader.read_to_string(&mut said).map(|_| said)
+    });
+    assert_eq!(ended(child).0, Some(101));
+    let said = reading.join().expect("it ends").expect("UTF-8");
+    let lines: Vec<_> = said.trim_start().lines().collect();
+    let lost = lines[1].strip_prefix("warning: lines lost here, as nobody read stderr: ").expect(lines[1]);
+    assert!(lost.parse::<u32>().expect("a number") > 10, "{said}");
+    assert!(said.contains(&format!("\n{DEATH}")), "{said}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The economy of a show: rest, lives a day, opening hours.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
@@ -55,6 +56,22 @@ fn outside_its_hours_and_after_its_last_life_it_waits_where_the_clock_is_believe
         let said = interrupted(&nexus, args);
         let words = if believed { "while the piece rests" } else { "the clock is not set" };
         assert!(said.contains(words), "{args:?}: {said}");
+    }
+    drop(printer.stop());
+}
+
+#[test]
+fn a_life_that_cannot_be_written_is_said_not_to_count_for_the_day() {
+    let nexus = Nexus::new();
+    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
+    nexus.file("file", "");
+    fs::create_dir_all(nexus.path("unwritable/lives.csv")).expect("a folder");
+    for (folder, told) in
+        [("file", "--lives-per-day is ignored"), ("unwritable", "--lives-per-day does not count")]
+    {
+        let args = ["--model", "ember", "-c", "300", "--lives-per-day", "1", "--state-dir", folder];
+        let ended = nexus.run(args.iter().chain(&FAST));
+        assert_eq!(ended.died().stderr.matches(told).count(), 1, "{}", ended.stderr);
     }
     drop(printer.stop());
 }

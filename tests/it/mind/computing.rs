@@ -1,5 +1,6 @@
 //! Threads, a restored cache and what was dropped from it change no word of the text.
 
+use installation::life::ending::Ending;
 use installation::life::generator::Mind;
 use installation::life::interrupt::Interrupt;
 use installation::life::lifespan::Lifespan;
@@ -79,6 +80,19 @@ fn what_is_dropped_from_the_cache_leaves_no_trace() {
         bits(&session)
     };
     assert!(after(40) == after(0));
+}
+
+#[test]
+fn a_signal_ends_the_computing_of_a_token_and_of_a_prompt_at_its_next_operation() {
+    let (model, _) = model();
+    let (raise, interrupt) = Interrupt::new();
+    let mut session = open(&model, 2);
+    session.prefill(&tokens(20), None, &Progress::default(), &interrupt).expect("a prompt");
+    session.follow_with(Token::new(400)).expect("a step");
+    drop(raise);
+    session.follow_with(Token::new(401)).expect_err("it is broken off");
+    let prefill = open(&model, 2).prefill(&tokens(20), None, &Progress::default(), &interrupt);
+    assert!(matches!(prefill, Err(Ending::Interrupted(_))), "{prefill:?}");
 }
 
 proptest! {

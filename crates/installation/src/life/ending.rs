@@ -14,17 +14,18 @@
 //! 101 means the death and nothing else: a supervisor tells a life that was
 //! lived to its end from one that failed by this number alone.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::convert::Infallible;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread;
 
 use anyhow::Error;
 
 use crate::text::fault::one_line;
 use crate::text::stderr::{self, say};
-use crate::text::terminal;
 
 /// A fault: something failed.
 pub const FAULT: u8 = 1;
@@ -91,7 +92,7 @@ impl fmt::Display for Ending {
 ///
 /// Always: this panic is how the piece ends.
 pub fn die() -> ! {
-    match terminal::stderr_has_colour() {
+    match stderr::has_colour() {
         true => say(coloured(WARNING)),
         false => say(WARNING),
     }
@@ -110,16 +111,18 @@ pub fn last_words() -> impl Iterator<Item = &'static str> {
 }
 
 /// Installs the panic hook: for the death it writes the last of the three lines, for any
-/// other panic Rust's own message and that this is a bug and not the artwork.
+/// other panic Rust's message and that this is a bug and not the artwork.
 pub fn install_last_words() {
-    let standard = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
+    // Not by Rust's own hook: it waits for ever for whoever reads stderr.
+    panic::set_hook(Box::new(|info| {
         if info.payload().is::<Death>() {
             say(PANIC);
         } else {
-            stderr::clear();
-            standard(info);
-            say(NOT_THE_WORK);
+            let this = thread::current();
+            let trace = Backtrace::capture();
+            let trace =
+                if trace.status() == BacktraceStatus::Captured { trace.to_string() } else { String::new() };
+            say(format_args!("thread '{}' {info}\n{trace}{NOT_THE_WORK}", this.name().unwrap_or("unnamed")));
         }
     }));
 }
@@ -171,11 +174,24 @@ pub fn exit_at_once() -> ! {
 /// resetting the pins. Safe in a signal handler.
 pub fn end_at_once(code: u8, line: &[&str]) -> ! {
     static ENDS: AtomicBool = AtomicBool::new(false);
+    static CODE: AtomicU8 = AtomicU8::new(0);
+    extern "C" fn exit_with_code(_: libc::c_int) {
+        // SAFETY: as below.
+        unsafe { libc::_exit(CODE.load(Ordering::Relaxed).into()) }
+    }
     if ENDS.swap(true, Ordering::Relaxed) {
         // Another thread says what it has to say, and ends the process.
         // SAFETY: this takes a number.
-        unsafe { libc::sleep(1) };
+        unsafe { libc::sleep(2) };
     } else {
+        // Where nobody reads stderr, the line is lost and the code is not.
+        CODE.store(code, Ordering::Relaxed);
+        // SAFETY: the handler only calls `_exit`, which may be called anywhere; both calls
+        // may be made in a signal handler.
+        unsafe {
+            libc::signal(libc::SIGALRM, exit_with_code as *const () as libc::sighandler_t);
+            libc::alarm(1);
+        }
         let bug = if code == BUG { NOT_THE_WORK } else { "" };
         stderr::say_at_once(line.iter().copied().chain([bug]));
     }

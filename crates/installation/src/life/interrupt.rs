@@ -48,6 +48,15 @@ impl Interrupt {
         self.supervisor.loading();
     }
 
+    /// A step of this thread's long work is done, however small: tells the supervisor, and
+    /// returns whether the work is to be broken off.
+    #[must_use]
+    pub fn breaks_off(&self) -> bool {
+        self.supervisor.loading();
+        self.supervisor.alive();
+        self.is_raised()
+    }
+
     /// An interrupt that the process's first signal raises (except one that it was
     /// started to ignore, as by nohup), which is reported with `verbose`; the second ends
     /// the process at once. Waits on this thread are told to the `supervisor`.

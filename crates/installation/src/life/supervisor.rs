@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `EXTEND_TIMEOUT_USEC` | before it is armed, at progress: of the download, of the prompt |
 //! | `READY=1` | once it is armed |
-//! | `WATCHDOG=1` | from then on (a unit without a watchdog ignores it), from the main thread only: at each token, and in each wait of [`super::interrupt::Interrupt`] |
+//! | `WATCHDOG=1` | from then on (a unit without a watchdog ignores it), from the main thread only: at each operation within a token, and in each wait of [`super::interrupt::Interrupt`] |
 //! | `STATUS` | when its text has changed |
 //!
 //! Started by anything but a unit with `Type=notify` or the cabinet it sends nothing. A

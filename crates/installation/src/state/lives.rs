@@ -41,7 +41,7 @@ const LOCK: &str = "lives.lock";
 /// lock. They are removed once the first line is appended.
 const EARLIER: [&str; 2] = ["lives", "alive.lock"];
 
-/// The length of a file in bytes, after which a new one is begun: some 3,000 lives with
+/// The length of a file in bytes, after which a new one is begun: some 1,700 lives with
 /// the exhibition's options, and little beside the model on the SD card.
 const MAX_LENGTH: u64 = 2_000_000;
 

@@ -10,7 +10,8 @@
 //! | [`shell`] | quotes a word of a command line |
 //! | [`stdout`] | text to stdout, without waiting for its reader; in lines where it is a terminal or the journal |
 //! | [`stderr`] | warnings and reports that never change how the program ends; what goes on, as a line that passes |
-//! | [`terminal`] | a terminal's width and colours; whether a stream takes something |
+//! | `writer` | writes to a stream whose reader may not read, on a thread of its own |
+//! | [`terminal`] | a terminal's width and colours; the wait for a stream's reader |
 
 pub mod fault;
 pub mod file;
@@ -21,3 +22,4 @@ pub mod stdout;
 pub(crate) mod terminal;
 pub(crate) mod utf8;
 pub mod wrap;
+mod writer;

@@ -1,5 +1,7 @@
 //! Warnings and reports on stderr. Writing them never fails and never panics:
-//! a closed stderr must not change how the program ends.
+//! a closed stderr must not change how the program ends. Nor does one that nobody reads
+//! hold a life back: after a moment what is said is lost, and once somebody reads again,
+//! how many lines were.
 //!
 //! What goes on ([`show`]: how far the model is downloaded or loaded, what is waited
 //! for) is on a terminal one line, which passes: it is drawn again below what is said
@@ -11,24 +13,86 @@ use std::io::{self, Write};
 use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::terminal::{self, takes_some};
+use super::terminal;
+use super::writer::Writer;
 
 /// Back to the first column, and erases the line (ECMA-48, EL).
 const ERASE: &str = "\r\x1b[K";
 
-/// Pause before a stderr whose reader does not keep up is looked at again.
+/// Pause before it is looked again whether the program was asked to end.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long such a reader is waited for once the program was asked to end.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long the reader is waited for, from when it has fallen behind, and once the program
+/// was asked to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+const HURRIED: Duration = Duration::from_millis(200);
 
 /// Whether the program was asked to end.
 static HURRY: AtomicBool = AtomicBool::new(false);
 
-static LINE: Mutex<StatusLine> = Mutex::new(StatusLine { shown: String::new(), passes: false });
+static STDERR: Mutex<Stderr> = Mutex::new(Stderr {
+    line: StatusLine { shown: String::new(), passes: false },
+    writer: None,
+    behind: None,
+    lost: 0,
+});
+
+#[derive(Debug)]
+struct Stderr {
+    line: StatusLine,
+    /// From the first words on, where a thread can be started.
+    writer: Option<Writer>,
+    /// Since when it has not taken what was written last.
+    behind: Option<Instant>,
+    /// Lines that were not written since.
+    lost: usize,
+}
+
+impl Stderr {
+    /// Waits until all is written, for a moment if nobody reads. Returns whether it is.
+    fn settles(&mut self) -> bool {
+        let Some(writer) = &mut self.writer else { return true };
+        let mut pause = Duration::ZERO;
+        while writer.settle(pause).is_none() {
+            let patience = if HURRY.load(Ordering::Relaxed) { HURRIED } else { PATIENCE };
+            if self.behind.get_or_insert_with(Instant::now).elapsed() >= patience {
+                return false;
+            }
+            pause = PAUSE;
+        }
+        self.behind = None;
+        true
+    }
+
+    /// Writes these bytes, after those before have settled.
+    fn write(&mut self, bytes: &str) {
+        if self.writer.is_none() {
+            self.writer = Writer::new(io::stderr()).ok();
+        }
+        match &mut self.writer {
+            Some(writer) => writer.begin(bytes.as_bytes()),
+            None => drop(io::stderr().write_all(bytes.as_bytes())),
+        }
+        self.settles();
+    }
+
+    fn say(&mut self, words: &str) {
+        if !self.settles() {
+            self.lost += words.lines().count();
+            return;
+        }
+        // Put together first: stderr is not buffered, and a line leaves in one write.
+        let bytes = match std::mem::take(&mut self.lost) {
+            0 => self.line.below(words),
+            lost => {
+                self.line.below(&format!("warning: lines lost here, as nobody read stderr: {lost}\n{words}"))
+            }
+        };
+        self.write(&bytes);
+    }
+}
 
 /// What goes on, as it was shown last.
 #[derive(Debug)]
@@ -65,15 +129,10 @@ impl StatusLine {
 }
 
 /// Writes `words`, which end their line, to stderr. `eprint!` panics on a closed
-/// stderr; clippy refuses it in this crate. A stderr that nobody reads, such as a
-/// terminal after Ctrl-S, is waited for until [`hurry`].
+/// stderr; clippy refuses it in this crate.
 pub fn say(words: impl Display) {
     let words = words.to_string();
-    if becomes_ready() {
-        let line = line();
-        // Put together first: stderr is not buffered, and a line leaves in one write.
-        write(&line.below(&words));
-    }
+    stderr().say(&words);
 }
 
 /// Says `words` on a line of their own that begins with `warning:`.
@@ -92,30 +151,35 @@ pub fn passes() -> bool {
     terminal::stderr_has_escapes()
 }
 
+/// Whether it is a terminal that has colours, and nobody has asked for none.
+pub fn has_colour() -> bool {
+    terminal::stderr_has_colour()
+}
+
 /// Shows what goes on, in place of what was shown before; the same words only once.
-/// Left out where it would have to wait.
+/// Left out where nobody reads.
 pub fn show(words: &str) {
     let columns = passes().then(|| terminal::columns(io::stderr()).unwrap_or(usize::MAX));
-    let mut line = line();
-    if takes_some(io::stderr())
-        && let Some(bytes) = line.becomes(words, columns)
+    let mut stderr = stderr();
+    if stderr.settles()
+        && let Some(bytes) = stderr.line.becomes(words, columns)
     {
-        write(&bytes);
+        stderr.write(&bytes);
     }
 }
 
 /// Erases the line that passes, if there is one.
 pub fn clear() {
-    let ends = line().ends();
-    if ends && becomes_ready() {
-        write(ERASE);
+    let mut stderr = stderr();
+    if stderr.line.ends() && stderr.settles() {
+        stderr.write(ERASE);
     }
 }
 
 /// Writes these parts of a line as they are, in place of the line that passes.
 /// Waits for no lock: safe in a signal handler.
 pub(crate) fn say_at_once<'a>(parts: impl IntoIterator<Item = &'a str>) {
-    let passes = LINE.try_lock().is_ok_and(|line| line.passes);
+    let passes = STDERR.try_lock().is_ok_and(|stderr| stderr.line.passes);
     let erase = if passes { ERASE } else { "" };
     for part in iter::once(erase).chain(parts) {
         // SAFETY: the pointer and the length are those of a text.
@@ -123,26 +187,8 @@ pub(crate) fn say_at_once<'a>(parts: impl IntoIterator<Item = &'a str>) {
     }
 }
 
-fn line() -> MutexGuard<'static, StatusLine> {
-    LINE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write(words: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(words.as_bytes()).and_then(|()| stderr.flush());
-}
-
-/// Waits until stderr takes something, or for a moment once the program was asked to
-/// end. Returns whether it does.
-fn becomes_ready() -> bool {
-    let mut asked = None;
-    while !takes_some(io::stderr()) {
-        if HURRY.load(Ordering::Relaxed) && asked.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
-            return false;
-        }
-        thread::sleep(PAUSE);
-    }
-    true
+fn stderr() -> MutexGuard<'static, Stderr> {
+    STDERR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

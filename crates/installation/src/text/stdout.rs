@@ -6,9 +6,11 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use super::terminal;
 use super::wrap::Wrapper;
+use super::writer::Writer;
 
 /// Columns of a line in the journal.
 const JOURNAL_COLUMNS: usize = 80;
@@ -18,22 +20,28 @@ const JOURNAL_COLUMNS: usize = 80;
 /// it, and their stdout may be something else.
 const JOURNAL_STREAM: &str = "JOURNAL_STREAM";
 
-/// The most bytes that are written at once: a terminal or a socket that takes any
-/// takes so many without a wait, and a pipe `PIPE_BUF`, which is more.
-const AT_ONCE: usize = 64;
+/// How long the reader may take before a write counts as one that waits for it.
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// The process's stdout. A write that would wait for a reader returns
-/// [`ErrorKind::WouldBlock`]; the flags of the descriptor, which is shared with other
-/// processes, are left alone.
+/// The process's stdout. A write that waits for a reader returns
+/// [`ErrorKind::WouldBlock`]; the next one, of the same bytes and what may follow them,
+/// says what became of it.
 #[derive(Debug)]
-pub struct Standard(File);
+pub struct Standard {
+    writer: Writer,
+    /// How many bytes are being written.
+    begun: Option<usize>,
+}
 
 impl Write for Standard {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match terminal::takes_some(&self.0) {
-            true => self.0.write(&bytes[..bytes.len().min(AT_ONCE)]),
-            false => Err(ErrorKind::WouldBlock.into()),
-        }
+        let count = *self.begun.get_or_insert_with(|| {
+            self.writer.begin(bytes);
+            bytes.len()
+        });
+        let written = self.writer.settle(PAUSE).ok_or(ErrorKind::WouldBlock)?;
+        self.begun = None;
+        written.map(|()| count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -61,14 +69,14 @@ impl Output<Standard> {
     ///
     /// # Errors
     ///
-    /// When it cannot be duplicated.
+    /// When it cannot be duplicated, or the thread that writes to it not be started.
     pub fn stdout() -> io::Result<Self> {
-        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        let metadata = stdout.metadata()?;
+        let metadata = File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
         let id = format!("{}:{}", metadata.dev(), metadata.ino());
+        let stdout = Standard { writer: Writer::new(io::stdout())?, begun: None };
         Ok(match env::var(JOURNAL_STREAM) {
-            Ok(journal) if journal == id => Self::in_lines(Standard(stdout), || Some(JOURNAL_COLUMNS)),
-            _ => Self::in_lines(Standard(stdout), || terminal::columns(io::stdout())),
+            Ok(journal) if journal == id => Self::in_lines(stdout, || Some(JOURNAL_COLUMNS)),
+            _ => Self::in_lines(stdout, || terminal::columns(io::stdout())),
         })
     }
 }

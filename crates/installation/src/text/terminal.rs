@@ -1,5 +1,5 @@
-//! The terminal behind a stream: its width, its colours, and whether it takes
-//! something. The only user of terminal_size.
+//! The terminal behind a stream: its width, its colours, and the wait for its reader. The
+//! only user of terminal_size.
 
 use std::env;
 use std::ffi::OsStr;
@@ -14,11 +14,10 @@ pub(crate) fn columns(stream: impl AsFd) -> Option<usize> {
     terminal_size::terminal_size_of(stream).map(|(width, _)| width.0.into())
 }
 
-/// Whether a write of some bytes would not wait for a reader. A file, or a stream that
-/// is closed, takes some at once.
-#[must_use]
-pub(crate) fn takes_some(stream: impl AsFd) -> bool {
-    poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) != Ok(0)
+/// Waits for the reader of a stream that was written to its full.
+pub(crate) fn wait_until_it_takes_some(stream: impl AsFd) {
+    // A failure is that of the next write too.
+    let _ = poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
 }
 
 /// Whether stderr is a terminal that knows escape sequences.
