@@ -277,9 +277,22 @@ fn a_printer_that_is_absent_is_lost_and_said_to_be_so() {
 }
 
 #[test]
-fn a_printer_that_stays_out_of_paper_is_lost() {
-    let out = Behaviour::OutOfPaper { from: 1000, questions: usize::MAX };
-    assert_lost(&SLOW, out, &["--printer-rx", "--paper-wait", "4"], "it is out of paper");
+fn a_printer_that_stays_out_of_paper_is_waited_for_in_one_life_and_used_again_with_a_new_roll() {
+    let nexus = Nexus::new();
+    // The second life would be killed long before its wait were over.
+    for (life, from, wait) in [(1, 1000, "4"), (2, 0, "86400")] {
+        let out = Behaviour::OutOfPaper { from, questions: usize::MAX };
+        let args = ["--printer-rx", "-c", "400", "--paper-wait", wait];
+        let (ended, received) = print_on(&nexus, &SLOW, out, &args);
+        let said = &ended.died().stderr;
+        assert!(said.contains("printer \"printer\" lost: it is out of paper;"), "{said}");
+        let is_begun = received.bytes().windows(7).any(|bytes| bytes == b"TORMENT");
+        assert_eq!((is_begun, said.contains("put in a new roll")), (life == 1, life == 1), "{said}");
+        let history = Lives::within(&nexus.path("torment-nexus")).all().expect("a history");
+        assert_eq!(history[life - 1].paper, Some(PaperEnd::NoPaper));
+    }
+    let paper = print_whole(&nexus, &SLOW, Behaviour::Answers, &["--printer-rx", "-c", "400"]);
+    assert!(paper.lines().contains(&"life 3".to_owned()));
 }
 
 #[test]
