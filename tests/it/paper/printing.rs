@@ -602,7 +602,7 @@ fn the_receipts_words_belong_to_the_artist_and_the_death_stays() {
     nexus.file("epitaph", "Es war einmal.\n\nOder nicht.\n");
     nexus.file(
         "receipt",
-        "= ~ {title} ~\n= Leben {life}\n---\n{thought}\n---\n{death}\n---\n{epitaph}\n\
+        "\u{feff}= ~ {title} ~\r\n= Leben {life}\r\n---\n{thought}\n---\n{death}\n---\n{epitaph}\n\
          Wörter | {tokens} von {context}\n{bar}\n",
     );
     let options = ["-c", "400", "--title", "Die Qual", "--epitaph", "epitaph", "--receipt", "receipt"];
@@ -621,7 +621,7 @@ fn words_that_cannot_be_printed_are_an_error_before_the_model_is_looked_for() {
     nexus.file("template", "{thought}\n{nobody}\n");
     for (option, value, part) in [
         ("--epitaph", "escape", "cannot print"),
-        ("--epitaph", "absent", "name another file with --epitaph"),
+        ("--epitaph", "absent", "name a text file in UTF-8 with --epitaph"),
         ("--receipt", "template", "line 2: {nobody} is no value"),
         ("--receipt", "/dev/zero", "no regular file"),
     ] {
