@@ -615,6 +615,24 @@ fn the_receipts_words_belong_to_the_artist_and_the_death_stays() {
 }
 
 #[test]
+fn a_printer_without_cp437_gets_ascii_only() {
+    let nexus = Nexus::new();
+    nexus.file("epitaph", "Größe – “so” ½\n");
+    let options = ["-c", "400", "--title", "É", "--epitaph", "epitaph", "--printer-code-page", "ascii"];
+    let (ended, received) = print(&nexus, &options);
+    assert_eq!(ended.died().stderr, DEATH);
+    let paper = read(&received);
+    assert_eq!(paper.titles(), ["E"]);
+    let lines = paper.lines();
+    for line in ["-".repeat(32), "Grosse - \"so\" 1/2".into(), format!("{}..", "#".repeat(30))] {
+        assert!(lines.contains(&line), "{line} is not in {lines:#?}");
+    }
+    // One byte wakes the printer.
+    let foreign: Vec<u8> = received.bytes().into_iter().filter(|byte| !byte.is_ascii()).collect();
+    assert_eq!(foreign, [0xFF]);
+}
+
+#[test]
 fn words_that_cannot_be_printed_are_an_error_before_the_model_is_looked_for() {
     let nexus = Nexus::new();
     nexus.file("escape", "a\x1b@b");
