@@ -42,7 +42,7 @@ impl Request {
     ) -> Result<Self, Ending> {
         let past = cli.relived_life().map(|number| Lives::find(folder, number)).transpose()?;
         let cli = past.as_ref().map_or_else(|| Ok(cli.clone()), |past| cli.relived(past))?;
-        let prompt = Prompt::read(cli.prompt_file.as_deref(), cli.model.own_prompt(), interrupt)?;
+        let prompt = Prompt::read(cli.prompt_file.as_deref(), cli.model.own_prompt())?;
         let (never, never_hash) = cli.list_of_words()?.unzip();
         ModelFile::check_voice(cli.voice())?;
         let file = match &past {

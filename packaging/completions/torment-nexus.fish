@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_torment_nexus_global_optspecs
-    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= keep-texts= stick-key= stick-dir= relive= state-dir= card= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= seed= h/help V/version
+    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-code-page= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= keep-texts= stick-key= stick-dir= relive= state-dir= card= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= seed= h/help V/version
 end
 
 function __fish_torment_nexus_needs_command
@@ -40,6 +40,8 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l printer-kin
 epson\t''"
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l printer-font -d 'Size of the text: large or small' -r -f -a "large\t''
 small\t''"
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l printer-code-page -d 'Characters that it prints: cp437, or ascii where rules and accents come out as others' -r -f -a "cp437\t''
+ascii\t''"
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l printer-baud -d 'Bits a second on a serial port; older printers have 19200' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l printer-columns -d 'Characters in a line [default: 32, small 42; epson 48, small 64]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l printer-line-ms -d 'Time the paper needs for a line (0: trust the port\'s own flow) [default: 350; epson 0]' -r

@@ -53,7 +53,7 @@ pub(super) fn model(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending>
 /// Whether model, prompt and context fit in memory together: they are loaded.
 pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending> {
     let load = || -> Result<String, Ending> {
-        let prompt = Prompt::read(cli.prompt_file.as_deref(), cli.model.own_prompt(), interrupt)?;
+        let prompt = Prompt::read(cli.prompt_file.as_deref(), cli.model.own_prompt())?;
         cli.list_of_words()?;
         let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
         let mut model = Model::load(&file, cli.logs(), &Progress::default(), interrupt)?;

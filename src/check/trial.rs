@@ -84,7 +84,8 @@ pub(super) fn paper(cli: &Cli, result: &[String], interrupt: &Interrupt) -> Resu
     let status = PrinterStatus::default();
     let columns = settings.format.columns;
     let date = clock::now("%-d %B %Y, %H:%M");
-    Printer::slip(&settings, None, &status, interrupt, strip::head(date, result, columns));
+    let head = strip::head(date, result, &settings.format);
+    Printer::slip(&settings, None, &status, interrupt, head);
     // What has a flow of its own needs no pace.
     let is_paced =
         settings.format.kind == PrinterKind::Mini && settings.busy.is_none() && !settings.line.is_zero();

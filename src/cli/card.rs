@@ -189,11 +189,14 @@ fn mark_of(folder: &Path) -> String {
 /// What the files of a folder set, and what is wrong in its settings.
 fn settings_of(folder: &Path, command: &Command) -> (Vec<Setting>, Vec<String>) {
     let path = folder.join(SETTINGS);
-    let (mut settings, mut faults) = match path.exists().then(|| file::text_of(&path, "--card")).transpose() {
-        Ok(text) => settings::read(&text.unwrap_or_default(), command),
+    let text = if path.exists() { file::text_of(&path, "--card") } else { Ok(String::new()) };
+    let (mut settings, faults) = match text {
+        Ok(text) => {
+            let (settings, faults) = settings::read(&text, command);
+            (settings, faults.into_iter().map(|fault| format!("{SETTINGS}, {fault}")).collect())
+        }
         Err(error) => (Vec::new(), vec![one_line(&error)]),
     };
-    faults.iter_mut().for_each(|fault| *fault = format!("{SETTINGS}, {fault}"));
     let files = FILES.into_iter().map(|(name, id)| (id, folder.join(name))).filter(|(_, path)| path.exists());
     settings.extend(files.map(|(id, path)| (id.to_owned(), path.to_string_lossy().into_owned())));
     (settings, faults)

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args};
 
 use installation::life::link::{Link, Message};
 use installation::panel::Pin;
-use installation::paper::format::{Font, Format, Heat, PrinterKind};
+use installation::paper::format::{CodePage, Font, Format, Heat, PrinterKind};
 use installation::paper::pace;
 use installation::paper::serial;
 use installation::paper::settings::{PrinterSettings, Wire};
@@ -58,6 +58,17 @@ pub struct PrinterArgs {
         hide_possible_values = true
     )]
     printer_font: Font,
+
+    /// Characters that it prints: cp437, or ascii where rules and accents come out as others
+    #[arg(
+        long,
+        value_name = "PAGE",
+        default_value = "cp437",
+        value_parser = PossibleValuesParser::new(["cp437", "ascii"])
+            .map(|page| if page == "ascii" { CodePage::Ascii } else { CodePage::Cp437 }),
+        hide_possible_values = true
+    )]
+    printer_code_page: CodePage,
 
     /// Bits a second on a serial port; older printers have 19200
     #[arg(long, value_name = "BAUD", default_value = "9600", value_parser = baud, allow_negative_numbers = true)]
@@ -121,6 +132,7 @@ impl PrinterArgs {
             device,
             baud: self.printer_baud,
             format: Format {
+                code_page: self.printer_code_page,
                 columns: self.printer_columns.map_or(standing.columns, usize::from),
                 cut: self.printer_cut.unwrap_or(standing.cut),
                 heat: self.printer_heat,

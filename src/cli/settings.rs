@@ -13,7 +13,7 @@ use super::relive::SAMPLING;
 /// The options that a file may set besides those of sampling: words, hours, and the
 /// printer's kind and pace. No device, folder, address or file: the card is for whoever
 /// has it in the hand, and the box stays the same.
-const ALLOWED: [&str; 16] = [
+const ALLOWED: [&str; 17] = [
     "title",
     "opening",
     "lora_scale",
@@ -24,6 +24,7 @@ const ALLOWED: [&str; 16] = [
     "stick_key",
     "printer_kind",
     "printer_font",
+    "printer_code_page",
     "printer_baud",
     "printer_columns",
     "printer_line_ms",

@@ -132,7 +132,9 @@ impl Picture {
                 row.chunks(4).map(|four| (0..4).fold(0, |byte, at| byte << 2 | four.get(at).unwrap_or(&0)))
             })
             .collect();
-        encoder.write_header()?.write_image_data(&packed)?;
-        Ok(())
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&packed)?;
+        // What it holds back is written here, with its error.
+        Ok(writer.finish()?)
     }
 }

@@ -38,7 +38,8 @@ pub fn draw(interrupt: &Interrupt) -> Result<Infallible, Ending> {
         .into());
     }
     let folder = tempfile::Builder::new().prefix("torment-nexus-").tempdir();
-    let folder = folder.context("cannot make a folder; free some space there, or set TMPDIR")?;
+    let folder =
+        folder.context("cannot make a folder; set TMPDIR to one in which you may, and which has space")?;
     let (events, happened) = unbounded();
     let device = folder.path().join("printer");
     let stage = Stage {
@@ -49,9 +50,14 @@ pub fn draw(interrupt: &Interrupt) -> Result<Infallible, Ending> {
         life: None,
         birth: Birth::with_the_arguments_of_this_process(device)?,
         events,
+        saved: None,
     };
     stage.play(&happened, interrupt)
 }
+
+/// The time between two receipts that are saved: a key that is held down, or a long text that
+/// is typed in, would fill the folder.
+const SAVING: Duration = Duration::from_secs(1);
 
 /// All that is on the stage.
 struct Stage {
@@ -63,6 +69,8 @@ struct Stage {
     printer: Sender<Order>,
     birth: Birth,
     events: Sender<Event>,
+    /// When a receipt was saved last.
+    saved: Option<Instant>,
 }
 
 impl Stage {
@@ -151,6 +159,9 @@ impl Stage {
     }
 
     fn save(&mut self) {
+        if self.saved.is_some_and(|last| last.elapsed() < SAVING) {
+            return;
+        }
         let words = match self.cabinet.roll.receipt() {
             None => "there is no receipt yet".to_owned(),
             Some(receipt) => match save::save(receipt, self.cabinet.begun, Path::new("")) {
@@ -159,5 +170,6 @@ impl Stage {
             },
         };
         self.cabinet.saved = Some(words);
+        self.saved = Some(Instant::now());
     }
 }

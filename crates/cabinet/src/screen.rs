@@ -1,6 +1,8 @@
 //! The terminal: taken for the drawing, and left as it was, also after a panic.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::panic::{self, PanicHookInfo};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +10,13 @@ use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{
-    self, DisableMouseCapture, EnableMouseCapture, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
-    MouseButton, MouseEventKind,
+    self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, KeyCode,
+    KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
 };
 use crossterm::execute;
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::termios::{FlushArg, tcflush};
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -24,7 +28,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 /// The terminal, taken: left when this is dropped.
 pub(super) struct Screen {
-    backend: CrosstermBackend<io::Stdout>,
+    out: Unwritten,
     /// The last frame; of the next one only what has changed is written.
     shown: Buffer,
     taken: Arc<AtomicBool>,
@@ -37,29 +41,34 @@ impl Screen {
         enable_raw_mode()?;
         let taken = Arc::new(AtomicBool::new(true));
         let leaving = taken.clone();
-        panic::set_hook(after(move || leave(&leaving, &mut io::stdout()), panic::take_hook()));
+        panic::set_hook(after(move || leave(&leaving, Unwritten::new), panic::take_hook()));
         // From here on it is left when this is dropped.
-        let backend = CrosstermBackend::new(io::stdout());
-        let screen = Self { backend, shown: Buffer::empty(Rect::ZERO), taken };
-        execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide)?;
+        let mut screen = Self { out: Unwritten::new()?, shown: Buffer::empty(Rect::ZERO), taken };
+        execute!(screen.out, EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste, Hide)?;
         Ok(screen)
     }
 
     /// Shows the frame that `draw` draws. (ratatui's own `Terminal` asks the terminal
-    /// where its cursor is when the size changes, and not every terminal answers.)
+    /// where its cursor is when the size changes, and not every terminal answers.) It is
+    /// left out while the terminal has not taken the last one.
     pub(super) fn show(&mut self, draw: impl FnOnce(&mut Buffer)) -> io::Result<()> {
-        let size = self.backend.size()?;
+        self.out.flush()?;
+        if !self.out.bytes.is_empty() {
+            return Ok(());
+        }
+        let mut backend = CrosstermBackend::new(&mut self.out);
+        let size = backend.size()?;
         let area = Rect::new(0, 0, size.width, size.height);
         if area != self.shown.area {
-            self.backend.clear()?;
+            backend.clear()?;
             self.shown = Buffer::empty(area);
         }
         let mut frame = Buffer::empty(area);
         draw(&mut frame);
         let changes = self.shown.diff(&frame);
         if !changes.is_empty() {
-            self.backend.draw(changes.into_iter())?;
-            Backend::flush(&mut self.backend)?;
+            backend.draw(changes.into_iter())?;
+            Backend::flush(&mut backend)?;
         }
         self.shown = frame;
         Ok(())
@@ -68,15 +77,54 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        leave(&self.taken, &mut io::stdout());
+        leave(&self.taken, Unwritten::new);
     }
 }
 
-/// Leaves the terminal as it was; once.
-fn leave(taken: &AtomicBool, out: &mut impl Write) {
+/// The most bytes that are written at once: a terminal that takes any takes so many without
+/// a wait. (In raw mode no key stops it in between.)
+const AT_ONCE: usize = 64;
+
+/// What the terminal has still to take: one that nobody reads is not waited for.
+struct Unwritten {
+    stdout: File,
+    bytes: Vec<u8>,
+}
+
+impl Unwritten {
+    fn new() -> io::Result<Self> {
+        Ok(Self { stdout: File::from(io::stdout().as_fd().try_clone_to_owned()?), bytes: Vec::new() })
+    }
+
+    fn takes_some(&self) -> bool {
+        let mut polled = [PollFd::new(self.stdout.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut polled, 0_u8).is_ok_and(|ready| ready > 0)
+    }
+}
+
+impl Write for Unwritten {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.write(bytes)
+    }
+
+    /// Writes as much as the terminal takes now.
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.bytes.is_empty() && self.takes_some() {
+            let written = self.stdout.write(&self.bytes[..self.bytes.len().min(AT_ONCE)])?;
+            self.bytes.drain(..written);
+        }
+        Ok(())
+    }
+}
+
+/// Leaves the terminal as it was; once. What it has not taken makes room.
+fn leave<W: Write>(taken: &AtomicBool, out: impl FnOnce() -> io::Result<W>) {
     if taken.swap(false, Ordering::SeqCst) {
         // A terminal that is gone need not be restored.
-        let _ = execute!(out, DisableMouseCapture, LeaveAlternateScreen, Show);
+        let _ = tcflush(io::stdout(), FlushArg::TCOFLUSH);
+        let _ = out().and_then(|mut out| {
+            execute!(out, DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen, Show)
+        });
         let _ = disable_raw_mode();
     }
 }
@@ -93,10 +141,23 @@ fn after(
 }
 
 /// Reads keys and clicks until `tell` returns false, or the terminal is gone.
+///
+/// crossterm takes 1,024 bytes of what has come, and looks for the rest only when more comes,
+/// which a terminal that is full does not take: what stays there is thrown away.
 pub(super) fn read_keys(is_needed: &AtomicBool, tell: impl Fn(Event) -> bool) {
+    let mut stays = false;
     while is_needed.load(Ordering::Relaxed) {
         let event = match event::poll(GLANCE) {
-            Ok(false) => continue,
+            Ok(false) => {
+                let has_come =
+                    poll(&mut [PollFd::new(io::stdin().as_fd(), PollFlags::POLLIN)], 0_u8) == Ok(1);
+                // A key may come between the two looks.
+                if has_come && stays {
+                    let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
+                }
+                stays = has_come;
+                continue;
+            }
             Ok(true) => event::read(),
             Err(error) => Err(error),
         };
@@ -157,7 +218,7 @@ mod tests {
         let taken = AtomicBool::new(true);
         let leave = move || {
             let mut out = Vec::new();
-            super::leave(&taken, &mut out);
+            super::leave(&taken, || Ok(&mut out));
             left.lock().expect("nobody failed with it").push(String::from_utf8(out).expect("text"));
         };
         let before = panic::take_hook();

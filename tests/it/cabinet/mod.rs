@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use installation::state::entry::{Entry, Outcome, PaperEnd};
 use installation::state::lives::Lives;
+use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::nexus::{LIMIT, Nexus};
+use crate::support::nexus::{LIMIT, Nexus, limit};
 use crate::support::terminal::Terminal;
 
 /// A life that takes some seconds at the real printer's pace, and one at the model's.
@@ -90,6 +91,7 @@ fn a_press_begins_a_life_whose_death_is_shown_and_the_next_press_is_offered() {
 fn it_fits_itself_to_the_terminal_and_says_when_that_is_too_small() {
     let nexus = Nexus::new();
     let mut terminal = living(&nexus, 80, 24);
+    terminal.resize(1, 1);
     terminal.resize(59, 20);
     terminal.wait_for("here are 59 x 20");
     terminal.resize(60, 20);
@@ -223,6 +225,52 @@ fn a_receipt_is_saved_as_text_and_as_a_picture() {
     assert!(saved("png").starts_with(b"\x89PNG"));
 }
 
+/// The names of the files of receipts that were saved.
+fn saved(nexus: &Nexus) -> Vec<String> {
+    let all = fs::read_dir(nexus.path("")).expect("a folder").flatten();
+    let names = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("nexus-")).collect()
+}
+
+#[test]
+fn a_long_text_that_is_typed_in_fills_no_folder_and_one_that_is_pasted_does_nothing() {
+    let nexus = Nexus::new();
+    let mut terminal = armed(&nexus, 60, 20);
+    terminal.type_in(&format!("{AT_ONCE} "));
+    terminal.wait_for("armed for life 2");
+    // As a terminal marks what is pasted (xterm, "Bracketed Paste Mode").
+    terminal.type_in("\x1b[200~quiet\x1b[201~");
+    terminal.type_in(&"s".repeat(20_000));
+    let start = Instant::now();
+    while terminal.child.try_wait().expect("it is a child").is_none() {
+        assert!(start.elapsed() < LIMIT, "it is never left");
+        terminal.type_in("q");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let saved = saved(&nexus).len();
+    assert!((2..20).contains(&saved), "{saved} files");
+}
+
+#[test]
+fn a_receipt_for_which_there_is_no_room_leaves_no_half_of_it() {
+    let nexus = Nexus::new();
+    let mut command = command(&nexus);
+    limit(&mut command, Resource::RLIMIT_FSIZE, libc::RLIM_INFINITY);
+    let mut terminal = Terminal::start(command, 60, 20);
+    terminal.wait_for("armed for life 1");
+    terminal.type_in(&format!("{AT_ONCE} "));
+    terminal.wait_for("armed for life 2");
+    // Only now and only for the cabinet: the lives have larger files.
+    let full = libc::rlimit { rlim_cur: 4096, rlim_max: 4096 };
+    let cabinet = terminal.child.id() as libc::pid_t;
+    // SAFETY: the limits are read, and nothing is written.
+    let set = unsafe { libc::prlimit(cabinet, libc::RLIMIT_FSIZE, &raw const full, std::ptr::null_mut()) };
+    assert_eq!(set, 0);
+    terminal.type_in("s");
+    terminal.wait_for("(os error 27)");
+    assert_eq!(saved(&nexus), Vec::<String>::new());
+}
+
 /// The processes whose parent has this id.
 fn children(of: u32) -> Vec<u32> {
     let all = fs::read_dir("/proc").expect("/proc");
@@ -258,6 +306,31 @@ fn a_signal_leaves_the_terminal_as_it_was_and_no_life_behind() {
     assert_eq!((code, is_restored), (Some(130), true), "{screen}");
     assert!(screen.contains("interrupted in the cabinet"), "{screen}");
     wait_for_the_end_of(life);
+}
+
+#[test]
+fn one_signal_is_enough_on_a_terminal_that_nobody_reads() {
+    let nexus = Nexus::new();
+    let folder = nexus.path("temporary");
+    fs::create_dir(&folder).expect("a folder");
+    let mut command = command(&nexus);
+    command.env("TMPDIR", &folder);
+    let terminal = Terminal::start(command, 60, 20);
+    terminal.wait_for("armed for life 1");
+    let id = terminal.child.id();
+    // Its reader waits for this look to end.
+    terminal.look(|_| {
+        // Each size is drawn anew: more than a terminal keeps for its reader.
+        for size in 0..100 {
+            terminal.set_size(120, 40 + size % 2);
+            thread::sleep(Duration::from_millis(40));
+        }
+        kill(Pid::from_raw(id as i32), Signal::SIGTERM).expect("sent");
+        wait_for_the_end_of(id);
+    });
+    let (code, screen, is_restored) = terminal.end();
+    assert_eq!((code, is_restored), (Some(130), true), "{screen}");
+    assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0);
 }
 
 #[test]

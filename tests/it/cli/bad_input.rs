@@ -9,6 +9,7 @@ use crate::support::nexus::{Nexus, ember_gguf, key_u32, replace};
 fn a_prompt_file_that_cannot_be_used() {
     let nexus = Nexus::new();
     fs::create_dir(nexus.path("folder")).expect("a folder");
+    nix::unistd::mkfifo(&nexus.path("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a named pipe");
     let long = "rain ".repeat(3000);
     let fills = ["tokens fill the 1945", "2048", "shorten", "--context-size"];
     for (name, content, parts) in [
@@ -21,7 +22,9 @@ fn a_prompt_file_that_cannot_be_used() {
         ("nul.txt", Some(b"one\0two"), &["nul.txt", "NUL"]),
         ("long.txt", Some(long.as_bytes()), &fills),
         ("folder", None, &["folder", "is a folder"]),
-        ("/dev/zero", None, &["/dev/zero", "longer than"]),
+        ("/dev/zero", None, &["/dev/zero", "is a device"]),
+        ("pipe", None, &["pipe", "is a pipe"]),
+        ("notepad.txt", Some(b"\xff\xfeI\0"), &["notepad.txt", "is UTF-16", "in UTF-8 with --prompt-file"]),
     ] {
         if let Some(content) = content {
             nexus.file(name, content);

@@ -1,7 +1,6 @@
 //! A signal ends a life within one step of whatever it does, and a second one
 //! at once.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc;
@@ -9,8 +8,6 @@ use std::thread::{self, JoinHandle};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
@@ -63,18 +60,6 @@ fn each_signal_ends_a_life_with_130_and_says_how_far_it_got() {
         let [place] = log.as_slice() else { panic!("one line follows: {log:?}") };
         assert!(place.starts_with("interrupted at ") && place.ends_with(" of 1945 tokens"), "{place}");
     }
-}
-
-#[test]
-fn a_signal_ends_the_wait_for_a_prompt_that_never_comes() {
-    let nexus = Nexus::new();
-    mkfifo(&nexus.path("pipe"), Mode::S_IRWXU).expect("a named pipe");
-    let child = start(nexus.command(["--model", "ember", "-p", "pipe"]), Stdio::null());
-    // Opening the pipe waits until the program has opened it for reading: by
-    // then its signal handlers are in place.
-    let _prompt = File::options().write(true).open(nexus.path("pipe")).expect("the pipe");
-    signal(&child, Signal::SIGTERM);
-    assert_eq!(ended(child), (Some(130), "interrupted while reading the prompt file\n".to_owned()));
 }
 
 #[test]

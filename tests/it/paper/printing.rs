@@ -277,9 +277,22 @@ fn a_printer_that_is_absent_is_lost_and_said_to_be_so() {
 }
 
 #[test]
-fn a_printer_that_stays_out_of_paper_is_lost() {
-    let out = Behaviour::OutOfPaper { from: 1000, questions: usize::MAX };
-    assert_lost(&SLOW, out, &["--printer-rx", "--paper-wait", "4"], "it is out of paper");
+fn a_printer_that_stays_out_of_paper_is_waited_for_in_one_life_and_used_again_with_a_new_roll() {
+    let nexus = Nexus::new();
+    // The second life would be killed long before its wait were over.
+    for (life, from, wait) in [(1, 1000, "4"), (2, 0, "86400")] {
+        let out = Behaviour::OutOfPaper { from, questions: usize::MAX };
+        let args = ["--printer-rx", "-c", "400", "--paper-wait", wait];
+        let (ended, received) = print_on(&nexus, &SLOW, out, &args);
+        let said = &ended.died().stderr;
+        assert!(said.contains("printer \"printer\" lost: it is out of paper;"), "{said}");
+        let is_begun = received.bytes().windows(7).any(|bytes| bytes == b"TORMENT");
+        assert_eq!((is_begun, said.contains("put in a new roll")), (life == 1, life == 1), "{said}");
+        let history = Lives::within(&nexus.path("torment-nexus")).all().expect("a history");
+        assert_eq!(history[life - 1].paper, Some(PaperEnd::NoPaper));
+    }
+    let paper = print_whole(&nexus, &SLOW, Behaviour::Answers, &["--printer-rx", "-c", "400"]);
+    assert!(paper.lines().contains(&"life 3".to_owned()));
 }
 
 #[test]
@@ -589,7 +602,7 @@ fn the_receipts_words_belong_to_the_artist_and_the_death_stays() {
     nexus.file("epitaph", "Es war einmal.\n\nOder nicht.\n");
     nexus.file(
         "receipt",
-        "= ~ {title} ~\n= Leben {life}\n---\n{thought}\n---\n{death}\n---\n{epitaph}\n\
+        "\u{feff}= ~ {title} ~\r\n= Leben {life}\r\n---\n{thought}\n---\n{death}\n---\n{epitaph}\n\
          Wörter | {tokens} von {context}\n{bar}\n",
     );
     let options = ["-c", "400", "--title", "Die Qual", "--epitaph", "epitaph", "--receipt", "receipt"];
@@ -602,13 +615,31 @@ fn the_receipts_words_belong_to_the_artist_and_the_death_stays() {
 }
 
 #[test]
+fn a_printer_without_cp437_gets_ascii_only() {
+    let nexus = Nexus::new();
+    nexus.file("epitaph", "Größe – “so” ½\n");
+    let options = ["-c", "400", "--title", "É", "--epitaph", "epitaph", "--printer-code-page", "ascii"];
+    let (ended, received) = print(&nexus, &options);
+    assert_eq!(ended.died().stderr, DEATH);
+    let paper = read(&received);
+    assert_eq!(paper.titles(), ["E"]);
+    let lines = paper.lines();
+    for line in ["-".repeat(32), "Grosse - \"so\" 1/2".into(), format!("{}..", "#".repeat(30))] {
+        assert!(lines.contains(&line), "{line} is not in {lines:#?}");
+    }
+    // One byte wakes the printer.
+    let foreign: Vec<u8> = received.bytes().into_iter().filter(|byte| !byte.is_ascii()).collect();
+    assert_eq!(foreign, [0xFF]);
+}
+
+#[test]
 fn words_that_cannot_be_printed_are_an_error_before_the_model_is_looked_for() {
     let nexus = Nexus::new();
     nexus.file("escape", "a\x1b@b");
     nexus.file("template", "{thought}\n{nobody}\n");
     for (option, value, part) in [
         ("--epitaph", "escape", "cannot print"),
-        ("--epitaph", "absent", "name another file with --epitaph"),
+        ("--epitaph", "absent", "name a text file in UTF-8 with --epitaph"),
         ("--receipt", "template", "line 2: {nobody} is no value"),
         ("--receipt", "/dev/zero", "no regular file"),
     ] {

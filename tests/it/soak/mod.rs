@@ -249,7 +249,7 @@ fn life(soak: &mut Soak, disk: &Disk, seed: u64, number: u64, tally: &mut BTreeM
     tally.unnumbered += usize::from(!is_counted);
     let paper = line.filter(|_| is_counted).and_then(|line| line.paper);
     tally.whole += usize::from(paper == Some(PaperEnd::Whole));
-    tally.lost += usize::from(matches!(paper, Some(PaperEnd::Lost | PaperEnd::CutOff)));
+    tally.lost += usize::from(matches!(paper, Some(PaperEnd::Lost | PaperEnd::NoPaper | PaperEnd::CutOff)));
     if fault == Fault::Nothing {
         soak.counts.iter_mut().zip(lived.counts).for_each(|(all, count)| all.add(count as f64));
     }

@@ -78,6 +78,11 @@ impl Terminal {
     /// Makes it larger or smaller.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         self.look(|seen| seen.parser.screen_mut().set_size(rows, columns));
+        self.set_size(columns, rows);
+    }
+
+    /// The same, as long as nothing is read of what is written.
+    pub fn set_size(&self, columns: u16, rows: u16) {
         set_size(&self.master, columns, rows);
     }
 

@@ -142,7 +142,13 @@ impl PrinterStatus {
     /// Whether the life waits for new paper.
     #[must_use]
     pub fn is_out_of_paper(&self) -> bool {
-        self.out_of_paper.load(Ordering::Relaxed)
+        self.out_of_paper.load(Ordering::Relaxed) && !self.is_lost()
+    }
+
+    /// Whether it was lost because no new paper came.
+    #[must_use]
+    pub fn is_left_without_paper(&self) -> bool {
+        self.out_of_paper.load(Ordering::Relaxed) && self.is_lost()
     }
 
     /// Says whether the life waits for new paper.

@@ -3,6 +3,8 @@
 
 use unicode_width::UnicodeWidthChar;
 
+use super::format::CodePage;
+
 // From build/transliterations.rs: ASCII for the characters of most scripts.
 include!(concat!(env!("OUT_DIR"), "/transliterations.rs"));
 
@@ -12,10 +14,10 @@ const CP437_HIGH: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ
                           ░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀\
                           αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■";
 
-/// `text` in characters of CP437, each one column wide: those that CP437 has are kept,
+/// `text` in characters of the `page`, each one column wide: those that it has are kept,
 /// others are transliterated to ASCII, and those without a transliteration become `?`.
 /// Control characters are dropped, except the line break.
-pub(crate) fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str, page: CodePage) -> String {
     let mut out = String::new();
     for character in text.chars() {
         match character {
@@ -23,14 +25,14 @@ pub(crate) fn fold(text: &str) -> String {
             '\u{2028}' | '\u{2029}' => out.push('\n'),
             _ if character.is_whitespace() => out.push(' '),
             _ if character.is_control() => {}
-            _ if byte(character).is_some() => out.push(character),
+            _ if page == CodePage::Cp437 && byte(character).is_some() => out.push(character),
             _ => fold_foreign(character, &mut out),
         }
     }
     out
 }
 
-/// Folds a character that CP437 lacks. Characters of zero width without a
+/// Folds a character that the page lacks. Characters of zero width without a
 /// transliteration, such as joiners and direction marks, are dropped.
 fn fold_foreign(character: char, out: &mut String) {
     let invisible = character.width() == Some(0);
@@ -47,14 +49,15 @@ fn fold_foreign(character: char, out: &mut String) {
 /// character, or one that would become `?`.
 pub(crate) fn unprintable(text: &str) -> Option<char> {
     text.chars().find(|&character| {
-        let folded = fold(character.encode_utf8(&mut [0; 4]));
+        let folded = fold(character.encode_utf8(&mut [0; 4]), CodePage::Cp437);
         character.is_control() || (folded == "?" && character != '?')
     })
 }
 
 /// Every character that can be printed, without the blank.
-pub(crate) fn characters() -> String {
-    ('!'..='~').chain(CP437_HIGH.chars()).collect()
+pub(super) fn characters(page: CodePage) -> String {
+    let high = if page == CodePage::Cp437 { CP437_HIGH } else { "" };
+    ('!'..='~').chain(high.chars()).collect()
 }
 
 /// The byte of a printable character of CP437.
@@ -83,6 +86,10 @@ mod tests {
     use super::*;
     use deunicode::deunicode_char;
     use proptest::prelude::*;
+
+    fn fold(text: &str) -> String {
+        super::fold(text, CodePage::Cp437)
+    }
 
     #[test]
     fn the_code_page_has_127_characters_of_one_column() {
@@ -124,6 +131,7 @@ mod tests {
             let whole = fold(&text);
             prop_assert_eq!(&(fold(left) + &fold(right)), &whole);
             prop_assert_eq!(&fold(&whole), &whole);
+            prop_assert!(super::fold(&text, CodePage::Ascii).is_ascii());
             prop_assert!(whole.chars().all(|character| character == '\n' || character.width() == Some(1)));
         }
     }

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::code_page::byte;
-use super::format::{Font, Format, Heat, PrinterKind};
+use super::format::{CodePage, Font, Format, Heat, PrinterKind};
 
 /// Dots in a millimetre of paper: 203 dpi.
 #[cfg(test)]
@@ -109,7 +109,7 @@ pub(crate) struct Leftover {
 }
 
 /// The bytes before a receipt: they wake and reset the printer, clear what it
-/// may hold, and select CP437.
+/// may hold, and select CP437 if it has that.
 pub(crate) fn start(format: &Format, leftover: Leftover) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let height = format.font.line_rows();
@@ -135,7 +135,10 @@ pub(crate) fn start(format: &Format, leftover: Leftover) -> Vec<Chunk> {
         // but there is time for it.
         chunks.push(Chunk { bytes: vec![LINE_FEED], fed: height, rest: CLEARING, ..Chunk::default() });
     }
-    let mut settings = [&NO_CHINESE[..], &CODE_PAGE].concat();
+    let mut settings = match format.code_page {
+        CodePage::Cp437 => [&NO_CHINESE[..], &CODE_PAGE].concat(),
+        CodePage::Ascii => Vec::new(),
+    };
     if format.busy_wire {
         settings.extend(SHOW_BUSY);
     }

@@ -53,6 +53,16 @@ impl Font {
     }
 }
 
+/// The characters that the printer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CodePage {
+    /// Those of code page 437, the one that these printers wake with or can be switched to.
+    #[default]
+    Cp437,
+    /// Those of ASCII, in which all code pages agree.
+    Ascii,
+}
+
 /// The operands of `ESC 7`: dots heated at once, in units of 8, minus 1; heating
 /// time and pause between heatings, in 10 µs. Some firmware (2.16) prints them as
 /// text instead.
@@ -76,6 +86,8 @@ pub struct Format {
     pub kind: PrinterKind,
     /// The size of the text.
     pub font: Font,
+    /// The characters that it prints.
+    pub code_page: CodePage,
     /// Characters in a line.
     pub columns: usize,
     /// Whether the paper is cut at the end of a receipt.
@@ -103,7 +115,8 @@ impl Format {
             PrinterKind::Epson => 576,
         };
         let columns = dots / font.size().0;
-        Self { kind, font, columns, cut: kind == PrinterKind::Epson, heat: None, busy_wire: false }
+        let (code_page, cut) = (CodePage::default(), kind == PrinterKind::Epson);
+        Self { kind, font, code_page, columns, cut, heat: None, busy_wire: false }
     }
 }
 

@@ -27,6 +27,11 @@ pub(super) struct Inquiry {
 }
 
 impl Inquiry {
+    /// One that begins with this kind of query.
+    pub(super) fn with(query: usize) -> Self {
+        Self { query, ..Self::default() }
+    }
+
     /// The next query to send. The first kind that is answered stays in use.
     pub(super) fn ask(&mut self, now: Duration) -> Option<[u8; 3]> {
         if !self.answered && self.asked >= UNANSWERED && now - self.since >= PATIENCE {
@@ -53,6 +58,10 @@ impl Inquiry {
         self.asked = 0;
         self.ends = if roll == PaperSensor::Out { self.ends + 1 } else { 0 };
         self.near_end = roll == PaperSensor::NearEnd;
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
     }
 
     pub(super) fn paper_has_ended(&self) -> bool {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 
-use super::escpos::Chunk;
+use super::escpos::{Chunk, QUERIES};
 use super::inquiry::Inquiry;
 use super::pace::Pace;
 use super::port::{Busy, Clock, Port};
@@ -91,6 +91,8 @@ pub(super) struct Press<C> {
     pub(super) busy: Option<Box<dyn Busy>>,
     /// How long a printer that says that it is out of paper is waited for.
     pub(super) paper_wait: Duration,
+    /// Whether the last receipt has waited for paper in vain.
+    pub(super) no_paper: bool,
     pub(super) status: PrinterStatus,
     /// Reports what somebody has to do, as a line on stderr.
     pub(super) report: Box<dyn Fn(&str)>,
@@ -112,7 +114,8 @@ impl<C: Clock> Press<C> {
         queued: &Receiver<Batch>,
         broken_off: &Receiver<BreakOff>,
     ) -> Result<bool, String> {
-        self.print_all(header, queued, broken_off).inspect_err(|_| self.port.discard())
+        let found = if self.no_paper { self.look_for_paper() } else { Ok(()) };
+        found.and_then(|()| self.print_all(header, queued, broken_off)).inspect_err(|_| self.port.discard())
     }
 
     fn print_all(
@@ -244,7 +247,10 @@ impl<C: Clock> Press<C> {
                 return Err("nobody waits for it any more".to_owned());
             }
             match held {
-                WaitReason::NoPaper(why) if waited >= self.paper_wait => return Err(why.to_owned()),
+                WaitReason::NoPaper(why) if waited >= self.paper_wait => {
+                    self.status.set_out_of_paper(true);
+                    return Err(why.to_owned());
+                }
                 WaitReason::NoPaper(why) => self.out_of_paper(why),
                 WaitReason::Silent if self.has_paper() => progress = self.clock.now(),
                 WaitReason::Silent if waited >= NO_PROGRESS => {
@@ -306,6 +312,33 @@ impl<C: Clock> Press<C> {
             };
             Ok((left > 0).then_some(held))
         })
+    }
+
+    /// Looks whether there is paper by now, before anything is sent: a printer without it may
+    /// keep that, and print it with its new roll. It was waited for, and is not again.
+    fn look_for_paper(&mut self) -> Result<(), String> {
+        let paper_wait = std::mem::take(&mut self.paper_wait);
+        self.wait_while_busy()?;
+        // It is idle, so it answers at once.
+        for query in 0..self.inquiry.as_ref().map_or(0, |_| QUERIES.len()) {
+            let mut inquiry = Inquiry::with(query);
+            let question = inquiry.ask(self.clock.now()).into_iter().flatten().collect();
+            self.inquiry = Some(inquiry);
+            self.send(&Chunk { bytes: question, ..Chunk::default() })?;
+            self.clock.sleep(PAPER_PAUSE);
+            self.listen()?;
+            if self.inquiry.as_ref().is_some_and(Inquiry::is_answered) {
+                break;
+            }
+            self.inquiry = Some(Inquiry::default());
+        }
+        self.wait(PAPER_PAUSE, |press, _| {
+            let is_out = press.port.is_out_of_paper() == Some(true)
+                || press.inquiry.as_ref().is_some_and(Inquiry::paper_has_ended);
+            Ok(is_out.then_some(WaitReason::NoPaper(NO_PAPER)))
+        })?;
+        self.paper_wait = paper_wait;
+        Ok(())
     }
 
     /// Waits until there is paper, or until the report of its end turns out to

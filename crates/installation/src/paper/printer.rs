@@ -307,7 +307,7 @@ impl Job {
         // ever. With a BUSY wire neither is needed.
         let flow = *replies || line.is_zero() && busy.is_none();
         let port = device::open(device, *baud, flow);
-        let header = self.header(head);
+        let (header, no_paper) = self.header(head);
         let printed = port.map_err(|error| error.to_string()).and_then(|port| {
             let busy = busy.as_ref().map(Wire::take).transpose().map_err(|error| one_line(&error))?;
             // The BUSY wire paces the printer better than any guess.
@@ -320,6 +320,7 @@ impl Job {
                 inquiry: replies.then(Inquiry::default),
                 busy,
                 paper_wait: *paper_wait,
+                no_paper,
                 status: self.status.clone(),
                 report: Box::new(move |words| warn(format_args!("printer {name:?}: {words}"))),
                 listens: flow,
@@ -327,7 +328,6 @@ impl Job {
             };
             press.print(header, queued, broken_off)
         });
-        self.status.set_out_of_paper(false);
         match printed {
             Ok(true) => self.is_whole(),
             Ok(false) => {}
@@ -337,8 +337,9 @@ impl Job {
 
     /// The bytes before the text. Counts the life in the history, which has from then on
     /// an open receipt. A printer that is absent may be switched on before the next life:
-    /// that one then clears what it holds.
-    fn header(&self, head: Head) -> Vec<Chunk> {
+    /// that one then clears what it holds. Returns also whether the last receipt has ended for
+    /// lack of paper.
+    fn header(&self, head: Head) -> (Vec<Chunk>, bool) {
         let before = self.lives.as_ref().and_then(|lives| {
             let begun = if self.is_life { lives.begin() } else { lives.note_slip(None) };
             begun.map_err(|error| self.say(&format!("warning: {}\n", one_line(&error)))).ok()
@@ -346,6 +347,7 @@ impl Job {
         // If it is not known whether the last receipt was cut off, a gap is
         // fed: 2 cm of paper at most.
         let cut_off = before.as_ref().is_none_or(|before| before.receipt_open);
+        let no_paper = before.as_ref().is_some_and(|before| before.no_paper);
         // With the board the printer was switched on too.
         let garbage = before.is_none_or(|before| before.starts == 0);
         let life = self.lives.as_ref().and_then(Lives::number);
@@ -355,7 +357,7 @@ impl Job {
         let leftover = Leftover { cut_off, garbage };
         let mut chunks = escpos::start(&self.settings.format, leftover);
         chunks.extend(receipt::typeset(&head(life), &self.settings.format));
-        chunks
+        (chunks, no_paper)
     }
 
     /// Notes that the receipt is printed to its end. That of a life is written with

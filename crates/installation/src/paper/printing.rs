@@ -217,6 +217,7 @@ fn paper_end(whole: Option<bool>, status: &PrinterStatus) -> PaperEnd {
     match whole {
         None => PaperEnd::None,
         Some(true) => PaperEnd::Whole,
+        Some(false) if status.is_left_without_paper() => PaperEnd::NoPaper,
         Some(false) if status.is_lost() => PaperEnd::Lost,
         Some(false) => PaperEnd::CutOff,
     }

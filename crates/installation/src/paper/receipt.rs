@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use super::code_page::fold;
 use super::escpos::{Chunk, Style, end, line};
-use super::format::{Font, Format};
+use super::format::{CodePage, Font, Format};
 use crate::text::wrap::Wrapper;
 
-/// Characters of CP437 for rules and for the used and free cells of the bar.
+/// The characters for rules and for the used and free cells of the bar.
 /// Full blocks would heat every dot of a row at once, which draws the highest
 /// current from the supply.
-const RULE: char = '─';
-const TAKEN: char = '■';
-const FREE: char = '·';
+fn ornaments(page: CodePage) -> [char; 3] {
+    match page {
+        CodePage::Cp437 => ['─', '■', '·'],
+        CodePage::Ascii => ['-', '#', '.'],
+    }
+}
 
 /// A line of the fixed parts of a receipt.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +69,11 @@ impl Summary {
 
 /// The chunks that print `lines`.
 pub(crate) fn typeset(lines: &[Line], format: &Format) -> Vec<Chunk> {
-    let Format { columns, font, .. } = *format;
+    let Format { columns, font, code_page, .. } = *format;
+    let [rule, taken, free] = ornaments(code_page);
+    let fold = |text: &str| fold(text, code_page);
+    // Columns that a text takes.
+    let width = |text: &str| fold(text).chars().count();
     let line = |text: &str, style| line(text, style, font);
     let set = |text: &str, style, chunks: &mut Vec<Chunk>| {
         let mut thought = Thought { style, ..Thought::new(format) };
@@ -93,20 +100,15 @@ pub(crate) fn typeset(lines: &[Line], format: &Format) -> Vec<Chunk> {
             }
             Line::Bar(share) => {
                 let full = (share.clamp(0.0, 1.0) * columns as f64).floor() as usize;
-                let bar = (0..columns).map(|column| if column < full { TAKEN } else { FREE });
+                let bar = (0..columns).map(|column| if column < full { taken } else { free });
                 chunks.push(line(&bar.collect::<String>(), plain));
             }
-            Line::Rule => chunks.push(line(&RULE.to_string().repeat(columns), plain)),
+            Line::Rule => chunks.push(line(&rule.to_string().repeat(columns), plain)),
             Line::Blank => chunks.push(line("", plain)),
             Line::Tear => chunks.push(end(format)),
         }
     }
     chunks
-}
-
-/// Columns that `text` takes once it is folded.
-fn width(text: &str) -> usize {
-    fold(text).chars().count()
 }
 
 /// The generated text as it arrives: a line is given out once it is full.
@@ -115,6 +117,7 @@ pub struct Thought {
     wrapper: Wrapper,
     style: Style,
     font: Font,
+    code_page: CodePage,
     /// Wrapped text that is not given out yet: less than a line between calls.
     wrapped: String,
     /// Whether a line was given out.
@@ -130,6 +133,7 @@ impl Thought {
             wrapper: Wrapper::new(format.columns),
             style: Style::default(),
             font: format.font,
+            code_page: format.code_page,
             wrapped: String::new(),
             began: false,
             blank: false,
@@ -138,7 +142,7 @@ impl Thought {
 
     /// Takes more text and appends the lines that it completes.
     pub fn text(&mut self, text: &str, chunks: &mut Vec<Chunk>) {
-        self.wrapper.push(&fold(text), &mut self.wrapped);
+        self.wrapper.push(&fold(text, self.code_page), &mut self.wrapped);
         self.give_out(chunks);
     }
 

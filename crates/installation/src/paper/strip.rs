@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::code_page::characters;
+use super::format::Format;
 use super::receipt::Line;
 
 /// Times of a line, in milliseconds, from the slowest printer that is known down to
@@ -19,7 +20,8 @@ const FILLER: &str = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdef
 
 /// The lines before the falling intervals: the result, every character that can be
 /// printed, and a ruler.
-pub fn head(date: Option<String>, result: &[String], columns: usize) -> Vec<Line> {
+pub fn head(date: Option<String>, result: &[String], format: &Format) -> Vec<Line> {
+    let columns = format.columns;
     let text = |text: &str| Line::Text(text.to_owned());
     let mut lines = vec![Line::Title("CHECK".to_owned())];
     lines.extend(date.map(Line::Centred));
@@ -28,7 +30,7 @@ pub fn head(date: Option<String>, result: &[String], columns: usize) -> Vec<Line
     lines.extend([
         Line::Rule,
         text("every character:"),
-        Line::Text(characters()),
+        Line::Text(characters(format.code_page)),
         Line::Bold("bold".to_owned()),
         Line::Text(format!("the ruler must have {columns} columns on one line:")),
         Line::Text(ruler(columns)),
@@ -68,6 +70,14 @@ pub fn falling(columns: usize, wire: Duration) -> Vec<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_printer_of_ascii_gets_a_strip_of_ascii() {
+        let format = Format { code_page: super::super::format::CodePage::Ascii, ..Format::default() };
+        let result = ["temperature 54.8 °C".to_owned()];
+        let chunks = super::super::receipt::typeset(&head(None, &result, &format), &format);
+        assert!(chunks.iter().all(|chunk| chunk.bytes.is_ascii()), "{chunks:?}");
+    }
 
     #[test]
     fn the_ruler_is_as_wide_as_the_paper() {

@@ -431,15 +431,9 @@ mod tests {
         let path = folder.path().join("epitaph");
         let design = Design { epitaph: Some(path.clone()), ..Design::default() };
         assert!(error(&design).contains("--epitaph"), "absent: {}", error(&design));
-        for (content, words) in [
-            (&[b'x'; 70_000][..], "more than 65536 bytes"),
-            (b"a\x1b@", "cannot print"),
-            (b"\xff\xfe", "not UTF-8"),
-        ] {
-            fs::write(&path, content).expect("a file");
-            let error = error(&design);
-            assert!(error.contains(words) && error.contains("epitaph"), "{error}");
-        }
+        fs::write(&path, b"a\x1b@").expect("a file");
+        let error = error(&design);
+        assert!(error.contains("cannot print") && error.contains("epitaph"), "{error}");
     }
 
     proptest! {

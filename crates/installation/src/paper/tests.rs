@@ -193,6 +193,7 @@ fn press(fake: &SharedFake, line: Duration) -> Press<SharedFake> {
         inquiry: None,
         busy: None,
         paper_wait: PAPER_WAIT,
+        no_paper: false,
         status: PrinterStatus::default(),
         report: Box::new(|_| ()),
         listens: false,
@@ -317,28 +318,34 @@ const OUT_OF_PAPER: [(&str, &str); 3] = [
     ("BUSY", "it stays busy, as without paper or with a wrong BUSY wire"),
 ];
 
-/// Prints 20 lines on a printer whose paper is out after 5 s until the second `back`.
-fn print_over_the_end(how: &str, back: u64) -> (SharedFake, Result<bool, String>, Vec<String>) {
-    let out = second(5)..second(back);
-    let fake = SharedFake::that(|fake| match how {
+/// A printer whose paper is `out`.
+fn without_paper(how: &str, out: Range<Duration>) -> SharedFake {
+    SharedFake::that(|fake| match how {
         "replies" => fake.replies = vec![(second(0), 0x12), (out.start, 0x72), (out.end, 0x12)],
         _ => (fake.port_tells, fake.without_paper) = (how == "USB", out),
-    });
-    let (ended, reports) = print(&fake, 20, |press| match how {
-        "replies" => ask(press),
-        _ => {
-            trust(press);
-            press.busy = (how == "BUSY").then(|| Box::new(fake.clone()) as Box<dyn Busy>);
+    })
+}
+
+/// Prints 20 lines on it. `no_paper`: it was without at the end of the last receipt.
+fn print_on(fake: &SharedFake, how: &str, no_paper: bool) -> (Result<bool, String>, Vec<String>) {
+    print(fake, 20, |press| {
+        press.no_paper = no_paper;
+        match how {
+            "replies" => ask(press),
+            _ => {
+                trust(press);
+                press.busy = (how == "BUSY").then(|| Box::new(fake.clone()) as Box<dyn Busy>);
+            }
         }
-    });
-    (fake, ended, reports)
+    })
 }
 
 #[test]
 fn a_life_waits_for_a_new_roll_which_is_shown_and_said_once_and_goes_on_with_it() {
     for (how, words) in OUT_OF_PAPER {
         for back in [60, 150] {
-            let (fake, ended, reports) = print_over_the_end(how, back);
+            let fake = without_paper(how, second(5)..second(back));
+            let (ended, reports) = print_on(&fake, how, false);
             // What a printer that holds bytes back has not printed yet.
             fake.sleep(second(5));
             assert_eq!((ended, fake.printed_lines(), fake.overruns()), (Ok(true), 20, 0), "{how}");
@@ -351,10 +358,47 @@ fn a_life_waits_for_a_new_roll_which_is_shown_and_said_once_and_goes_on_with_it(
 #[test]
 fn a_printer_that_gets_no_new_roll_in_time_is_lost() {
     for (how, words) in OUT_OF_PAPER {
-        let (fake, ended, _) = print_over_the_end(how, 600);
+        let fake = without_paper(how, second(5)..second(600));
+        let (ended, _) = print_on(&fake, how, false);
         assert_eq!(ended, Err(words.to_owned()), "{how}");
         assert!((183..196).contains(&fake.now().as_secs()), "{how}: {:?}", fake.now());
     }
+}
+
+#[test]
+fn a_printer_that_got_no_new_roll_is_not_waited_for_again_until_it_has_one() {
+    for (how, words) in OUT_OF_PAPER {
+        let fake = without_paper(how, second(5)..second(600));
+        assert!(print_on(&fake, how, false).0.is_err(), "{how}");
+        let sent = || {
+            let Fake { printed, buffer, .. } = &*fake.0.borrow();
+            let bytes: Vec<u8> = printed.iter().chain(buffer).copied().collect();
+            String::from_utf8_lossy(&bytes).replace("\x10\x04\x04", "")
+        };
+        for _ in 0..3 {
+            let (before, start) = (sent(), fake.now());
+            assert_eq!(print_on(&fake, how, true), (Err(words.to_owned()), vec![]), "{how}");
+            assert!(fake.now() - start < second(6), "{how}: {:?}", fake.now() - start);
+            assert_eq!(sent(), before, "{how}: it comes out on the new roll");
+        }
+        fake.sleep(second(700) - fake.now());
+        let before = fake.printed_lines();
+        assert_eq!(print_on(&fake, how, true), (Ok(true), vec![]), "{how}");
+        fake.sleep(second(5));
+        assert_eq!((fake.printed_lines() - before, fake.overruns()), (20, 0), "{how}");
+    }
+}
+
+#[test]
+fn after_a_life_without_paper_the_end_of_the_next_roll_is_waited_for_and_a_mute_printer_is_used() {
+    for (how, _) in OUT_OF_PAPER {
+        let fake = without_paper(how, second(9)..second(60));
+        let (ended, reports) = print_on(&fake, how, true);
+        assert_eq!((ended, reports.len()), (Ok(true), 2), "{how}");
+    }
+    let mute = SharedFake::default();
+    assert_eq!(print_on(&mute, "replies", true), (Ok(true), vec![]));
+    assert_eq!(mute.printed_lines(), 20);
 }
 
 #[test]

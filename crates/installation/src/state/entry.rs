@@ -25,6 +25,8 @@ pub enum PaperEnd {
     Whole,
     /// It was lost.
     Lost,
+    /// It was lost because it had no paper, and no new roll came in time.
+    NoPaper,
     /// The receipt has no end.
     CutOff,
 }
@@ -48,10 +50,11 @@ pub enum Outcome {
 }
 
 /// The words of the column `printer`.
-const PAPER_ENDS: [(PaperEnd, &str); 4] = [
+const PAPER_ENDS: [(PaperEnd, &str); 5] = [
     (PaperEnd::None, "none"),
     (PaperEnd::Whole, "whole"),
     (PaperEnd::Lost, "lost"),
+    (PaperEnd::NoPaper, "no paper"),
     (PaperEnd::CutOff, "cut off"),
 ];
 

@@ -12,6 +12,8 @@ pub struct Record {
     pub lives: u64,
     /// Whether a receipt was begun that was not printed to its end.
     pub receipt_open: bool,
+    /// Whether the last printer that was used had no paper at its end.
+    pub no_paper: bool,
     /// Tokens a second of the last life that ended in the death.
     pub rate: Option<f64>,
     /// Starts of the program since the system was started, as far as they came to a
@@ -80,6 +82,10 @@ impl Record {
             Some(PaperEnd::Whole) => false,
             Some(_) => self.receipt_open,
         };
+        match paper {
+            None | Some(PaperEnd::None) => {}
+            Some(end) => self.no_paper = end == PaperEnd::NoPaper,
+        }
         if let Some(bits) = figures.throttled {
             self.throttled = Some(self.throttled.unwrap_or(0) | bits);
         }
@@ -133,6 +139,8 @@ mod tests {
         ] {
             assert_eq!(of(&lines).receipt_open, is_open, "{lines:?}");
         }
+        let no_paper = |after: Entry| of(&[paper(Some(PaperEnd::NoPaper)), after]).no_paper;
+        assert!(no_paper(birth(2)) && no_paper(event(Outcome::Fault, "x")) && !no_paper(life(2)));
     }
 
     #[test]
