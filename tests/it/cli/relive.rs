@@ -88,7 +88,7 @@ fn a_line_of_the_history_downloads_nothing() {
     let path = nexus.path("torment-nexus/lives.csv");
     let history = fs::read_to_string(&path).expect("a history");
     fs::write(&path, history.replace("--model ember", &format!("--model {url}"))).expect("a history");
-    live(&nexus, &["relive", "1"]).failed(1, &["m.gguf\" is not there", "--model http://"]);
+    live(&nexus, &["relive", "1"]).failed(1, &["the model is not in \"models\"", "--model http://"]);
     assert_eq!(server.accept().expect_err("nobody asks").kind(), ErrorKind::WouldBlock);
 }
 
