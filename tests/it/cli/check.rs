@@ -9,7 +9,7 @@ use crate::support::receipt_reader::Paper;
 /// Runs the check in `nexus` as on a machine without the service's options.
 fn check(nexus: &Nexus, before: &[&str], after: &[&str]) -> Ended {
     let mut command = nexus.command([before, &["check"], after].concat());
-    command.env("NEXUS_OPTIONS_READ", "1");
+    command.env("NEXUS_OPTIONS_READ", "");
     Ended::of(command.stdin(std::process::Stdio::null()).output())
 }
 

@@ -92,7 +92,7 @@ impl fmt::Display for Ending {
 /// Always: this panic is how the piece ends.
 pub fn die() -> ! {
     match terminal::stderr_has_colour() {
-        true => say(coloured(WARNING)),
+        true => stderr::say_as_it_is(&coloured(WARNING)),
         false => say(WARNING),
     }
     panic::panic_any(Death)

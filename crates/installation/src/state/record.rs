@@ -17,6 +17,8 @@ pub struct Record {
     /// Starts of the program since the system was started, as far as they came to a
     /// life or a fault.
     pub starts: u64,
+    /// The last of them in a row that came to no end of a life, but by a fault or a kill.
+    pub in_vain: u64,
     /// What the firmware limited during the lives since then: the low 16 bits of
     /// `get_throttled`. `None` if it was never known.
     pub throttled: Option<u32>,
@@ -66,13 +68,18 @@ impl Record {
             Some(Outcome::Boot) => {
                 self.begin_boot(&fault);
             }
-            Some(Outcome::Death) => self.rate = figures.rate,
             Some(Outcome::Fault) => {
-                self.starts += u64::from(number == 0);
+                self.start(u64::from(number == 0));
                 self.fault = Some(self.fault_of(number, &fault));
             }
-            None => self.starts += 1,
-            _ => {}
+            Some(Outcome::Slip) => {}
+            Some(ended) => {
+                self.in_vain = 0;
+                if ended == Outcome::Death {
+                    self.rate = figures.rate;
+                }
+            }
+            None => self.start(1),
         }
         self.lives = self.lives.max(number);
         self.receipt_open = match paper {
@@ -83,6 +90,11 @@ impl Record {
         if let Some(bits) = figures.throttled {
             self.throttled = Some(self.throttled.unwrap_or(0) | bits);
         }
+    }
+
+    fn start(&mut self, count: u64) {
+        self.starts += count;
+        self.in_vain += count;
     }
 
     /// The fault with this message in the life with this number; with 0, before the next.
@@ -96,7 +108,7 @@ impl Record {
     pub(super) fn begin_boot(&mut self, boot: &str) -> bool {
         let is_another = self.boot != boot;
         if is_another {
-            (self.starts, self.throttled) = (0, None);
+            (self.starts, self.in_vain, self.throttled) = (0, 0, None);
             boot.clone_into(&mut self.boot);
         }
         is_another
@@ -132,6 +144,21 @@ mod tests {
             (vec![birth(1), life(1), slip(None), slip(Some(PaperEnd::Whole))], false),
         ] {
             assert_eq!(of(&lines).receipt_open, is_open, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn starts_in_vain_are_those_since_the_last_life_that_ended() {
+        let (boot, fault) = (event(Outcome::Boot, "a"), event(Outcome::Fault, "x"));
+        let many: Vec<_> = (1..600).flat_map(|number| [birth(number), life(number)]).collect();
+        let later = [birth(600), fault.clone(), fault.clone()];
+        for (lines, in_vain) in [
+            (vec![boot.clone(), fault.clone(), fault], 2),
+            ([&many[..], &later].concat(), 3),
+            ([&many[..], &later, &[birth(601), life(601)]].concat(), 0),
+            ([&later[..], &[boot]].concat(), 0),
+        ] {
+            assert_eq!(of(&lines).in_vain, in_vain);
         }
     }
 

@@ -5,6 +5,7 @@
 //! | [`utf8`] | the bytes of token pieces to valid text |
 //! | [`wrap`] | wraps text into lines of a number of columns |
 //! | [`fault`] | an error as one line: what, why, and the next step |
+//! | [`environment`] | the variables of an EnvironmentFile=, as systemd reads it |
 //! | `file` | the text of a small file that an option names |
 //! | `never` | a list of words that are never said, and where one of them stands |
 //! | [`shell`] | quotes a word of a command line |
@@ -12,6 +13,7 @@
 //! | [`stderr`] | warnings and reports that never change how the program ends; what goes on, as a line that passes |
 //! | [`terminal`] | a terminal's width and colours; whether a stream takes something |
 
+pub mod environment;
 pub mod fault;
 pub mod file;
 pub mod never;

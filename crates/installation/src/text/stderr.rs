@@ -66,14 +66,29 @@ impl StatusLine {
 
 /// Writes `words`, which end their line, to stderr. `eprint!` panics on a closed
 /// stderr; clippy refuses it in this crate. A stderr that nobody reads, such as a
-/// terminal after Ctrl-S, is waited for until [`hurry`].
+/// terminal after Ctrl-S, is waited for until [`hurry`]. What is in the words may come
+/// from anywhere: their control characters are written out, as a terminal obeys them.
 pub fn say(words: impl Display) {
-    let words = words.to_string();
+    say_as_it_is(&printable(&words.to_string()));
+}
+
+/// The same for words of the program's own, which may hold escape sequences.
+pub(crate) fn say_as_it_is(words: &str) {
     if becomes_ready() {
         let line = line();
         // Put together first: stderr is not buffered, and a line leaves in one write.
-        write(&line.below(&words));
+        write(&line.below(words));
     }
+}
+
+/// `words` with each control character but the end of a line as `\u{1b}`.
+fn printable(words: &str) -> String {
+    let one = |letter: char| match letter {
+        '\n' | '\t' => letter.to_string(),
+        _ if letter.is_control() => letter.escape_unicode().to_string(),
+        _ => letter.to_string(),
+    };
+    words.chars().map(one).collect()
 }
 
 /// Says `words` on a line of their own that begins with `warning:`.
@@ -98,7 +113,7 @@ pub fn show(words: &str) {
     let columns = passes().then(|| terminal::columns(io::stderr()).unwrap_or(usize::MAX));
     let mut line = line();
     if takes_some(io::stderr())
-        && let Some(bytes) = line.becomes(words, columns)
+        && let Some(bytes) = line.becomes(&printable(words), columns)
     {
         write(&bytes);
     }

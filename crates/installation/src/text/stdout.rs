@@ -28,6 +28,17 @@ const AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub struct Standard(File);
 
+impl Standard {
+    /// The process's stdout.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be duplicated.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
+    }
+}
+
 impl Write for Standard {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match terminal::takes_some(&self.0) {
@@ -61,14 +72,14 @@ impl Output<Standard> {
     ///
     /// # Errors
     ///
-    /// When it cannot be duplicated.
+    /// As [`Standard::open`].
     pub fn stdout() -> io::Result<Self> {
-        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        let metadata = stdout.metadata()?;
+        let stdout = Standard::open()?;
+        let metadata = stdout.0.metadata()?;
         let id = format!("{}:{}", metadata.dev(), metadata.ino());
         Ok(match env::var(JOURNAL_STREAM) {
-            Ok(journal) if journal == id => Self::in_lines(Standard(stdout), || Some(JOURNAL_COLUMNS)),
-            _ => Self::in_lines(Standard(stdout), || terminal::columns(io::stdout())),
+            Ok(journal) if journal == id => Self::in_lines(stdout, || Some(JOURNAL_COLUMNS)),
+            _ => Self::in_lines(stdout, || terminal::columns(io::stdout())),
         })
     }
 }
