@@ -137,6 +137,9 @@ pub fn run(cli: &Cli) -> Result<Infallible, Ending> {
 /// its pin is known: a dark light would look like a power cut.
 pub fn refuse(usage: &Usage) -> Ending {
     let ending = usage.print();
+    if matches!(ending, Ending::Usage) && std::env::args_os().any(|argument| argument == "--json") {
+        check::refuse(usage);
+    }
     if let Some(light) = usage.light()
         && let Ok(interrupt) = Interrupt::on_signals(false, &Supervisor::default())
         && let Ok(panel) = Panel::open(panel::PanelSettings::light(light), false, &interrupt)

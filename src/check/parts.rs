@@ -1,7 +1,9 @@
 //! The parts that the options name: model, memory, state folder, printer, words.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use nix::sys::statvfs::statvfs;
 
 use super::report::Finding;
@@ -24,9 +26,13 @@ use model_file::name::{Kept, ModelFile};
 /// twice the default model.
 const LITTLE_SPACE: u64 = 210_000_000;
 
-/// Starts since boot, for each life, from which on something ends the program
-/// early.
-const MANY_STARTS: u64 = 3;
+/// Starts in a row that came to no end of a life, from which on something ends the
+/// program early.
+const MANY_STARTS: u64 = 10;
+
+/// The time for a token from which on a model is too large for the board: the default one
+/// takes 0.1 s, and one whose weights do not fit in memory reads them from the card anew.
+const TOO_SLOW: Duration = Duration::from_secs(5);
 
 /// Whether the model is there and what was downloaded; it is not fetched here.
 pub(super) fn model(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending> {
@@ -50,9 +56,10 @@ pub(super) fn model(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending>
     })
 }
 
-/// Whether model, prompt and context fit in memory together: they are loaded.
-pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending> {
-    let load = || -> Result<String, Ending> {
+/// Whether model, prompt and context fit in memory together: they are loaded; and how long
+/// the model takes for a token.
+pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Vec<Finding>, Ending> {
+    let load = || -> Result<Vec<Finding>, Ending> {
         let prompt = Prompt::read(cli.prompt_file.as_deref(), cli.model.own_prompt())?;
         cli.list_of_words()?;
         let file = ModelFile::find(&cli.model, &cli.model_dir, interrupt)?;
@@ -67,13 +74,37 @@ pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending
         let lifespan = Lifespan::new(cli.context_size, tokens.len(), trained)?;
         let computing = Computing::new(cli.threads());
         let sampling = cli.sampling.speaking(voice.is_some()).with_seed()?;
-        Session::open(&model, lifespan, computing, &sampling)?;
-        Ok(format!("a context of {} tokens fits; the prompt has {}", cli.context_size, tokens.len()))
+        let mut session = Session::open(&model, lifespan, computing, &sampling)?;
+        let mut last = Duration::ZERO;
+        // The first one reads the weights from the card.
+        for &token in tokens.iter().take(2) {
+            if interrupt.is_raised() {
+                return Err(Ending::Interrupted("while checking".to_owned()));
+            }
+            let start = Instant::now();
+            session.follow_with(token)?;
+            last = start.elapsed();
+        }
+        let fits = format!("a context of {} tokens fits; the prompt has {}", cli.context_size, tokens.len());
+        Ok(vec![Finding::ok("memory", fits), speed(last, lifespan.limit() - lifespan.prompt())])
     };
     match load() {
-        Ok(found) => Ok(Finding::ok("memory", found)),
-        Err(Ending::Fault(fault)) => Ok(Finding::fault("memory", &fault)),
-        Err(other) => Err(other),
+        Err(Ending::Fault(fault)) => Ok(vec![Finding::fault("memory", &fault)]),
+        other => other,
+    }
+}
+
+/// Whether a model that takes so long for each of the `tokens` of a life is one for this board.
+fn speed(token: Duration, tokens: u32) -> Finding {
+    let minutes = (token * tokens).as_secs_f64() / 60.0;
+    let found = format!("{:.2} s a token, {minutes:.0} min a life", token.as_secs_f64());
+    match token < TOO_SLOW {
+        true => Finding::ok("speed", found),
+        false => Finding::fail(
+            "speed",
+            format!("{found}: the model is too large for this board"),
+            "name a smaller one with --model: its weights must fit in the free memory",
+        ),
     }
 }
 
@@ -100,7 +131,7 @@ pub(super) fn state(folder: Option<&StateFolder>) -> Vec<Finding> {
         )];
     };
     let lives = Lives::within(folder.path());
-    let mut findings = vec![match lives.check() {
+    let mut findings = vec![match lives.look() {
         Ok(()) => Finding::ok("state", format!("{:?} can be written to", folder.path())),
         Err(error) => Finding::fault("state", &error),
     }];
@@ -109,11 +140,11 @@ pub(super) fn state(folder: Option<&StateFolder>) -> Vec<Finding> {
         Err(error) => findings.push(Finding::fault("lives", &error)),
         Ok(record) => {
             let found = format!("{}, and {} starts since boot", record.lives, record.starts);
-            findings.push(match record.starts > 9 && record.starts > record.lives * MANY_STARTS {
+            findings.push(match record.in_vain >= MANY_STARTS {
                 false => Finding::ok("lives", found),
                 true => Finding::warn(
                     "lives",
-                    found,
+                    format!("{found}, the last {} in vain", record.in_vain),
                     "something ends the program early: journalctl -u torment-nexus -n 50",
                 ),
             });
@@ -146,17 +177,31 @@ pub(super) fn printer(cli: &Cli) -> Vec<Finding> {
     };
     let device = match cli.printer.settings() {
         None => Finding::warn("printer", "none is named", "give --printer, or live without paper"),
-        Some(settings) => match settings.is_there() {
-            Ok(true) => {
+        Some(settings) => match settings.missing() {
+            Ok(None) => {
                 Finding::ok("printer", format!("{:?} may be used, and no console is on it", settings.device))
             }
-            Ok(false) => Finding::fail(
-                "printer",
-                format!("there is no {:?}", settings.device),
-                "switch it on, plug it in; or run hardware/setup and restart",
-            ),
+            Ok(Some(missing)) => Finding::fault("printer", &anyhow!(missing)),
             Err(error) => Finding::fault("printer", &error),
         },
     };
     vec![words, device]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_model_that_takes_half_a_minute_for_a_token_is_too_large_and_the_default_one_is_not() {
+        assert_eq!(
+            speed(Duration::from_millis(100), 1800).line(),
+            "ok   speed        0.10 s a token, 3 min a life"
+        );
+        let slow = speed(Duration::from_secs(33), 1800);
+        assert!(
+            slow.state == Verdict::Fail && slow.line().contains("990 min a life: the model is too large")
+        );
+    }
 }

@@ -1,97 +1,98 @@
 //! The check from beginning to end.
 
 use std::convert::Infallible;
-use std::env;
-use std::io::Write;
-use std::os::unix::process::CommandExt;
+use std::io::ErrorKind;
 use std::path::Path;
-use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::anyhow;
 
 use super::report::{Finding, Report};
-use super::{parts, system, trial};
-use crate::cli::Cli;
+use super::{parts, service, system, trial};
+use crate::cli::{Cli, Usage};
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
 use installation::state::folder::StateFolder;
-use installation::text::shell;
-use installation::text::stderr::say;
+use installation::text::stdout::{Output, Standard};
 
-/// The options of the service, and the folder that it runs in.
-const OPTIONS: &str = "/etc/default/torment-nexus";
-const STATE: &str = "/var/lib/torment-nexus";
-
-/// Set once the options of the service are read.
-const READ: &str = "NEXUS_OPTIONS_READ";
+/// Pause before a stdout whose reader does not keep up is tried again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Looks at every part; `quick` leaves out light, button and paper. Told in lines, or as
-/// one `json` object on stdout.
+/// one `json` object on stdout, however it ends.
 ///
 /// # Errors
 ///
 /// Always: [`Ending::Done`] only when all is well, [`Ending::Failed`] when it is not, or
 /// what kept it from its end.
 pub(crate) fn check(cli: &Cli, json: bool, quick: bool, interrupt: &Interrupt) -> Result<Infallible, Ending> {
-    as_the_service()?;
     let mut report = Report::default();
+    let looked = look(cli, json, quick, &mut report, interrupt);
+    match &looked {
+        Err(Ending::Fault(fault)) => report.0.push(Finding::fault("check", fault)),
+        Err(ending) => report.0.push(Finding::skip("check", ending.to_string())),
+        Ok(()) => {}
+    }
+    match looked {
+        _ if json => tell(&format!("{}\n", report.json()), interrupt),
+        Ok(()) => tell(&format!("{}\n", report.summary()), interrupt),
+        Err(_) => {}
+    }
+    looked.and(Err(if report.all_well() { Ending::Done } else { Ending::Failed }))
+}
+
+/// The report of a check that wrong usage keeps from its beginning.
+pub(crate) fn refuse(usage: &Usage) {
+    let (_never, interrupt) = Interrupt::new();
+    let report = Report(vec![Finding::fault("options", &anyhow!(usage.words()))]);
+    tell(&format!("{}\n", report.json()), &interrupt);
+}
+
+fn look(
+    cli: &Cli,
+    json: bool,
+    quick: bool,
+    report: &mut Report,
+    interrupt: &Interrupt,
+) -> Result<(), Ending> {
+    let service = service::become_it()?;
     let add = |findings: Vec<Finding>, report: &mut Report| {
         let lines: String = findings.iter().map(|finding| finding.line() + "\n").collect();
-        tell(if json { "" } else { &lines });
+        tell(if json { "" } else { &lines }, interrupt);
         report.0.extend(findings);
         match interrupt.is_raised() {
             true => Err(Ending::Interrupted("while checking".to_owned())),
             false => Ok(()),
         }
     };
-    add(system::all(Path::new("/")), &mut report)?;
-    add(vec![parts::clock()], &mut report)?;
-    add(parts::state(StateFolder::locate(cli.state_dir.as_deref()).as_ref()), &mut report)?;
+    add(service, report)?;
+    add(system::all(Path::new("/")), report)?;
+    add(vec![parts::clock()], report)?;
+    add(parts::state(StateFolder::locate(cli.state_dir.as_deref()).as_ref()), report)?;
     let model = parts::model(cli, interrupt)?;
     let is_there = model.next.is_empty();
-    add(vec![model], &mut report)?;
+    add(vec![model], report)?;
     let memory = match is_there {
         true => parts::memory(cli, interrupt)?,
-        false => Finding::skip("memory", "needs the model"),
+        false => vec![Finding::skip("memory", "needs the model")],
     };
-    add(vec![memory], &mut report)?;
-    add(parts::printer(cli), &mut report)?;
+    add(memory, report)?;
+    add(parts::printer(cli), report)?;
     if !quick {
-        add(trial::light_and_button(cli, interrupt)?, &mut report)?;
-        add(trial::paper(cli, &report.slip(), interrupt)?.into_iter().collect(), &mut report)?;
+        add(trial::light_and_button(cli, interrupt)?, report)?;
+        add(trial::paper(cli, &report.slip(), interrupt)?.into_iter().collect(), report)?;
     }
-    tell(&format!("{}\n", if json { report.json() } else { report.summary() }));
-    Err(if report.all_well() { Ending::Done } else { Ending::Failed })
+    Ok(())
 }
 
-/// Starts again with the options of the service, if they are on this machine and
-/// were not read yet: what is checked is the exhibition.
-fn as_the_service() -> Result<()> {
-    if env::var_os(READ).is_some() {
-        return Ok(());
+/// Writes `words` to stdout. A reader that does not keep up is waited for until a signal
+/// comes; where nobody reads, nothing is to be done.
+fn tell(words: &str, interrupt: &Interrupt) {
+    let Ok(stdout) = Standard::open() else { return };
+    let mut stdout = Output::new(stdout);
+    let mut told = stdout.text(words);
+    while told.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) && !interrupt.is_raised_within(PAUSE)
+    {
+        told = stdout.resume();
     }
-    let Ok(options) = std::fs::read_to_string(OPTIONS) else { return Ok(()) };
-    let mut again =
-        Command::new(env::current_exe().context("cannot start again with the options of the service")?);
-    again.args(env::args_os().skip(1)).env(READ, "1");
-    for (name, value) in shell::assignments(&options) {
-        // What was given here wins.
-        if env::var_os(&name).is_none() {
-            again.env(name, value);
-        }
-    }
-    if Path::new(STATE).is_dir() && env::var_os("STATE_DIRECTORY").is_none() {
-        again.current_dir(STATE).env("STATE_DIRECTORY", STATE);
-        if env::var_os("TORMENT_MODEL_DIR").is_none() {
-            again.env("TORMENT_MODEL_DIR", Path::new(STATE).join("models"));
-        }
-    }
-    say(format_args!("with the options of {OPTIONS}\n"));
-    Err(again.exec()).context("cannot start again with the options of the service")
-}
-
-fn tell(words: &str) {
-    // Nothing is to be done where nobody reads it.
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(words.as_bytes()).and_then(|()| stdout.flush());
 }

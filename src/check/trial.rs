@@ -89,7 +89,8 @@ pub(super) fn paper(cli: &Cli, result: &[String], interrupt: &Interrupt) -> Resu
     // What has a flow of its own needs no pace.
     let is_paced =
         settings.format.kind == PrinterKind::Mini && settings.busy.is_none() && !settings.line.is_zero();
-    if is_paced && !status.is_lost() {
+    // After a signal the thread of the first part may still have the printer.
+    if is_paced && !status.is_lost() && !interrupt.is_raised() {
         // The lines bring their own pace.
         let unpaced = PrinterSettings { line: Duration::from_millis(1), ..settings.clone() };
         let falling = strip::falling(columns, pace::byte_time(settings.baud));

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command, Error};
 
 use super::settings::{Setting, nearest};
@@ -32,6 +32,16 @@ pub(super) fn with_variables(command: Command, settings: &[Setting]) -> Command 
 pub(super) fn naming_its_variable(mut error: Error, mut command: Command) -> Error {
     // An argument has its name only after this.
     command.build();
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        // clap names none here. A path may be any bytes: each is asked alone.
+        let is_wrong = |arg: &&Arg| {
+            let alone = Command::new("alone").arg((*arg).clone()).try_get_matches_from(["alone"]);
+            has_variable(arg) && alone.is_err_and(|error| error.kind() == ErrorKind::InvalidUtf8)
+        };
+        let Some(variable) = command.get_arguments().find(is_wrong).map(variable_of) else { return error };
+        return command
+            .error(error.kind(), format!("the value of {variable} is not UTF-8; write it in UTF-8"));
+    }
     let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return error };
     if let Some(arg) = command.get_arguments().find(|arg| has_variable(arg) && arg.to_string() == *option) {
         error.insert(ContextKind::InvalidArg, ContextValue::String(variable_of(arg)));

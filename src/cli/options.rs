@@ -192,8 +192,9 @@ pub struct Cli {
 pub enum Command {
     /// Look at every part of the box, and say what is not well and what to do
     ///
-    /// With the options of /etc/default/torment-nexus, where that is: stop the service
-    /// first, and run it as root. The exit status is 0 only when all is well.
+    /// Where the service is installed, as its user, in its folder and with its options:
+    /// stop the service first, and run this as root. The exit status is 0 only when all is
+    /// well.
     Check {
         /// One JSON object on stdout
         #[arg(long)]

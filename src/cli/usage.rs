@@ -4,7 +4,7 @@ use clap::Error;
 
 use installation::life::ending::Ending;
 use installation::panel::Pin;
-use installation::text::stderr::{self, say};
+use installation::text::stderr::say;
 
 /// Arguments that begin no life.
 #[derive(Debug)]
@@ -20,16 +20,19 @@ impl Usage {
 
     /// Prints clap's message. Help and version are what was asked for.
     pub(crate) fn print(&self) -> Ending {
-        if !self.error.use_stderr() {
-            // As clap does when it exits: there is nowhere else to say it.
-            let _ = self.error.print();
-            return Ending::Done;
+        if self.error.use_stderr() {
+            say(self.error.render());
+            return Ending::Usage;
         }
-        match stderr::has_colour() {
-            true => say(self.error.render().ansi()),
-            false => say(self.error.render()),
-        }
-        Ending::Usage
+        // As clap does when it exits: there is nowhere else to say it.
+        let _ = self.error.print();
+        Ending::Done
+    }
+
+    /// What is wrong.
+    pub(crate) fn words(&self) -> String {
+        let message = self.error.render().to_string();
+        message.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default().to_owned()
     }
 
     /// The light's pin, if the arguments are wrong and it is known.

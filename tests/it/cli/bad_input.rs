@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::process::Stdio;
 
-use crate::support::nexus::{Nexus, ember_gguf, key_u32, replace};
+use nix::sys::resource::Resource;
+
+use crate::support::nexus::{Ended, Nexus, ember_gguf, key_u32, limit, replace};
 
 #[test]
 fn a_prompt_file_that_cannot_be_used() {
@@ -138,6 +141,38 @@ fn a_wrong_value_in_a_variable_names_the_variable() {
     nexus.ember_with("TORMENT_TEMP", "warm", &["--temp", "0", "-c", "200"]).died();
     nexus.ember_with("TORMENT_TEMP", "warm", &["--temp=cold"]).failed(2, &["'--temp <NUM>'", "cold"]);
     nexus.ember_with("TORMENT_CONTEXT_SIZE", "300", &["-c0"]).failed(2, &["'--context-size <NUM>'"]);
+}
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_named_and_a_control_character_reaches_no_terminal() {
+    let nexus = Nexus::new();
+    let latin1 = std::ffi::OsStr::from_bytes(b"Ged\xe4chtnis");
+    let run = |name: &str, value: &std::ffi::OsStr, model: &str| {
+        let mut command = nexus.command(["--model", model, "--context-size", "200"]);
+        Ended::of(command.env("TORMENT_EPITAPH", latin1).env(name, value).output())
+    };
+    run("TORMENT_TITLE", latin1, "ember").failed(2, &["TORMENT_TITLE", "not UTF-8"]);
+    let strange = run("TORMENT_\x1b[2J", "1".as_ref(), "a\x1b[2J.gguf");
+    assert!(strange.stderr.contains(r"TORMENT_\u{1b}[2J belongs to no option"), "{}", strange.stderr);
+    let refused = run("TORMENT_TEMP", "\x1b[2J".as_ref(), "ember");
+    for ended in [strange, refused] {
+        assert!(!ended.stderr.contains('\x1b'), "{:?}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_small_stack_does_not_keep_a_life_from_its_end_and_a_small_file_is_told() {
+    let nexus = Nexus::new();
+    let limited = |resource, most, stdout: Stdio| {
+        let mut command = nexus.command(["--model", "ember", "--context-size", "400"]);
+        limit(&mut command, resource, most);
+        Ended::of(
+            command.stdout(stdout).stderr(Stdio::piped()).spawn().and_then(|life| life.wait_with_output()),
+        )
+    };
+    limited(Resource::RLIMIT_STACK, 64 << 10, Stdio::piped()).died();
+    let file = fs::File::create(nexus.path("text")).expect("a file");
+    limited(Resource::RLIMIT_FSIZE, 200, file.into()).failed(1, &["File too large"]);
 }
 
 #[test]

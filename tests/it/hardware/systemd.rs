@@ -1,7 +1,7 @@
 //! The unit under a real systemd, and the program under a supervisor that only
 //! listens: armed, alive, hung, killed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::thread;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use installation::state::lives::Lives;
+use installation::text::environment;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
 use crate::support::nexus::{Ended, LIMIT, Nexus};
@@ -49,6 +50,70 @@ fn a_hung_and_a_killed_program_are_restarted_and_no_number_comes_twice() {
     systemd.wait_for_status("the life after the killed one", lives(3));
     assert_eq!((systemd.show("NRestarts").as_str(), systemd.show("ActiveState").as_str()), ("2", "active"));
     systemd.systemctl(&["stop", "torment-nexus"]).expect("the unit stops");
+}
+
+/// Values as people write them, and what a shell makes of them otherwise than systemd.
+const WRITTEN: &str = "\
+A=Bob's\nB=#*\nC= spaced out \t\nD = \"two  words\" \nE='single \"quoted\"'\nF=one\\\ntwo\n\
+; F=no\n  # G=no\nexport H=no\nI=$HOME ${HOME} `x`\nJ=value # no comment\nK=\"a\\\"b\\$c\\d\\`\"\n\
+L=\nM='a'\"b\" c \nN=a\\ b\\\\\\n\nO=\"first\nsecond\\\nthird\"\n1P=no\nQ R=no\nS=1\nS=2\nno\n\
+T==x=\nU=\\\n  indented\nV=a\"b\"\r\nW=ä✓\nX='a'  'b'\n=Y\nZ='never closed\n";
+
+#[test]
+fn what_check_reads_is_what_systemd_reads() {
+    let Some(systemd) = Systemd::start(WRITTEN) else { return };
+    let unit = "/run/systemd/system/look.service";
+    let written = format!(
+        "printf '[Unit]\\nDefaultDependencies=no\\n[Service]\\nType=oneshot\\n\
+         EnvironmentFile=-/etc/default/torment-nexus\\nExecStart=sh -c \"env -0 >/run/seen\"\\n' >{unit}"
+    );
+    assert!(systemd.does(&["sh", "-c", &format!("mkdir -p /run/systemd/system && {written}")]).0);
+    let of_systemd = || {
+        systemd.systemctl(&["start", "look"]).expect("it runs");
+        let (_, said) = systemd.does(&["cat", "/run/seen"]);
+        // One letter and no name of systemd's or the shell's.
+        let set = said.split('\0').filter_map(|line| line.split_once('='));
+        let set = set.filter(|(name, _)| name.len() == 1 && *name != "_");
+        set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>()
+    };
+    let read = environment::read(WRITTEN.as_bytes()).expect("text");
+    let of_check: BTreeMap<_, _> = read.set.into_iter().collect();
+    assert_eq!(of_check, of_systemd());
+    assert_eq!(read.left_out, ["export H", "1P", "Q R"]);
+    systemd.does(&["sh", "-c", r"printf 'A=b\nC=Ged\344chtnis\n' >/etc/default/torment-nexus"]);
+    assert_eq!(of_systemd(), BTreeMap::new());
+    assert!(environment::read(b"A=b\nC=Ged\xe4chtnis\n").is_err());
+}
+
+#[test]
+fn check_as_root_sees_what_the_service_sees_and_leaves_nothing_of_roots() {
+    let Some(systemd) = Systemd::start(
+        "TORMENT_MODEL=ember\nTORMENT_THREADS=1\nTORMENT_PRINTER=/absent\nTORMENT_TITLE=Bob's\n",
+    ) else {
+        return;
+    };
+    systemd.systemctl(&["start", "torment-nexus"]).expect("the unit becomes active");
+    systemd.wait_for_status("a life", |status| life(status).is_some());
+    systemd.systemctl(&["stop", "torment-nexus"]).expect("the unit stops");
+    let line = |part: &str| {
+        let (_, report) = systemd.does(&["torment-nexus", "check", "--quick"]);
+        let line = report.lines().find(|line| line.get(5..).is_some_and(|line| line.starts_with(part)));
+        line.unwrap_or_else(|| panic!("nothing of {part}: {report}")).to_owned()
+    };
+    let state = "/var/lib/private/torment-nexus";
+    let (_, owner) = systemd.does(&["stat", "-c", "%u", state]);
+    assert_ne!(owner, "0");
+    assert!(line("service").ends_with(&format!("seen as user {owner}")), "{}", line("service"));
+    systemd.does(&["rm", &format!("{state}/lives.lock")]);
+    assert!(line("state").starts_with("ok ") && line("lives").starts_with("ok "));
+    assert_eq!(systemd.does(&["find", state, "-user", "root"]).1, "");
+    // As an earlier check left it.
+    systemd.does(&["touch", &format!("{state}/lives.lock")]);
+    let refused = line("state");
+    assert!(refused.starts_with("FAIL") && refused.contains("Permission denied"), "{refused}");
+    systemd.does(&["sh", "-c", r"printf 'TORMENT_TITLE=Ged\344chtnis\n' >/etc/default/torment-nexus"]);
+    let told = line("service");
+    assert!(told.starts_with("warn") && told.contains("not UTF-8"), "{told}");
 }
 
 /// Runs ember to its end under a supervisor that expects a sign of life every 400 ms, and

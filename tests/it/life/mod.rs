@@ -20,12 +20,12 @@ mod signals;
 mod terminal;
 mod whole_life;
 
-fn signal(child: &Child, signal: Signal) {
+pub(super) fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id() as i32), signal).expect("it runs");
 }
 
 /// Waits until `is_so`; a test that waits for ever fails.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < LIMIT, "{what} does not happen");
@@ -38,7 +38,7 @@ fn start(mut command: Command, stdout: impl Into<Stdio>) -> Child {
 }
 
 /// The exit code of a child that must end by itself, and what is left of its stderr.
-fn ended(mut child: Child) -> (Option<i32>, String) {
+pub(super) fn ended(mut child: Child) -> (Option<i32>, String) {
     let mut code = None;
     wait_until("the end", || {
         code = child.try_wait().expect("a child can be waited for");
@@ -53,7 +53,7 @@ fn ended(mut child: Child) -> (Option<i32>, String) {
 
 /// Whether the main thread of a process waits for something. With one computing thread, a
 /// life that has begun sleeps only when it cannot write.
-fn sleeps(child: &Child) -> bool {
+pub(super) fn sleeps(child: &Child) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("it runs");
     // `pid (name) state …`
     stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 /// The longest that any run may take. A life of ember takes some 2 s on a
@@ -65,14 +65,14 @@ pub fn wait<T, S: Display>(
     }
 }
 
-/// Limits a resource of the command's process. With `RLIMIT_FSIZE`, the most bytes of a
+/// Limits a resource of the command's process (the soft limit). With `RLIMIT_FSIZE`, the most bytes of a
 /// file, it meets a full disk.
 pub fn limit(command: &mut StdCommand, resource: Resource, most: u64) {
     // SAFETY: both calls may be made between fork and exec.
     unsafe {
         command.pre_exec(move || {
-            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-            setrlimit(resource, most, most).map_err(std::io::Error::from)
+            let (_, hard) = getrlimit(resource)?;
+            setrlimit(resource, most, hard).map_err(std::io::Error::from)
         });
     }
 }

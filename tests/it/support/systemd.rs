@@ -119,12 +119,18 @@ impl Systemd {
         Some(systemd)
     }
 
+    /// What a command prints in its namespaces, and whether it succeeds.
+    pub fn does(&self, words: &[&str]) -> (bool, String) {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.pid.to_string(), "--mount", "--pid", "--cgroup"]);
+        let output = command.args(words).output().expect("nsenter starts");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// What `systemctl` with these arguments says; `None` if it fails.
     pub fn systemctl(&self, arguments: &[&str]) -> Option<String> {
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.pid.to_string(), "--mount", "--pid", "--cgroup", "systemctl"]);
-        let output = command.args(arguments).output().expect("nsenter starts");
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let (is_done, said) = self.does(&[&["systemctl"], arguments].concat());
+        is_done.then_some(said)
     }
 
     /// A property of the unit.

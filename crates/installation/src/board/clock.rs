@@ -7,8 +7,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
-use jiff::ZonedDateTime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
 
 /// Date and time as in ISO 8601, with the offset from UTC.
 const STAMP: &str = "%Y-%m-%dT%H:%M:%S%:z";
@@ -40,7 +42,15 @@ pub fn minute_of_day() -> Option<u16> {
 }
 
 fn believed() -> Option<ZonedDateTime> {
-    (is_synchronised() || is_set_by_hardware(Path::new("/sys"))).then(ZonedDateTime::now)
+    if !is_synchronised() && !is_set_by_hardware(Path::new("/sys")) {
+        return None;
+    }
+    local(SystemTime::now())
+}
+
+/// A time as a local one; `None` beyond the years that a date has, -9999 to 9999.
+fn local(time: SystemTime) -> Option<ZonedDateTime> {
+    Some(Timestamp::try_from(time).ok()?.to_zoned_datetime(TimeZone::system()))
 }
 
 /// Checks a format for [`now`].
@@ -79,7 +89,8 @@ fn is_set_by_hardware(sysfs: &Path) -> bool {
 mod tests {
     use super::*;
     use jiff::civil;
-    use jiff::tz::{TimeZone, offset};
+    use jiff::tz::offset;
+    use std::time::Duration;
 
     const FORMAT: &str = "%-d %B %Y, %H:%M";
 
@@ -93,6 +104,15 @@ mod tests {
             fs::write(device.join("hctosys"), content).expect("a file");
             assert_eq!(is_set_by_hardware(sysfs.path()), set, "{content:?}");
         }
+    }
+
+    #[test]
+    fn a_clock_beyond_the_years_of_a_date_gives_none() {
+        for (seconds, is_date) in [(0, true), (1 << 31, true), (253_402_300_800, false), (1 << 40, false)] {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(local(time).is_some(), is_date, "{seconds} s");
+        }
+        assert!(local(SystemTime::UNIX_EPOCH - Duration::from_secs(1 << 31)).is_some());
     }
 
     #[test]

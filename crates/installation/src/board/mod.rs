@@ -4,6 +4,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`health`] | temperature, throttling, under-voltage, free memory |
+//! | [`limits`] | limits of the process that would end it without a word |
 //! | [`memory`] | `MemAvailable` |
 //! | [`threads`] | starts threads; whether more can run |
 //! | [`clock`] | the local date, if the clock can be believed |
@@ -14,5 +15,6 @@ pub(crate) mod boot;
 pub mod clock;
 pub(crate) mod gpio;
 pub mod health;
+pub mod limits;
 pub mod memory;
 pub mod threads;

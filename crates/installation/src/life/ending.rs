@@ -26,6 +26,7 @@ use anyhow::Error;
 
 use crate::text::fault::one_line;
 use crate::text::stderr::{self, say};
+use crate::text::terminal;
 
 /// A fault: something failed.
 pub const FAULT: u8 = 1;
@@ -92,8 +93,8 @@ impl fmt::Display for Ending {
 ///
 /// Always: this panic is how the piece ends.
 pub fn die() -> ! {
-    match stderr::has_colour() {
-        true => say(coloured(WARNING)),
+    match terminal::stderr_has_colour() {
+        true => stderr::say_as_it_is(&coloured(WARNING)),
         false => say(WARNING),
     }
     panic::panic_any(Death)

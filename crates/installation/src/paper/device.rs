@@ -108,7 +108,7 @@ fn refused(path: &Path, error: &io::Error) -> anyhow::Error {
         ErrorKind::PermissionDenied => {
             "add the user to the groups dialout and lp (sudo usermod -aG dialout,lp $USER) and log in again"
         }
-        ErrorKind::ResourceBusy => "end that first (systemctl stop torment-nexus)",
+        ErrorKind::ResourceBusy => "end that first (systemctl stop torment-nexus cups ipp-usb)",
         _ => "name another with --printer",
     };
     anyhow!("cannot use printer {path:?}: {error}; {next}")

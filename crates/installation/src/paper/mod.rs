@@ -24,6 +24,7 @@
 //! | [`port`] | the traits of a port, a BUSY wire and a clock, as the printer thread uses them |
 //! | [`busy`] | the printer's BUSY wire |
 //! | [`device`] | which devices can be printers; locks them |
+//! | [`missing`] | what there is where a device is missing |
 //! | [`serial`] | a printer on a serial port |
 //! | [`lp`] | a printer of the USB printer class |
 
@@ -34,6 +35,7 @@ pub(crate) mod escpos;
 pub mod format;
 mod inquiry;
 mod lp;
+mod missing;
 pub mod pace;
 mod port;
 mod press;

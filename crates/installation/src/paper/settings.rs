@@ -1,6 +1,6 @@
 //! The settings of a printer, and whether it can be used.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 pub use super::busy::Wire;
 use super::device;
 use super::format::Format;
+use super::missing;
 use crate::text::stderr::warn;
 
 /// The options of the printer.
@@ -34,20 +35,20 @@ impl PrinterSettings {
     /// Checks the device before anything else is done, and warns if it is absent. Fails
     /// as [`device::check`], and when the BUSY wire cannot be read.
     pub(crate) fn check(&self) -> Result<()> {
-        if !self.is_there()? {
-            warn(format_args!("there is no printer {:?} now; each life looks for it anew", self.device));
+        if let Some(missing) = self.missing()? {
+            warn(format_args!("{missing} (each life looks for it anew)"));
         }
         Ok(())
     }
 
-    /// Checks the device; `false` if it is absent. Fails as [`device::check`], and when
-    /// the BUSY wire cannot be read.
-    pub fn is_there(&self) -> Result<bool> {
+    /// Checks the device; if it is absent, says so with what is there and the next step.
+    /// Fails as [`device::check`], and when the BUSY wire cannot be read.
+    pub fn missing(&self) -> Result<Option<String>> {
         if let Some(Wire::Pin(number)) = self.busy {
             Wire::Pin(number).take().with_context(|| {
                 format!("cannot read --printer-busy {number}; leave it out to print at the pace of --printer-line-ms")
             })?;
         }
-        device::check(&self.device)
+        Ok((!device::check(&self.device)?).then(|| missing::told(&self.device, Path::new("/"))))
     }
 }

@@ -22,6 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::{AccessFlags, access};
 
 use super::entry::{COLUMNS, Entry, Figures, Outcome, PaperEnd, short};
 use super::folder::StateFolder;
@@ -48,7 +49,7 @@ const MAX_LENGTH: u64 = 2_000_000;
 /// The longest file that is read: no other was written here.
 const TOO_LONG: u64 = 2 * MAX_LENGTH;
 
-/// After so many starts since boot, a fault that only repeats the last one is not noted:
+/// After so many starts in vain, a fault that only repeats the last one is not noted:
 /// one every five seconds would push all lives out of the file in a day.
 const MANY_STARTS: u64 = 100;
 
@@ -95,6 +96,27 @@ impl Lives {
     /// When they cannot; the message names the directory and the next step.
     pub fn check(&self) -> Result<()> {
         self.lock().map(drop).with_context(|| self.failure())
+    }
+
+    /// The same without creating anything: whether a folder that may be missing, and the
+    /// files in it that are there, can be written to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lives::check`].
+    pub fn look(&self) -> Result<()> {
+        let look = || -> io::Result<()> {
+            let there = self.folder.ancestors().find(|folder| folder.exists());
+            access(there.unwrap_or(Path::new(".")), AccessFlags::W_OK | AccessFlags::X_OK)?;
+            for name in [FILE, OLDER, LOCK] {
+                match regular::append_to_present(&self.folder.join(name)) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        look().with_context(|| self.failure())
     }
 
     /// What the lives so far come to.
@@ -218,7 +240,7 @@ impl Lives {
     pub(crate) fn note_fault(&self, message: &str) -> Result<()> {
         let record = self.read()?;
         let is_old = record.fault == Some(record.fault_of(0, &short(message)));
-        if self.number().is_some() || is_old && record.starts >= MANY_STARTS {
+        if self.number().is_some() || is_old && record.in_vain >= MANY_STARTS {
             return Ok(());
         }
         self.append(|_| Entry { fault: message.to_owned(), ..event(Outcome::Fault) }).map(drop)

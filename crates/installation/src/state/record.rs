@@ -19,6 +19,8 @@ pub struct Record {
     /// Starts of the program since the system was started, as far as they came to a
     /// life or a fault.
     pub starts: u64,
+    /// The last of them in a row that came to no end of a life, but by a fault or a kill.
+    pub in_vain: u64,
     /// What the firmware limited during the lives since then: the low 16 bits of
     /// `get_throttled`. `None` if it was never known.
     pub throttled: Option<u32>,
@@ -68,13 +70,18 @@ impl Record {
             Some(Outcome::Boot) => {
                 self.begin_boot(&fault);
             }
-            Some(Outcome::Death) => self.rate = figures.rate,
             Some(Outcome::Fault) => {
-                self.starts += u64::from(number == 0);
+                self.start(u64::from(number == 0));
                 self.fault = Some(self.fault_of(number, &fault));
             }
-            None => self.starts += 1,
-            _ => {}
+            Some(Outcome::Slip) => {}
+            Some(ended) => {
+                self.in_vain = 0;
+                if ended == Outcome::Death {
+                    self.rate = figures.rate;
+                }
+            }
+            None => self.start(1),
         }
         self.lives = self.lives.max(number);
         self.receipt_open = match paper {
@@ -91,6 +98,11 @@ impl Record {
         }
     }
 
+    fn start(&mut self, count: u64) {
+        self.starts += count;
+        self.in_vain += count;
+    }
+
     /// The fault with this message in the life with this number; with 0, before the next.
     pub(super) fn fault_of(&self, number: u64, message: &str) -> LastFault {
         let (when, life) = if number == 0 { ("before ", self.lives.saturating_add(1)) } else { ("", number) };
@@ -102,7 +114,7 @@ impl Record {
     pub(super) fn begin_boot(&mut self, boot: &str) -> bool {
         let is_another = self.boot != boot;
         if is_another {
-            (self.starts, self.throttled) = (0, None);
+            (self.starts, self.in_vain, self.throttled) = (0, 0, None);
             boot.clone_into(&mut self.boot);
         }
         is_another
@@ -141,6 +153,21 @@ mod tests {
         }
         let no_paper = |after: Entry| of(&[paper(Some(PaperEnd::NoPaper)), after]).no_paper;
         assert!(no_paper(birth(2)) && no_paper(event(Outcome::Fault, "x")) && !no_paper(life(2)));
+    }
+
+    #[test]
+    fn starts_in_vain_are_those_since_the_last_life_that_ended() {
+        let (boot, fault) = (event(Outcome::Boot, "a"), event(Outcome::Fault, "x"));
+        let many: Vec<_> = (1..600).flat_map(|number| [birth(number), life(number)]).collect();
+        let later = [birth(600), fault.clone(), fault.clone()];
+        for (lines, in_vain) in [
+            (vec![boot.clone(), fault.clone(), fault], 2),
+            ([&many[..], &later].concat(), 3),
+            ([&many[..], &later, &[birth(601), life(601)]].concat(), 0),
+            ([&later[..], &[boot]].concat(), 0),
+        ] {
+            assert_eq!(of(&lines).in_vain, in_vain);
+        }
     }
 
     #[test]

@@ -23,8 +23,17 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// As [`open`]; a symbolic link is no regular file here.
 pub fn append(path: &Path) -> io::Result<File> {
+    append_to(OpenOptions::new().create(true), path)
+}
+
+/// The same for a file that is there.
+pub(super) fn append_to_present(path: &Path) -> io::Result<File> {
+    append_to(&mut OpenOptions::new(), path)
+}
+
+fn append_to(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    checked(OpenOptions::new().read(true).append(true).create(true).custom_flags(flags).open(path)?)
+    checked(options.read(true).append(true).custom_flags(flags).open(path)?)
 }
 
 /// Reads a file; at most its first `most` bytes.

@@ -5,6 +5,7 @@
 //! | [`utf8`] | the bytes of token pieces to valid text |
 //! | [`wrap`] | wraps text into lines of a number of columns |
 //! | [`fault`] | an error as one line: what, why, and the next step |
+//! | [`environment`] | the variables of an EnvironmentFile=, as systemd reads it |
 //! | `file` | the text of a small file that an option names |
 //! | `never` | a list of words that are never said, and where one of them stands |
 //! | [`shell`] | quotes a word of a command line |
@@ -13,6 +14,7 @@
 //! | `writer` | writes to a stream whose reader may not read, on a thread of its own |
 //! | [`terminal`] | a terminal's width and colours; the wait for a stream's reader |
 
+pub mod environment;
 pub mod fault;
 pub mod file;
 pub mod never;

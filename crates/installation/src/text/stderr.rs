@@ -129,10 +129,25 @@ impl StatusLine {
 }
 
 /// Writes `words`, which end their line, to stderr. `eprint!` panics on a closed
-/// stderr; clippy refuses it in this crate.
+/// stderr; clippy refuses it in this crate. What is in the words may come from anywhere:
+/// their control characters are written out, as a terminal obeys them.
 pub fn say(words: impl Display) {
-    let words = words.to_string();
-    stderr().say(&words);
+    say_as_it_is(&printable(&words.to_string()));
+}
+
+/// The same for words of the program's own, which may hold escape sequences.
+pub(crate) fn say_as_it_is(words: &str) {
+    stderr().say(words);
+}
+
+/// `words` with each control character but the end of a line as `\u{1b}`.
+fn printable(words: &str) -> String {
+    let one = |letter: char| match letter {
+        '\n' | '\t' => letter.to_string(),
+        _ if letter.is_control() => letter.escape_unicode().to_string(),
+        _ => letter.to_string(),
+    };
+    words.chars().map(one).collect()
 }
 
 /// Says `words` on a line of their own that begins with `warning:`.
@@ -151,18 +166,13 @@ pub fn passes() -> bool {
     terminal::stderr_has_escapes()
 }
 
-/// Whether it is a terminal that has colours, and nobody has asked for none.
-pub fn has_colour() -> bool {
-    terminal::stderr_has_colour()
-}
-
 /// Shows what goes on, in place of what was shown before; the same words only once.
 /// Left out where nobody reads.
 pub fn show(words: &str) {
     let columns = passes().then(|| terminal::columns(io::stderr()).unwrap_or(usize::MAX));
     let mut stderr = stderr();
     if stderr.settles()
-        && let Some(bytes) = stderr.line.becomes(words, columns)
+        && let Some(bytes) = stderr.line.becomes(&printable(words), columns)
     {
         stderr.write(&bytes);
     }

@@ -33,6 +33,17 @@ pub struct Standard {
     begun: Option<usize>,
 }
 
+impl Standard {
+    /// The process's stdout.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be duplicated, or the thread that writes to it not be started.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self { writer: Writer::new(io::stdout())?, begun: None })
+    }
+}
+
 impl Write for Standard {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = *self.begun.get_or_insert_with(|| {
@@ -69,11 +80,11 @@ impl Output<Standard> {
     ///
     /// # Errors
     ///
-    /// When it cannot be duplicated, or the thread that writes to it not be started.
+    /// As [`Standard::open`].
     pub fn stdout() -> io::Result<Self> {
         let metadata = File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
         let id = format!("{}:{}", metadata.dev(), metadata.ino());
-        let stdout = Standard { writer: Writer::new(io::stdout())?, begun: None };
+        let stdout = Standard::open()?;
         Ok(match env::var(JOURNAL_STREAM) {
             Ok(journal) if journal == id => Self::in_lines(stdout, || Some(JOURNAL_COLUMNS)),
             _ => Self::in_lines(stdout, || terminal::columns(io::stdout())),
