@@ -56,6 +56,17 @@ pub(super) fn model(cli: &Cli, interrupt: &Interrupt) -> Result<Finding, Ending>
     })
 }
 
+/// What is wrong on the card, or that nothing is.
+pub(super) fn card(cli: &Cli) -> Vec<Finding> {
+    let (faults, folder) = (cli.of_the_card.faults(), cli.of_the_card.folder());
+    let finding = |fault: &String| {
+        let (found, next) = fault.rsplit_once("; ").unwrap_or((fault, "mend that line"));
+        Finding::warn("card", found, next)
+    };
+    let well = folder.filter(|_| faults.is_empty()).map(|folder| Finding::ok("card", format!("{folder:?}")));
+    faults.iter().map(finding).chain(well).collect()
+}
+
 /// Whether model, prompt and context fit in memory together: they are loaded; and how long
 /// the model takes for a token.
 pub(super) fn memory(cli: &Cli, interrupt: &Interrupt) -> Result<Vec<Finding>, Ending> {

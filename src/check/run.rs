@@ -66,6 +66,7 @@ fn look(
         }
     };
     add(service, report)?;
+    add(parts::card(cli), report)?;
     add(system::all(Path::new("/")), report)?;
     add(vec![parts::clock()], report)?;
     add(parts::state(StateFolder::locate(cli.state_dir.as_deref()).as_ref()), report)?;

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -21,6 +21,9 @@ use installation::text::environment::{self, Variables};
 /// The options of the service, and the folder that it runs in.
 const OPTIONS: &str = "/etc/default/torment-nexus";
 const STATE: &str = "/var/lib/torment-nexus";
+
+/// The folder on the boot partition.
+const CARD: &str = "/boot/firmware/torment-nexus";
 
 /// Where systemd keeps that, once the service runs; before, there is no link to it.
 const PRIVATE: &str = "/var/lib/private/torment-nexus";
@@ -69,7 +72,11 @@ pub(super) fn become_it() -> Result<Vec<Finding>> {
     }
     let state = [STATE, PRIVATE].map(Path::new).into_iter().find(|folder| folder.is_dir());
     let folder = state.unwrap_or(Path::new(STATE));
-    let unit = [("STATE_DIRECTORY", folder.to_owned()), ("TORMENT_MODEL_DIR", folder.join("models"))];
+    let unit = [
+        ("STATE_DIRECTORY", folder.to_owned()),
+        ("TORMENT_MODEL_DIR", folder.join("models")),
+        ("TORMENT_CARD", PathBuf::from(CARD)),
+    ];
     let unit = unit.map(|(name, value)| (name.to_owned(), value.into_os_string()));
     let set = set.into_iter().map(|(name, value)| (name, value.into()));
     // What was given here wins.
@@ -130,6 +137,7 @@ mod tests {
             format!("EnvironmentFile=-{OPTIONS}"),
             "WorkingDirectory=%S/torment-nexus".to_owned(),
             "Environment=TORMENT_MODEL_DIR=%S/torment-nexus/models".to_owned(),
+            format!("Environment=TORMENT_CARD={CARD}"),
         ] {
             assert!(UNIT.lines().any(|of_unit| of_unit == line), "{line}");
         }

@@ -20,6 +20,7 @@ use installation::state::folder::StateFolder;
 use installation::state::{regular, replace};
 use installation::text::fault::one_line;
 use installation::text::file;
+use installation::text::stderr::warn;
 
 /// The file of the settings, and those that stand for an option each.
 const SETTINGS: &str = "settings.txt";
@@ -90,13 +91,19 @@ impl Card {
         if faults.is_empty() {
             return (card, settings);
         }
-        card.refuse(faults);
+        // Without a place to note that it was told it would be told on paper at each life.
+        (card.faults, card.told) = (faults, card.state.is_none());
         (card, of_the_kept())
     }
 
     /// What is wrong on the card, one line each.
     pub(crate) fn faults(&self) -> &[String] {
         &self.faults
+    }
+
+    /// The folder, if one is named.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        Some(self.folder.as_path()).filter(|folder| !folder.as_os_str().is_empty())
     }
 
     /// Whether that has still to be told on paper.
@@ -140,18 +147,14 @@ impl Card {
     /// goes back to what was kept.
     pub(crate) fn blame(&self, fault: &anyhow::Error) {
         let (words, folder) = (one_line(fault), format!("{}/", self.folder.display()));
-        if self.faults.is_empty() && !self.mark.is_empty() && words.contains(&folder) {
-            self.clone().refuse(vec![words.replace(&folder, "")]);
+        if self.faults.is_empty()
+            && !self.mark.is_empty()
+            && words.contains(&folder)
+            && let Some(state) = &self.state
+            && let Err(error) = self.write_refused(state, &[words.replace(&folder, "")])
+        {
+            warn(one_line(&error));
         }
-    }
-
-    fn refuse(&mut self, faults: Vec<String>) {
-        self.faults = faults;
-        // Without a place to note that it was told it would be told on paper at each life.
-        self.told = match &self.state {
-            Some(state) => self.write_refused(state, &self.faults).is_err(),
-            None => true,
-        };
     }
 
     fn write_refused(&self, state: &Path, lines: &[String]) -> Result<()> {
