@@ -24,6 +24,7 @@
 //! | `request.rs` | what life is asked for: prompt, model, voice, sampling; an earlier one again |
 //! | `waiting.rs` | `for_a_press`: the wait for a press, within the hours and the rest of a show |
 //! | `simulate.rs` | `torment-nexus simulate`: starts the cabinet |
+//! | `stick.rs` | what a stick offers, and the answer of the button |
 //! | [`check`] | `torment-nexus check`: what is well, what is not, and the next step |
 //! | [`cli`] | the options, their defaults and their `TORMENT_…` variables |
 //! | [`mind`] | the language model; the only user of llama-cpp-2 |
@@ -62,6 +63,7 @@ pub mod mind;
 mod processor;
 mod request;
 mod simulate;
+mod stick;
 mod waiting;
 
 use std::convert::Infallible;
@@ -77,7 +79,8 @@ use crate::mind::net;
 use crate::mind::prompt_state::PromptState;
 use crate::mind::session::{Prefill, Session};
 use crate::request::Request;
-use crate::waiting::Waiting;
+use crate::stick::{Offer, Stick};
+use crate::waiting::{Asked, Waiting};
 use installation::board::health::Health;
 use installation::life::ending::{self, Ending};
 use installation::life::generator;
@@ -101,6 +104,9 @@ use installation::text::stdout::Output;
 
 /// What follows on paper after what is wrong on the card.
 const OLD_SETTINGS: &str = "Until that is mended, what was set before goes on.";
+
+/// How long the button is waited for to answer what a stick offers.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// Does what the arguments ask for: a life, with stdout, printer and light, or a check, or
 /// the cabinet.
@@ -208,6 +214,10 @@ impl Piece<'_> {
         let paper = self.open_paper(folder.as_ref())?;
         let stages = || -> Result<Infallible, Ending> {
             self.tell_of_the_card(&paper);
+            let state = folder.as_ref();
+            if let Some(told) = self.cli.show.stick().and_then(|folder| Stick::at(folder).told(state)) {
+                paper.notice("the stick", [Line::Text(told)].into_iter(), self.interrupt);
+            }
             let request = Request::settle(self.cli, folder.as_ref(), self.interrupt)?;
             let stdout = Output::stdout().context("cannot use stdout; give it somewhere else to go")?;
             let progress = self.show_progress(&request);
@@ -312,15 +322,40 @@ impl Piece<'_> {
         let (schedule, button) = (cli.show.schedule(), cli.hardware.button);
         // Once: what is noted while it waits, such as a slip, is no life to rest after.
         let life_before = (!waiting::is_first(paper)).then_some(start);
-        let waiting = Waiting { schedule, button, life_before, panel, paper, supervisor, interrupt };
+        let stick = cli.show.stick().map(Stick::at);
+        let waiting = Waiting {
+            schedule,
+            button,
+            life_before,
+            panel,
+            paper,
+            supervisor,
+            interrupt,
+            stick: stick.as_ref(),
+        };
         loop {
             match waiting.for_a_press()? {
-                Gesture::Life => break,
-                Gesture::Again => paper.last_again(interrupt),
-                Gesture::Slip => paper.slip(&request.spoken(), request.prompt.text(), interrupt),
+                Asked::Gesture(Gesture::Again) => paper.last_again(interrupt),
+                Asked::Gesture(Gesture::Slip) => {
+                    paper.slip(&request.spoken(), request.prompt.text(), interrupt);
+                }
+                Asked::Gesture(_) => break,
+                Asked::Offer(offer) => self.ask_about(&offer, stick.as_ref(), paper)?,
             }
         }
         stderr::clear();
+        Ok(())
+    }
+
+    /// Prints what a stick offers, and has the button answer. No press begins a life
+    /// meanwhile.
+    fn ask_about(&self, offer: &Offer, stick: Option<&Stick>, paper: &Paper) -> Result<(), Ending> {
+        self.panel.rest();
+        paper.notice("the stick", offer.lines.iter().cloned().map(Line::Text), self.interrupt);
+        let taken = self.panel.ask(ANSWER)?;
+        if let Some(Err(error)) = stick.map(|stick| stick.answer(offer, taken)) {
+            warn(one_line(&error));
+        }
         Ok(())
     }
 

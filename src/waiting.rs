@@ -1,7 +1,8 @@
 //! The wait for a press, within the hours and the rest of a show.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::stick::{Offer, Stick};
 use installation::board::clock;
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
@@ -24,6 +25,17 @@ pub(crate) fn is_first(paper: &Paper) -> bool {
     paper.lives().is_some_and(|lives| lives.read().is_ok_and(|record| record.starts == 0))
 }
 
+/// What the wait ends with.
+pub(crate) enum Asked {
+    /// The button asks.
+    Gesture(Gesture),
+    /// A stick is there.
+    Offer(Offer),
+}
+
+/// How often it is looked whether there is a stick.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// The armed piece.
 pub(crate) struct Waiting<'a> {
     pub(crate) schedule: Schedule,
@@ -35,22 +47,33 @@ pub(crate) struct Waiting<'a> {
     pub(crate) paper: &'a Paper,
     pub(crate) supervisor: &'a Supervisor,
     pub(crate) interrupt: &'a Interrupt,
+    /// Where sticks are shown, if any are looked at.
+    pub(crate) stick: Option<&'a Stick>,
 }
 
 impl Waiting<'_> {
     /// Waits for a press while the schedule lets the piece live; while it does not,
-    /// the light shows that and no press is answered.
-    pub(crate) fn for_a_press(&self) -> Result<Gesture, Ending> {
-        let Self { schedule, button, life_before, panel, paper, supervisor, interrupt } = *self;
+    /// the light shows that and no press is answered. A stick may come first.
+    pub(crate) fn for_a_press(&self) -> Result<Asked, Ending> {
+        let Self { schedule, button, life_before, panel, paper, supervisor, interrupt, stick } = *self;
         let arm = || {
             supervisor.status(armed(paper));
             if let Some(pin) = button {
                 show(&format!("waiting for a press of the button on GPIO {}", pin.number()));
             }
         };
+        let glance = stick.map_or(schedule::GLANCE, |_| LOOK);
+        let offer = || stick.and_then(Stick::offer);
         if schedule == Schedule::default() {
             arm();
-            return panel.wait_for_press();
+            loop {
+                if let Some(offer) = offer() {
+                    return Ok(Asked::Offer(offer));
+                }
+                if let Some(gesture) = panel.wait_for_press_within(glance)? {
+                    return Ok(Asked::Gesture(gesture));
+                }
+            }
         }
         let today = || {
             schedule.lives_per_day?;
@@ -70,8 +93,11 @@ impl Waiting<'_> {
             let wait = match schedule.at(Moment { since_life, minute, today: today() }) {
                 Availability::Open => {
                     arm();
-                    match panel.wait_for_press_within(schedule::GLANCE)? {
-                        Some(asked) => return Ok(asked),
+                    if let Some(offer) = offer() {
+                        return Ok(Asked::Offer(offer));
+                    }
+                    match panel.wait_for_press_within(glance)? {
+                        Some(gesture) => return Ok(Asked::Gesture(gesture)),
                         None => continue,
                     }
                 }

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_torment_nexus_global_optspecs
-    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= keep-texts= relive= state-dir= card= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= seed= h/help V/version
+    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= keep-texts= stick-key= stick-dir= relive= state-dir= card= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= seed= h/help V/version
 end
 
 function __fish_torment_nexus_needs_command
@@ -55,6 +55,8 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l rest -d 'Re
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l lives-per-day -d 'Lives in a day; no press is answered after the last [default: no limit]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l open -d 'Opening hours, as 10:00-18:00; outside no press is answered [default: always]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l keep-texts -d 'Texts of the last lives that are kept in --state-dir; the button, held until the light has dipped, prints the last one again (0: neither)' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l stick-key -d 'Word that the key.txt of a stick must hold to be looked at [default: none is]' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l stick-dir -d 'Where the helper for sticks writes' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l relive -d '`relive` as it was spelled first' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l state-dir -d 'Directory of what outlives a life: its number and history, what the model made of the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or ~/.local/state/torment-nexus]' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l card -d 'Folder whose settings.txt, prompt.txt, receipt.txt, epitaph.txt and voice.gguf win over the variables [default: none; the service\'s is /boot/firmware/torment-nexus]' -r -F

@@ -13,7 +13,7 @@ use super::relive::SAMPLING;
 /// The options that a file may set besides those of sampling: words, hours, and the
 /// printer's kind and pace. No device, folder, address or file: the card is for whoever
 /// has it in the hand, and the box stays the same.
-const ALLOWED: [&str; 15] = [
+const ALLOWED: [&str; 16] = [
     "title",
     "opening",
     "lora_scale",
@@ -21,6 +21,7 @@ const ALLOWED: [&str; 15] = [
     "lives_per_day",
     "open",
     "keep_texts",
+    "stick_key",
     "printer_kind",
     "printer_font",
     "printer_baud",

@@ -1,5 +1,6 @@
 //! The options of a show: when the piece may live.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -9,11 +10,14 @@ use installation::life::schedule::{Hours, Schedule};
 /// The longest rest, in seconds: a day.
 const MAX_REST: u64 = 86_400;
 
+/// The least characters of the word: a visitor does not guess it.
+const MIN_KEY: usize = 4;
+
 /// The most texts that are kept: 100 MB of them.
 const MAX_TEXTS: i64 = 10_000;
 
 /// When a press begins a life.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 #[group(skip)]
 pub struct ShowArgs {
     /// Rest after each life; a press is not answered meanwhile
@@ -33,6 +37,14 @@ pub struct ShowArgs {
     /// light has dipped, prints the last one again (0: neither)
     #[arg(long, value_name = "NUM", default_value = "1", value_parser = clap::value_parser!(u16).range(..=MAX_TEXTS), allow_negative_numbers = true)]
     pub(crate) keep_texts: u16,
+
+    /// Word that the key.txt of a stick must hold to be looked at [default: none is]
+    #[arg(long, value_name = "TEXT", value_parser = key)]
+    stick_key: Option<String>,
+
+    /// Where the helper for sticks writes.
+    #[arg(long, value_name = "DIR", hide = true, default_value = "/run/torment-nexus-stick")]
+    stick_dir: PathBuf,
 }
 
 impl ShowArgs {
@@ -40,5 +52,17 @@ impl ShowArgs {
     pub(crate) fn schedule(&self) -> Schedule {
         let Self { rest, lives_per_day, open, .. } = *self;
         Schedule { rest: Duration::from_secs(rest), lives_per_day, open }
+    }
+
+    /// The folder in which sticks are shown, if any are looked at.
+    pub(crate) fn stick(&self) -> Option<&Path> {
+        self.stick_key.as_ref().map(|_| self.stick_dir.as_path())
+    }
+}
+
+fn key(text: &str) -> Result<String, String> {
+    match text.chars().count() < MIN_KEY {
+        true => Err(format!("it has fewer than {MIN_KEY} characters")),
+        false => Ok(text.to_owned()),
     }
 }

@@ -159,11 +159,12 @@ const ON_THE_CARD: &str = "\
 ";
 
 /// An example for each option of the card that has no default.
-const EXAMPLES: [(&str, &str); 10] = [
+const EXAMPLES: [(&str, &str); 11] = [
     ("title", "TORMENT NEXUS"),
     ("opening", "I remember"),
     ("lives_per_day", "40"),
     ("open", "10:00-18:00"),
+    ("stick_key", "a word of your own"),
     ("printer_columns", "32"),
     ("printer_line_ms", "350"),
     ("printer_cut", "yes"),

@@ -17,7 +17,9 @@ fn the_last_texts_are_kept_listed_and_written_again() {
     let nexus = Nexus::new();
     let lives: Vec<_> =
         ["3", "4", "5"].map(|seed| print(&nexus, &["--keep-texts=2", "--seed", seed]).0).into();
-    lives.iter().for_each(|life| drop(life.died()));
+    for life in &lives {
+        life.died();
+    }
     let list = nexus.run(["lives"]);
     assert_eq!((list.code, list.stdout.lines().count()), (Some(0), 3), "{list:?}");
     let last = format!("seed 5, 285 tokens, death: {}", &lives[2].stdout.trim()[..20]);

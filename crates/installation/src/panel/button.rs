@@ -26,6 +26,9 @@ const FIRST_CUE: u64 = 3;
 /// anybody has a reason to hold it.
 pub(super) const JAMMED: Duration = Duration::from_secs(30);
 
+/// How long the button is held to say yes to a question.
+pub(super) const YES: Duration = Duration::from_secs(3);
+
 /// What a press means at present.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Role {
@@ -34,6 +37,8 @@ pub(super) enum Role {
     Idle,
     /// A press begins a life.
     Armed,
+    /// Held for [`YES`] it says yes, and a shorter press no.
+    Asked,
     /// A press is acknowledged by the light and has no other effect.
     Alive,
 }
@@ -43,6 +48,10 @@ pub(super) enum Role {
 pub(super) enum ButtonEvent {
     /// Pressed while armed: the life begins.
     Begin,
+    /// Held for [`YES`] while a question is asked.
+    Yes,
+    /// Pressed for less while a question is asked.
+    No,
     /// Pressed during a life.
     Acknowledge,
     /// Held down from the moment of arming for another second, and not yet for
@@ -70,6 +79,8 @@ pub(super) struct Button {
     /// If it has been down ever since it was armed and no slip was asked for:
     /// the second of that time that is the next cue.
     next_cue: Option<u64>,
+    /// Whether the present press answers a question.
+    answers: bool,
     jam: Jam,
 }
 
@@ -89,7 +100,8 @@ impl Button {
         }
         self.role = role;
         self.next_cue = None;
-        if role == Role::Armed {
+        if matches!(role, Role::Armed | Role::Asked) {
+            self.answers = false;
             // Its earlier level is ignored: the first stable level after arming
             // tells whether the button is held.
             self.level = Level::default();
@@ -130,16 +142,21 @@ impl Button {
             Some((before, since)) if down => {
                 self.down = Some(since);
                 if before.is_some() {
-                    return Some(if self.role == Role::Armed {
-                        ButtonEvent::Begin
-                    } else {
-                        ButtonEvent::Acknowledge
-                    });
+                    self.answers = self.role == Role::Asked;
+                    return match self.role {
+                        Role::Armed => Some(ButtonEvent::Begin),
+                        Role::Asked => None,
+                        _ => Some(ButtonEvent::Acknowledge),
+                    };
                 }
                 self.next_cue = (self.role == Role::Armed).then_some(FIRST_CUE);
                 None
             }
             Some(_) => {
+                if std::mem::take(&mut self.answers) {
+                    self.down = None;
+                    return Some(ButtonEvent::No);
+                }
                 let was_counted = self.is_counted();
                 (self.down, self.next_cue) = (None, None);
                 match std::mem::replace(&mut self.jam, Jam::No) {
@@ -153,6 +170,10 @@ impl Button {
 
     /// What follows from having been down for that time.
     fn hold(&mut self, time: Duration) -> Option<ButtonEvent> {
+        if self.answers && time >= YES {
+            self.answers = false;
+            return Some(ButtonEvent::Yes);
+        }
         if let Some(cue) = self.next_cue {
             if time >= HELD {
                 self.next_cue = None;
@@ -390,6 +411,19 @@ mod tests {
         assert_eq!(hand.down(500).did(), [], "the press that began the life is no second one");
         assert_eq!(hand.up(100).down(100).up(100).down(100).did(), [ButtonEvent::Acknowledge; 2]);
         assert_eq!(hand.up(100).rearm(1000, false).up(5000).did(), []);
+    }
+
+    #[test]
+    fn a_question_is_answered_by_a_press_of_3_s_with_yes_and_by_a_shorter_one_with_no() {
+        let mut hand = Hand::armed();
+        hand.become_(Role::Asked);
+        assert_eq!(hand.down(5000).up(100).did(), [], "it was down before it was asked");
+        assert_eq!(hand.down(2900).did(), []);
+        assert_eq!(hand.up(100).did(), [ButtonEvent::No]);
+        assert_eq!(hand.down(3100).did(), [ButtonEvent::Yes]);
+        assert_eq!(hand.down(5000).up(100).did(), [], "once");
+        hand.become_(Role::Armed);
+        assert_eq!(hand.up(100).down(100).did(), [ButtonEvent::Begin]);
     }
 
     #[test]

@@ -159,6 +159,20 @@ impl Panel {
         }
     }
 
+    /// Waits for the answer to what is on paper, for `time` at most: whether the button was
+    /// held for 3 s. Fails with [`Ending::Interrupted`] when a signal comes first.
+    pub fn ask(&self, time: Duration) -> Result<bool, Ending> {
+        let Some(thread) = &self.thread else { return Ok(false) };
+        thread.asked.try_iter().for_each(drop);
+        self.disarm(Pattern::Counted);
+        let answer = self.interrupt.or_next_within(&thread.asked, time);
+        self.enter(Pattern::Resting);
+        match self.interrupt.is_raised() {
+            true => Err(Ending::Interrupted("while waiting for an answer".to_owned())),
+            false => Ok(answer == Some(Gesture::Yes)),
+        }
+    }
+
     /// Rests: the button is not read, and a press until now no longer counts.
     pub fn rest(&self) {
         self.disarm(Pattern::Resting);

@@ -93,6 +93,10 @@ pub enum Gesture {
     /// The button, held down from the moment of arming: print the technician's
     /// slip.
     Slip,
+    /// The button, held while a question is asked: yes.
+    Yes,
+    /// The button, pressed for a moment while a question is asked: no.
+    No,
 }
 
 /// Values that change during a life: written by other threads, read by this one.
@@ -177,6 +181,7 @@ impl Attendant {
         self.button.set_role(match phase {
             Pattern::Armed => Role::Armed,
             Pattern::Alive(_) => Role::Alive,
+            Pattern::Counted => Role::Asked,
             _ => Role::Idle,
         });
     }
@@ -232,6 +237,8 @@ impl Attendant {
         match event {
             ButtonEvent::Begin => self.ask(Gesture::Life),
             ButtonEvent::Again => self.ask(Gesture::Again),
+            ButtonEvent::Yes => self.ask(Gesture::Yes),
+            ButtonEvent::No => self.ask(Gesture::No),
             ButtonEvent::Slip => self.ask(Gesture::Slip),
             ButtonEvent::Acknowledge => self.pulse.dip(),
             ButtonEvent::Cue => self.pulse.restart(Pattern::Counted),

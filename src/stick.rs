@@ -1,0 +1,104 @@
+//! What a stick offers, shown on paper and taken with the button. A helper that runs as root
+//! (`hardware/stick`) reads the stick and changes the card; this program prints its list,
+//! and answers.
+//!
+//! ```text
+//! offer (helper): "take" or "back", "nonce HEX", and a line for each thing
+//! answer (program): "yes HEX" or "no HEX"
+//! told (helper): what became of it, for the next start
+//! ```
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use installation::state::folder::StateFolder;
+use installation::state::{regular, replace};
+
+/// The longest file of the helper's that is read, in bytes.
+const MAX_BYTES: u64 = 16_384;
+
+/// The file of the answer, in the service's `$RUNTIME_DIRECTORY`.
+const ANSWER: &str = "answer";
+
+/// In the state folder: what of [`Stick::told`] is on paper.
+const SEEN: &str = "stick-told";
+
+/// What the helper for sticks has to say.
+pub(crate) struct Stick {
+    /// Where the helper writes.
+    folder: PathBuf,
+}
+
+/// What a stick would change.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Offer {
+    nonce: String,
+    /// The list for the paper.
+    pub(crate) lines: Vec<String>,
+}
+
+impl Stick {
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// What is offered now, if anything is and it was not answered.
+    pub(crate) fn offer(&self) -> Option<Offer> {
+        let offer = Offer::of(&self.read("offer")?)?;
+        let answered = answer().and_then(|path| regular::read(&path, MAX_BYTES).ok());
+        answered.is_none_or(|answer| !answer.ends_with(offer.nonce.as_bytes())).then_some(offer)
+    }
+
+    /// Answers an offer.
+    ///
+    /// # Errors
+    ///
+    /// When the answer cannot be written.
+    pub(crate) fn answer(&self, offer: &Offer, taken: bool) -> Result<()> {
+        let path = answer().context("a stick is taken only by the service; start it with systemctl")?;
+        let text = format!("{} {}", if taken { "yes" } else { "no" }, offer.nonce);
+        replace::replace(&path, &[text.as_bytes()])
+            .with_context(|| format!("cannot write {path:?}; start the service anew"))
+    }
+
+    /// What became of the last answer, once.
+    pub(crate) fn told(&self, state: Option<&StateFolder>) -> Option<String> {
+        let seen = state?.path().join(SEEN);
+        let told = self.read("told")?;
+        if regular::read(&seen, MAX_BYTES).is_ok_and(|seen| seen == told.as_bytes()) {
+            return None;
+        }
+        // What cannot be noted would be told at each life.
+        fs::create_dir_all(state?.path()).and_then(|()| replace::replace(&seen, &[told.as_bytes()])).ok()?;
+        Some(told.trim().to_owned())
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        let bytes = regular::read(&self.folder.join(name), MAX_BYTES).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+impl Offer {
+    fn of(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let (title, question) = match lines.next()? {
+            "take" => ("A stick offers:", "take it"),
+            "back" => ("A stick was taken today. What was there before:", "have it back"),
+            _ => return None,
+        };
+        let nonce = lines.next()?.strip_prefix("nonce ")?.to_owned();
+        let rest = lines.map(str::to_owned);
+        let asked = format!("To {question}, hold the button for 3 s. A short press leaves it.");
+        let lines = [title.to_owned()].into_iter().chain(rest).chain([String::new(), asked]).collect();
+        Some(Self { nonce, lines })
+    }
+}
+
+fn answer() -> Option<PathBuf> {
+    let folder = env::var_os("RUNTIME_DIRECTORY").filter(|folder| !folder.is_empty())?;
+    Some(Path::new(&folder).join(ANSWER))
+}
