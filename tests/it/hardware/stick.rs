@@ -55,6 +55,7 @@ fn gguf(purpose: &str) -> Vec<u8> {
 struct Plugged(Nexus);
 
 impl Plugged {
+    /// One with something of each kind to take.
     fn new() -> Self {
         let plugged = Self(Nexus::new());
         for folder in [CARD, STICK, "run/torment-nexus", "run/torment-nexus-stick", "bin"] {
@@ -66,12 +67,6 @@ impl Plugged {
         let systemctl = plugged.0.file("bin/systemctl", "#!/bin/sh\necho \"$*\" >>log\ncat status\n");
         fs::set_permissions(systemctl, fs::Permissions::from_mode(0o755)).expect("a mode");
         plugged.0.file("status", "armed, 3 lives so far");
-        plugged
-    }
-
-    /// One with something of each kind to take.
-    fn full() -> Self {
-        let plugged = Self::new();
         plugged.write(STICK, "Settings.TXT", "title = NEW\r\nStick_Key: theirs\r\n");
         plugged.write(STICK, "prompt.txt", "new");
         plugged.write(STICK, "voice.gguf", gguf("adapter"));
@@ -99,8 +94,7 @@ impl Plugged {
     }
 
     fn command(&self, before: &[&str]) -> Command {
-        let system = Path::new("/usr/bin/python3");
-        let mut command = Command::new(if system.exists() { system } else { Path::new("python3") });
+        let mut command = Command::new("python3");
         command.args(before).args([SCRIPT, "--root", "."]).current_dir(self.0.folder.path());
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", self.0.path("bin").display()));
@@ -111,24 +105,25 @@ impl Plugged {
     /// Runs it to its end with this answer, and returns its offer.
     #[track_caller]
     fn answered(&self, answer: &str, mut command: Command) -> String {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let offer = wait(
-            || "an offer",
-            LIMIT,
-            Duration::from_millis(10),
-            || {
-                Some(self.read(OFFER))
-                    .filter(|offer| !offer.is_empty() || child.try_wait().expect("a status").is_some())
-            },
-        );
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut ended = || child.try_wait().expect("a status");
+        let pause = Duration::from_millis(10);
+        let offer = || Some(self.read(OFFER)).filter(|offer| !offer.is_empty() || ended().is_some());
+        let offer = wait(|| "an offer", LIMIT, pause, offer);
         if let Some(nonce) = offer.lines().nth(1).and_then(|line| line.strip_prefix("nonce ")) {
             self.write("run/torment-nexus", "answer", format!("{answer} {nonce}"));
         }
-        wait(|| "its end", LIMIT, Duration::from_millis(10), || child.try_wait().expect("a status"));
+        wait(|| "its end", LIMIT, pause, ended);
         let ended = Ended::of(child.wait_with_output());
         assert!(!ended.stderr.contains("Traceback"), "{}", ended.stderr);
         offer
+    }
+
+    /// What came of it, for the paper.
+    #[track_caller]
+    fn tells(&self, what: &str) {
+        let told = self.read(TOLD);
+        assert!(told.starts_with(&format!("{what} (")), "{told}");
     }
 
     #[track_caller]
@@ -141,32 +136,25 @@ impl Plugged {
 
 #[test]
 fn what_a_stick_brings_is_taken_after_a_yes_and_the_former_is_had_back_within_the_day() {
-    let plugged = Plugged::full();
+    let plugged = Plugged::new();
     let before = plugged.card();
     let offer = plugged.say("no");
     assert!(offer.starts_with("take\nnonce "), "{offer}");
-    for line in [
-        "settings.txt: 1 kB, replaces the former",
-        "prompt.txt: ",
-        "voice.gguf: 1 kB, new",
-        "model.gguf: 1 kB, new",
-    ] {
-        assert!(offer.contains(&format!("\n{line}")), "no {line} in {offer}");
-    }
-    assert_eq!(
-        (plugged.card(), plugged.read(TOLD), plugged.read("log")),
-        (before.clone(), String::new(), String::new())
-    );
+    let lines: Vec<_> = offer.lines().skip(2).collect();
+    let (former, new) = ("1 kB, replaces the former", "1 kB, new");
+    let expected =
+        [("prompt.txt", former), ("settings.txt", former), ("voice.gguf", new), ("model.gguf", new)];
+    assert_eq!(lines, expected.map(|(name, what)| format!("{name}: {what}")));
+    assert_eq!(plugged.card(), before);
+    assert_eq!(plugged.read(TOLD) + &plugged.read("log"), "");
 
     plugged.say("yes");
+    let card = plugged.card();
     let settings = "title = NEW\r\n# Stick_Key: theirs\nstick-key = “sesame” # ours\n";
-    assert_eq!(plugged.read(&format!("{CARD}/settings.txt")), settings, "the card's word stays");
-    assert_eq!(
-        (plugged.card()["prompt.txt"].as_slice(), &plugged.card()["model.gguf"]),
-        (&b"new"[..], &gguf("model"))
-    );
-    assert_eq!(plugged.card()["previous/settings.txt"], before["settings.txt"]);
-    assert!(plugged.read(TOLD).starts_with("the stick's files are in use ("), "{}", plugged.read(TOLD));
+    assert_eq!(String::from_utf8_lossy(&card["settings.txt"]), settings, "the card's word stays");
+    assert_eq!((&card["prompt.txt"], &card["model.gguf"]), (&b"new".to_vec(), &gguf("model")));
+    assert_eq!(card["previous/settings.txt"], before["settings.txt"]);
+    plugged.tells("the stick's files are in use");
     assert!(plugged.read("log").ends_with("try-restart --no-block torment-nexus.service\n"));
 
     // A life that has begun is not cut short.
@@ -178,7 +166,7 @@ fn what_a_stick_brings_is_taken_after_a_yes_and_the_former_is_had_back_within_th
     let now: BTreeMap<_, _> =
         plugged.card().into_iter().filter(|(name, _)| !name.starts_with("previous/")).collect();
     assert_eq!(now, before);
-    assert!(plugged.read(TOLD).starts_with("the former files are in use again ("));
+    plugged.tells("the former files are in use again");
     assert!(!plugged.read("log").contains("restart"), "{}", plugged.read("log"));
 
     plugged.say("yes");
@@ -191,22 +179,18 @@ fn what_a_stick_brings_is_taken_after_a_yes_and_the_former_is_had_back_within_th
 
 #[test]
 fn a_stick_without_the_word_of_the_card_is_not_looked_at() {
-    let plugged = Plugged::full();
-    let card = "stick-key = sesame\n";
+    let plugged = Plugged::new();
+    fs::remove_file(plugged.0.path("mnt/torment-nexus/key.txt")).expect("a key");
     for (settings, key) in [
-        (card, Some("sesam")),
-        (card, Some("")),
-        (card, None),
+        ("stick-key = sesame\n", None),
+        ("stick-key = sesame\n", Some("sesam")),
         ("stick-key = abc\n", Some("abc")),
         ("#stick-key = sesame\n", Some("sesame")),
         ("stick-keys = sesame\n", Some("sesame")),
         ("", Some("")),
     ] {
         plugged.write(CARD, "settings.txt", settings);
-        let _ = fs::remove_file(plugged.0.path("mnt/torment-nexus/key.txt"));
-        if let Some(key) = key {
-            plugged.write(STICK, "key.txt", key);
-        }
+        key.into_iter().for_each(|key| plugged.write(STICK, "key.txt", key));
         let before = plugged.card();
         assert_eq!(plugged.say("yes"), "", "{settings:?}, {key:?}");
         assert_eq!((plugged.card(), plugged.read(TOLD)), (before, String::new()));
@@ -215,7 +199,7 @@ fn a_stick_without_the_word_of_the_card_is_not_looked_at() {
 
 #[test]
 fn what_cannot_be_taken_from_a_stick_is_one_line_each_and_the_rest_is_taken() {
-    let plugged = Plugged::full();
+    let plugged = Plugged::new();
     plugged.0.file("secret", "not the stick's");
     symlink(plugged.0.path("secret"), plugged.0.path("mnt/torment-nexus/epitaph.txt")).expect("a link");
     plugged.write(STICK, "receipt.txt", vec![b'x'; 10_000_000]);
@@ -245,27 +229,18 @@ fn what_cannot_be_taken_from_a_stick_is_one_line_each_and_the_rest_is_taken() {
 
 #[test]
 fn a_copy_that_fails_or_a_stick_that_is_pulled_leaves_the_card_as_it_was_and_says_so() {
-    let plugged = Plugged::full();
+    let plugged = Plugged::new();
     let before = plugged.card();
     plugged.write(STICK, "large-q4.gguf", [gguf("model"), vec![0; 2_000_000]].concat());
     // The card is full in the middle of the model; most is there by then.
     let mut command = plugged.command(&[]);
     limit(&mut command, Resource::RLIMIT_FSIZE, 1_000_000);
     plugged.answered("yes", command);
-    let told = plugged.read(TOLD);
-    assert!(
-        told.starts_with("nothing was changed: model.gguf: File too large; plug the stick in again ("),
-        "{told}"
-    );
+    plugged.tells("nothing was changed: model.gguf: File too large; plug the stick in again");
     assert_eq!(plugged.card(), before);
 
-    let pulled = ["-c", ENDED, "3", "15"];
-    plugged.answered("yes", plugged.command(&pulled));
-    let told = plugged.read(TOLD);
-    assert!(
-        told.starts_with("nothing was changed: the stick was pulled out; plug the stick in again ("),
-        "{told}"
-    );
+    plugged.answered("yes", plugged.command(&["-c", ENDED, "3", "15"]));
+    plugged.tells("nothing was changed: the stick was pulled out; plug the stick in again");
     assert_eq!(plugged.card(), before);
 
     // While it is only offered.
@@ -279,28 +254,23 @@ fn a_copy_that_fails_or_a_stick_that_is_pulled_leaves_the_card_as_it_was_and_say
 /// A power cut is a SIGKILL here.
 #[test]
 fn killed_at_any_moment_while_it_takes_a_stick_each_file_of_the_card_is_old_or_new_and_whole() {
-    let (old, new) = (Plugged::full(), Plugged::full());
+    let (old, new) = (Plugged::new(), Plugged::new());
     new.say("yes");
     let (old, new) = (old.card(), new.card());
-    let names = ["settings.txt", "prompt.txt", "voice.gguf", "model.gguf"];
     for steps in 1..40 {
-        let plugged = Plugged::full();
+        let plugged = Plugged::new();
         plugged.answered("yes", plugged.command(&["-c", ENDED, &steps.to_string(), "9"]));
-        let came_to_its_end = plugged.0.path(TOLD).exists();
         let mut clear = plugged.command(&[]);
         assert!(clear.arg("--clear").status().expect("it starts").success());
         let card = plugged.card();
-        for name in names {
-            let whole = card.get(name) == old.get(name) || card.get(name) == new.get(name);
-            assert!(whole, "{name} before step {steps}: {card:?}");
-            let kept = [name, &format!("previous/{name}")].map(|name| card.get(name));
-            assert!(
-                !old.contains_key(name) || kept.contains(&old.get(name)),
-                "{name} is lost before step {steps}"
-            );
+        for name in ["settings.txt", "prompt.txt", "voice.gguf", "model.gguf"] {
+            let (old, there) = (old.get(name), card.get(name));
+            assert!([old, new.get(name)].contains(&there), "{name} before step {steps}: {card:?}");
+            let kept = [there, card.get(&format!("previous/{name}"))].contains(&old);
+            assert!(kept, "{name} is lost before step {steps}");
         }
-        assert!(!plugged.0.path(OFFER).exists() && !plugged.0.path(CARD).join("previous.new").exists());
-        if came_to_its_end {
+        assert!(!plugged.0.path(OFFER).exists() && !card.keys().any(|name| name.contains(".new")));
+        if plugged.0.path(TOLD).exists() {
             assert!(steps > 10 && card == new, "{steps}");
             return;
         }
