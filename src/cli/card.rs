@@ -24,24 +24,22 @@ use installation::text::stderr::warn;
 
 /// The file of the settings, and those that stand for an option each.
 const SETTINGS: &str = "settings.txt";
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 4] = [
     ("prompt.txt", "prompt_file"),
     ("receipt.txt", "receipt"),
     ("epitaph.txt", "epitaph"),
     ("voice.gguf", "lora"),
-    (MODEL, "model"),
 ];
 
-/// It is too large to be kept a second time.
+/// A model counts where it is: it is too long to be kept. What is kept is an empty file of
+/// its length and time.
 const MODEL: &str = "model.gguf";
 
 /// The longest file that is kept, in bytes: a voice of a rank of 64 on the default model.
 const MAX_BYTES: u64 = 40_000_000;
 
-/// In the state folder: what was lived with last, with what tells it from another, and what
-/// is refused.
+/// In the state folder: what was lived with last, and what is refused.
 const KEPT: &str = "card";
-const MARK: &str = "mark";
 const REFUSED: &str = "card-refused";
 /// The last line of [`REFUSED`] once it was told on paper.
 const TOLD: &str = "told";
@@ -63,26 +61,35 @@ pub(crate) struct Card {
 
 impl Card {
     /// Reads the card's folder. Returns what it sets too; where it is wrong, what was
-    /// kept sets.
+    /// kept sets, and a model counts if it was there then.
     pub(super) fn read(
         folder: &Path,
         state: Option<&StateFolder>,
         command: &Command,
     ) -> (Self, Vec<Setting>) {
+        let (card, mut settings) = Self::without_model(folder, state, command);
+        let model = folder.join(MODEL);
+        let kept = || card.state.as_ref().map(|state| told_of(&state.join(KEPT).join(MODEL)));
+        if model.exists() && (card.faults.is_empty() || kept() == Some(told_of(&model))) {
+            settings.push(("model".to_owned(), model.to_string_lossy().into_owned()));
+        }
+        (card, settings)
+    }
+
+    fn without_model(folder: &Path, state: Option<&StateFolder>, command: &Command) -> (Self, Vec<Setting>) {
         let state = state.map(|state| state.path().to_owned());
         let kept = state.as_ref().map(|state| state.join(KEPT)).filter(|kept| kept.is_dir());
         let mut card = Self { folder: folder.to_owned(), state, ..Self::default() };
         let of_the_kept = || kept.as_ref().map(|kept| settings_of(kept, command).0).unwrap_or_default();
         if !folder.is_dir() {
             card.faults.push(format!(
-                "there is no folder {folder:?} with settings; put it back; systemd-tmpfiles --create makes a new one on the box"
+                "there is no folder {folder:?} with settings; put it back, or make it with torment-nexus-setup"
             ));
             card.told = true;
             return (card, of_the_kept());
         }
         card.mark = mark_of(folder);
-        let mark = kept.as_ref().and_then(|kept| regular::read(&kept.join(MARK), MAX_BYTES).ok());
-        card.is_kept = mark.is_some_and(|mark| mark == card.mark.as_bytes());
+        card.is_kept = kept.as_ref().is_some_and(|kept| mark_of(kept) == card.mark);
         if let Some((faults, told)) = card.refused() {
             (card.faults, card.told) = (faults, told);
             return (card, of_the_kept());
@@ -130,13 +137,16 @@ impl Card {
         let keep = || {
             let _ = fs::remove_dir_all(&new);
             fs::create_dir_all(&new)?;
-            for name in names().filter(|name| *name != MODEL && self.folder.join(name).exists()) {
+            for name in names().filter(|name| self.folder.join(name).exists()) {
                 let from = regular::open(&self.folder.join(name))?;
                 let mut file = File::create_new(new.join(name))?;
-                io::copy(&mut from.take(MAX_BYTES), &mut file)?;
+                match name {
+                    MODEL => file.set_len(from.metadata()?.len())?,
+                    _ => _ = io::copy(&mut (&from).take(MAX_BYTES), &mut file)?,
+                }
+                file.set_modified(from.metadata()?.modified()?)?;
                 file.sync_all()?;
             }
-            replace::replace(&new.join(MARK), &[self.mark.as_bytes()])?;
             let _ = fs::remove_dir_all(&kept);
             replace::put_in_place(&new, &kept)
         };
@@ -175,18 +185,20 @@ impl Card {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    [SETTINGS].into_iter().chain(FILES.map(|(name, _)| name))
+    [SETTINGS, MODEL].into_iter().chain(FILES.map(|(name, _)| name))
 }
 
-/// What tells the content of a folder from another: of each file its length and its time. FAT
-/// keeps even seconds.
+/// What tells the content of a folder from another: of each file its length and its time,
+/// which is kept with it. FAT keeps even seconds.
 fn mark_of(folder: &Path) -> String {
-    let told = names().map(|name| {
-        let metadata = fs::metadata(folder.join(name)).ok();
-        let time = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
-        format!("{name} {:?} {time:?}\n", metadata.map(|metadata| metadata.len()))
-    });
+    let told = names().map(|name| format!("{name} {}\n", told_of(&folder.join(name))));
     hash(&(told.collect::<String>() + env!("CARGO_PKG_VERSION")))
+}
+
+fn told_of(path: &Path) -> String {
+    let metadata = fs::metadata(path).ok();
+    let time = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+    format!("{:?} {time:?}", metadata.map(|metadata| metadata.len()))
 }
 
 /// What the files of a folder set, and what is wrong in its settings.

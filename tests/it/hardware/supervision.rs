@@ -26,6 +26,10 @@ fn systemd() -> Option<&'static Path> {
     installed.then_some(units)
 }
 
+/// The unit of the helper that takes a stick.
+const STICK: &str =
+    include_str!("../../../hardware/system/usr/lib/systemd/system/torment-nexus-stick@.service");
+
 /// The result of `systemd-analyze verify` for `unit`, in a root folder that
 /// holds the program; `None` if this machine has no systemd.
 fn verify(unit: &str) -> Option<Ended> {
@@ -77,8 +81,10 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
 
 #[test]
 fn systemd_rates_the_unit_as_restricted_and_misses_each_restriction_that_is_taken_away() {
-    let Some(rated) = rate(UNIT) else { return };
-    assert_eq!((rated.code, rated.stderr.as_str()), (Some(0), ""), "{}", rated.stdout);
+    for unit in [UNIT, STICK] {
+        let Some(rated) = rate(unit) else { return };
+        assert_eq!((rated.code, rated.stderr.as_str()), (Some(0), ""), "{}", rated.stdout);
+    }
     for name in ["SystemCallFilter", "CapabilityBoundingSet", "RestrictNamespaces"] {
         let rated = rate(&unit_without(name)).expect("systemd");
         assert_eq!(rated.code, Some(1), "without {name}: {}{}", rated.stdout, rated.stderr);

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use assert_cmd::Command;
+
 use crate::support::fake_printer::{Behaviour, FAST, FakePrinter};
-use crate::support::nexus::{Ended, Nexus};
+use crate::support::nexus::{Ended, LIMIT, Nexus, ember_gguf};
 use crate::support::receipt_reader::Paper;
 
 /// A box whose card is a folder.
@@ -102,7 +104,6 @@ fn a_text_that_cannot_be_used_ends_one_start_and_the_next_has_the_old_one() {
         ("prompt.txt", "", "it is empty"),
         ("epitaph.txt", "\u{1b}[2J", "epitaph"),
         ("voice.gguf", "no voice", "voice.gguf"),
-        ("model.gguf", "no model", "model.gguf"),
     ] {
         let mut exhibit = Exhibit::new();
         exhibit.write("settings.txt", "title = THE CARD\n").lives_as("THE CARD", &[]);
@@ -124,4 +125,35 @@ fn a_card_that_is_missing_leaves_what_was_set_before() {
     fs::remove_dir_all(exhibit.nexus.path("card")).expect("removed");
     let (ended, _) = exhibit.lives_as("THE CARD", &[]);
     assert!(ended.stderr.contains("there is no folder"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_model_on_the_card_counts_and_one_that_cannot_be_used_ends_one_start() {
+    let mut exhibit = Exhibit::new();
+    let start = |exhibit: &Exhibit| {
+        let card = exhibit.nexus.path("card").into_os_string().into_string().expect("a path of text");
+        let mut command =
+            exhibit.nexus.command(["--printer", "absent", "--context-size", "300", "--card", &card]);
+        command.env("TORMENT_MODEL", "ember");
+        let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+        let lives = fs::read_to_string(exhibit.nexus.path("torment-nexus/lives.csv")).unwrap_or_default();
+        (ended, lives.lines().last().unwrap_or_default().to_owned())
+    };
+    exhibit.write("model.gguf", "no model");
+    let (ended, _) = start(&exhibit);
+    assert!(ended.code == Some(1) && ended.stderr.contains("model.gguf"), "{}", ended.stderr);
+    let (ended, life) = start(&exhibit);
+    ended.died();
+    assert!(ended.stderr.contains("model.gguf") && life.contains(",ember,"), "{} {life}", ended.stderr);
+    exhibit.write("model.gguf", ember_gguf());
+    for wrong in [false, true] {
+        // What is wrong beside it takes nothing away from the model.
+        if wrong {
+            exhibit.write("settings.txt", "title\n");
+        }
+        let (ended, life) = start(&exhibit);
+        ended.died();
+        assert!(life.contains("/card/model.gguf"), "{} {life}", ended.stderr);
+        assert_eq!(ended.stderr.contains("settings.txt, line 1"), wrong, "{}", ended.stderr);
+    }
 }
