@@ -61,7 +61,7 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l stick-key -
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l stick-dir -d 'Where the helper for sticks writes' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l relive -d '`relive` as it was spelled first' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l state-dir -d 'Directory of what outlives a life: its number and history, what the model made of the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or ~/.local/state/torment-nexus]' -r -F
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l card -d 'Folder whose settings.txt, prompt.txt, receipt.txt, epitaph.txt and voice.gguf win over the variables [default: none; the service\'s is /boot/firmware/torment-nexus]' -r -F
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l card -d 'Folder whose settings.txt, prompt.txt, receipt.txt, epitaph.txt, voice.gguf and model.gguf win over the variables [default: none; the service\'s is /boot/firmware/torment-nexus]' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l in-cabinet -d 'The printer of an installation that is drawn, whose other wires are on stdin: for the life that the cabinet starts' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l temp -d 'Temperature; 0 always takes the most probable token' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l top-k -d 'Keep the NUM most probable tokens (0: all)' -r

@@ -150,8 +150,8 @@ pub struct Cli {
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub state_dir: Option<PathBuf>,
 
-    /// Folder whose settings.txt, prompt.txt, receipt.txt, epitaph.txt and voice.gguf win
-    /// over the variables [default: none; the service's is /boot/firmware/torment-nexus]
+    /// Folder whose settings.txt, prompt.txt, receipt.txt, epitaph.txt, voice.gguf and
+    /// model.gguf win over the variables [default: none; the service's is /boot/firmware/torment-nexus]
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     card: Option<PathBuf>,
 

@@ -99,8 +99,8 @@ program. \fB\-\-prompt\-file\fR wins over all of them. Ember follows only its ow
 The options of the service, as variables.
 .TP
 .I /boot/firmware/torment\-nexus
-The card's folder: settings.txt, prompt.txt, receipt.txt, epitaph.txt and voice.gguf. They win
-over the variables; the command line wins over them.
+The card's folder: settings.txt, prompt.txt, receipt.txt, epitaph.txt, voice.gguf and model.gguf.
+They win over the variables; the command line wins over them.
 .TP
 .I /var/lib/torment\-nexus
 The state folder of the service. It has the downloaded models in
@@ -154,8 +154,8 @@ const ON_THE_CARD: &str = "\
 # was set before goes on. Text after # is a comment.
 #
 # This folder may also have prompt.txt (what the model is told before it wakes),
-# receipt.txt (the template of the receipt), epitaph.txt (printed after the death) and
-# voice.gguf (an adapter that the model speaks with).
+# receipt.txt (the template of the receipt), epitaph.txt (printed after the death),
+# voice.gguf (an adapter that the model speaks with) and model.gguf (another model).
 ";
 
 /// An example for each option of the card that has no default.
