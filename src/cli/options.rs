@@ -155,6 +155,11 @@ pub struct Cli {
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     card: Option<PathBuf>,
 
+    /// Address that the service tells at each start, fault and full hour that the box is
+    /// alive; https://, or http:// on the local network. By itself the program tells nobody
+    #[arg(long, value_name = "URL", help_heading = "Running")]
+    report_to: Option<String>,
+
     /// `simulate` as it was spelled first.
     #[arg(
         long,
