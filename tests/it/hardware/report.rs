@@ -154,7 +154,7 @@ fn what_stands_in_the_reports_place_is_left_alone_and_told_in_one_line() {
     told("a pipe", "");
     fs::remove_file(&path).expect("it");
     // A file that was edited, or whose making a power cut ended.
-    a_box.0.file("card/report.txt", "a note");
+    a_box.0.file("card/report.txt", "a note".repeat(9000));
     let _ = fs::remove_file(a_box.0.path("stamp"));
     assert_eq!(a_box.reported_after("success").len() as u64, LENGTH);
     fs::remove_dir_all(a_box.0.path("card")).expect("it");
