@@ -35,7 +35,7 @@ _torment__nexus() {
 
     case "${cmd}" in
         torment__nexus)
-            opts="-m -d -p -o -c -t -v -h -V --model --lora --lora-scale --never --model-dir --prompt-file --opening --context-size --threads --verbose --button --led --printer --printer-kind --printer-font --printer-code-page --printer-baud --printer-columns --printer-line-ms --printer-cut --printer-heat --printer-rx --printer-busy --paper-wait --title --epitaph --receipt --rest --lives-per-day --open --keep-texts --stick-key --stick-dir --relive --state-dir --card --simulate --in-cabinet --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --seed --help --version check lives simulate relive"
+            opts="-m -d -p -o -c -t -v -h -V --model --lora --lora-scale --never --model-dir --prompt-file --opening --context-size --threads --verbose --button --led --printer --printer-kind --printer-font --printer-code-page --printer-baud --printer-columns --printer-line-ms --printer-cut --printer-heat --printer-rx --printer-busy --paper-wait --title --epitaph --receipt --rest --lives-per-day --open --keep-texts --stick-key --stick-dir --relive --state-dir --card --report-to --simulate --in-cabinet --temp --top-k --top-p --min-p --repeat-penalty --repeat-last-n --dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --seed --help --version check lives simulate relive"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -198,6 +198,10 @@ _torment__nexus() {
                     return 0
                     ;;
                 --card)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report-to)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_torment_nexus_global_optspecs
-    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-code-page= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= keep-texts= stick-key= stick-dir= relive= state-dir= card= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= seed= h/help V/version
+    string join \n m/model= lora= lora-scale= never= d/model-dir= p/prompt-file= o/opening= c/context-size= t/threads= v/verbose button= led= printer= printer-kind= printer-font= printer-code-page= printer-baud= printer-columns= printer-line-ms= printer-cut= printer-heat= printer-rx printer-busy= paper-wait= title= epitaph= receipt= rest= lives-per-day= open= keep-texts= stick-key= stick-dir= relive= state-dir= card= report-to= simulate in-cabinet= temp= top-k= top-p= min-p= repeat-penalty= repeat-last-n= dry-multiplier= dry-base= dry-allowed-length= dry-penalty-last-n= seed= h/help V/version
 end
 
 function __fish_torment_nexus_needs_command
@@ -62,6 +62,7 @@ complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l stick-dir -
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l relive -d '`relive` as it was spelled first' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l state-dir -d 'Directory of what outlives a life: its number and history, what the model made of the prompt [default: $STATE_DIRECTORY, $XDG_STATE_HOME/torment-nexus or ~/.local/state/torment-nexus]' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l card -d 'Folder whose settings.txt, prompt.txt, receipt.txt, epitaph.txt, voice.gguf and model.gguf win over the variables [default: none; the service\'s is /boot/firmware/torment-nexus]' -r -F
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l report-to -d 'Address that the service tells at each start, fault and full hour that the box is alive; https://, or http:// on the local network. By itself the program tells nobody' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l in-cabinet -d 'The printer of an installation that is drawn, whose other wires are on stdin: for the life that the cabinet starts' -r -F
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l temp -d 'Temperature; 0 always takes the most probable token' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l top-k -d 'Keep the NUM most probable tokens (0: all)' -r

@@ -155,6 +155,11 @@ pub struct Cli {
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     card: Option<PathBuf>,
 
+    /// Address that the service tells at each start, fault and full hour that the box is
+    /// alive; https://, or http:// on the local network. By itself the program tells nobody
+    #[arg(long, value_name = "URL", value_parser = address, help_heading = "Running")]
+    report_to: Option<String>,
+
     /// `simulate` as it was spelled first.
     #[arg(
         long,
@@ -402,6 +407,12 @@ fn count(text: &str) -> Result<u8, String> {
         "false" | "no" | "off" | "n" | "f" => Ok(0),
         number => number.parse().map_err(|_| "give 0, 1 or 2".to_owned()),
     }
+}
+
+/// What `hardware/heartbeat` looks at more closely.
+fn address(value: &str) -> Result<String, &'static str> {
+    let is_one = ["https://", "http://"].iter().any(|scheme| value.starts_with(scheme));
+    is_one.then(|| value.to_owned()).ok_or("no address; write https:// before it")
 }
 
 fn opening(text: &str) -> Result<String, String> {

@@ -169,6 +169,7 @@ mod tests {
             ("model = http://elsewhere/m.gguf", "line 1: model cannot be set here"),
             ("printer = /dev/sda", "line 1: printer cannot be set here"),
             ("state-dir = /", "line 1: state-dir cannot be set here"),
+            ("report-to = https://a", "line 1: report-to cannot be set here"),
             ("help = x", "line 1: help"),
         ] {
             let (_, faults) = read(text, &definition());

@@ -12,8 +12,14 @@ use installation::state::lives::Lives;
 use installation::text::environment;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
-use crate::support::nexus::{Ended, LIMIT, Nexus};
+use crate::support::nexus::{Ended, LIMIT, Nexus, wait};
+use crate::support::server::{Server, send};
 use crate::support::systemd::{Systemd, open_to_all};
+
+/// A server that takes heartbeats.
+fn curator() -> Server {
+    Server::new(|_, _, stream| send(stream, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"))
+}
 
 /// The number of the life that a status tells of.
 fn life(status: &str) -> Option<u64> {
@@ -25,10 +31,12 @@ fn a_hung_and_a_killed_program_are_restarted_and_no_number_comes_twice() {
     let nexus = Nexus::new();
     let _printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
     let device = open_to_all(&nexus.path("printer"));
+    let curator = curator();
     // A life of some minutes, since the paper is slow.
     let options = format!(
-        "TORMENT_MODEL=ember\nTORMENT_THREADS=1\nTORMENT_PRINTER={}\nTORMENT_PRINTER_LINE_MS=1500\n",
-        device.display()
+        "TORMENT_MODEL=ember\nTORMENT_THREADS=1\nTORMENT_PRINTER={}\nTORMENT_PRINTER_LINE_MS=1500\nTORMENT_REPORT_TO={}\n",
+        device.display(),
+        curator.url("/box")
     );
     let Some(systemd) = Systemd::start(&options) else { return };
     // It returns once the piece is armed.
@@ -46,9 +54,22 @@ fn a_hung_and_a_killed_program_are_restarted_and_no_number_comes_twice() {
     systemd.kill("SIGSTOP");
     systemd.wait_for_status("the life after the hung one", lives(2));
     assert_eq!(systemd.show("NRestarts"), "1");
+    // Written meanwhile, as root with what the program says as the service's user.
+    let report = systemd.wait_for_report("End of the report");
+    assert!(report.contains("ended with: watchdog") && report.contains("\nlife 1, "), "{report}");
+    assert!(report.contains("state        \"/var/lib/torment-nexus\" can be written to"), "{report}");
     systemd.kill("SIGKILL");
     systemd.wait_for_status("the life after the killed one", lives(3));
     assert_eq!((systemd.show("NRestarts").as_str(), systemd.show("ActiveState").as_str()), ("2", "active"));
+    let beats = || {
+        let bodies =
+            curator.requests().into_iter().map(|request| String::from_utf8_lossy(&request.body).into_owned());
+        let all: String = bodies.collect();
+        let is_told = |what: &str| all.contains(&format!("\"when\": \"{what}\", \"life\": "));
+        ["start", "watchdog", "signal"].iter().all(|what| is_told(what)).then_some(())
+    };
+    wait(|| "the heartbeats", LIMIT, Duration::from_millis(50), beats);
+    assert_eq!(systemd.systemctl(&["is-active", "torment-nexus-heartbeat.timer"]).as_deref(), Some("active"));
     systemd.systemctl(&["stop", "torment-nexus"]).expect("the unit stops");
 }
 

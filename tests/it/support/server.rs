@@ -1,7 +1,7 @@
 //! An HTTP server on loopback that answers as its test tells it to, correctly
 //! or not, and records the requests.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,11 +15,13 @@ pub struct Request {
     pub path: String,
     /// Name in lower case, and value.
     headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 impl Request {
     fn read(stream: &TcpStream) -> Option<Self> {
-        let mut lines = BufReader::new(stream).lines();
+        let mut reader = BufReader::new(stream);
+        let mut lines = reader.by_ref().lines();
         let first = lines.next()?.ok()?;
         let path = first.split(' ').nth(1)?.to_owned();
         let mut headers = Vec::new();
@@ -28,7 +30,11 @@ impl Request {
             let Some((name, value)) = line.split_once(':') else { break };
             headers.push((name.to_lowercase(), value.trim().to_owned()));
         }
-        Some(Self { path, headers })
+        let mut request = Self { path, headers, body: Vec::new() };
+        let length = request.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        request.body.resize(length, 0);
+        reader.read_exact(&mut request.body).ok()?;
+        Some(request)
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -38,10 +38,16 @@ set -e
 folder=$1
 umount -R /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup
-for at in /run /usr/local/bin /etc/default /etc/systemd/system /var/lib; do
+for at in /run /usr/local/bin /usr/libexec /etc/default /etc/systemd/system /var/lib /boot; do
     mount -t tmpfs -o mode=755 none $at
 done
-mkdir -p /etc/systemd/system/torment-nexus.service.d
+mkdir -p /etc/systemd/system/torment-nexus.service.d /usr/libexec/torment-nexus /boot/firmware/torment-nexus
+cp "$folder/report" "$folder/heartbeat" /usr/libexec/torment-nexus/
+cp -r "$folder"/units/torment-nexus* /etc/systemd/system/
+for unit in torment-nexus-report@.service torment-nexus-heartbeat@.service torment-nexus-heartbeat.timer; do
+    mkdir "/etc/systemd/system/$unit.d"
+    printf "[Unit]\nDefaultDependencies=no\n" >"/etc/systemd/system/$unit.d/test.conf"
+done
 cp "$folder/torment-nexus" /usr/local/bin/
 cp "$folder/options" /etc/default/torment-nexus
 cp "$folder/unit" /etc/systemd/system/torment-nexus.service
@@ -87,6 +93,12 @@ impl Systemd {
         let folder = TempDir::new().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
         fs::copy(cargo_bin!("torment-nexus"), at("torment-nexus")).expect("the program");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("hardware");
+        for script in ["report", "heartbeat"] {
+            fs::copy(root.join(script), at(script)).expect("a script");
+        }
+        let units = root.join("system/usr/lib/systemd/system");
+        symlink(units, at("units")).expect("a link");
         fs::write(at("unit"), UNIT).expect("the unit");
         fs::write(at("drop-in"), DROP_IN).expect("a drop-in");
         fs::write(at("options"), options).expect("the options");
@@ -141,6 +153,13 @@ impl Systemd {
     /// Waits until the status has this text, as long as the unit does not fail.
     pub fn wait_for_status(&self, what: &str, is_right: impl Fn(&str) -> bool) -> String {
         wait(|| what, LIMIT, GLANCE, || Some(self.show("StatusText")).filter(|text| is_right(text)))
+    }
+
+    /// The card's report, once there is one that holds this.
+    pub fn wait_for_report(&self, expected: &str) -> String {
+        let path = format!("/proc/{}/root/boot/firmware/torment-nexus/report.txt", self.pid);
+        let read = || fs::read_to_string(&path).ok().filter(|text| text.contains(expected));
+        wait(|| "the report", LIMIT, GLANCE, read)
     }
 
     /// Sends a signal to the program's main process.
