@@ -25,6 +25,10 @@ const CARD: &str = "target/exhibit/card";
 const OPTIONS: &str =
     "TORMENT_MODEL=ember TORMENT_THREADS=1 TORMENT_CONTEXT_SIZE=512 TORMENT_PRINTER_LINE_MS=400";
 
+/// The card's folder that a computer shows, and its settings.
+const FOLDER: &str = "/boot/firmware/torment-nexus";
+const SETTINGS: &str = "/boot/firmware/torment-nexus/settings.txt";
+
 /// How long a life may take to be seen in the status: systemctl itself takes seconds
 /// on the emulated board.
 const SEEN: Duration = Duration::from_secs(120);
@@ -330,9 +334,10 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     draw(&machine, "every character", "check-strip.png");
     exhibit.say("check runs, hears the press and prints its strip");
 
-    // The next day.
+    // The next day; in the night the artist had the card in a computer.
     machine.must("systemctl start torment-nexus");
     machine.armed(5);
+    machine.must(&format!("test -s {SETTINGS} && echo Written on the card. >{FOLDER}/epitaph.txt"));
     let machine = exhibit.reboot(machine, true);
     machine.armed(5);
     exhibit.say("armed by itself again");
@@ -352,6 +357,16 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     machine.0.drive(BUTTON, true);
     draw(&machine, "technician's slip", "slip.png");
     exhibit.say("life 6: a receipt, and the slip of a button held through the death");
+    assert!(exhibit.lines(&machine).contains(&"Written on the card.".to_owned()), "the epitaph");
+    machine.until(&format!("grep -aq 'life 6,' {FOLDER}/report.txt && ! pgrep -f torment-nexus/report"));
+    println!("{}", machine.must(&format!("stat -c '%n %s bytes' {FOLDER}/report.txt; torment-nexus lives")));
+    machine.must(&format!("echo printer-baud = fast >>{SETTINGS} && systemctl restart torment-nexus"));
+    let is_told = |line: &String| line.starts_with("settings.txt, line");
+    wait(|| "a word on the wrong line", LIMIT, SECOND, || exhibit.lines(&machine).into_iter().find(is_told));
+    machine.armed(6);
+    draw(&machine, "settings.txt, line", "wrong-line.png");
+    machine.must(&format!("sed -i '$d' {SETTINGS}"));
+    exhibit.say("the card: its epitaph on paper, a report on it, and a wrong line told and lived without");
 
     // Memory runs out.
     machine.must("systemd-run --quiet python3 /root/hog.py");
@@ -389,7 +404,7 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     assert!(boots.trim().parse::<u32>().expect("a number") >= 2, "{boots}");
     println!(
         "armed by itself after the setup; 3 presses, 3 receipts; SIGKILL and SIGSTOP survived; check ran; \
-         after a restart life 6 and the slip; the OOM killer survived; numbers on paper {numbers:?}; {} s",
+         after a restart life 6, the slip and the card; the OOM killer survived; numbers on paper {numbers:?}; {} s",
         exhibit.begun.elapsed().as_secs()
     );
 }
