@@ -93,7 +93,7 @@ impl Offer {
         let nonce = lines.next()?.strip_prefix("nonce ")?.to_owned();
         let rest = lines.map(str::to_owned);
         let asked = format!("To {question}, hold the button for 3 s. A short press leaves it.");
-        let lines = [title.to_owned()].into_iter().chain(rest).chain([String::new(), asked]).collect();
+        let lines = [title.to_owned()].into_iter().chain(rest).chain([asked]).collect();
         Some(Self { nonce, lines })
     }
 }
