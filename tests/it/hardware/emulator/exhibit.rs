@@ -358,8 +358,13 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     draw(&machine, "technician's slip", "slip.png");
     exhibit.say("life 6: a receipt, and the slip of a button held through the death");
     assert!(exhibit.lines(&machine).contains(&"Written on the card.".to_owned()), "the epitaph");
-    machine.until(&format!("grep -aq 'life 6,' {FOLDER}/report.txt && ! pgrep -f torment-nexus/report"));
-    println!("{}", machine.must(&format!("stat -c '%n %s bytes' {FOLDER}/report.txt; torment-nexus lives")));
+    machine.until(&format!("grep -aq 'life 6,' {FOLDER}/report.txt"));
+    machine.until("! systemctl list-units --no-legend --state=activating 'torment-nexus-report@*' | grep .");
+    println!(
+        "{}",
+        machine.must(&format!("stat -c '%n: %s bytes' {FOLDER}/report.txt; cat {FOLDER}/report.txt"))
+    );
+    println!("{}", machine.must("torment-nexus lives"));
     machine.must(&format!("echo printer-baud = fast >>{SETTINGS} && systemctl restart torment-nexus"));
     let is_told = |line: &String| line.starts_with("settings.txt, line");
     wait(|| "a word on the wrong line", LIMIT, SECOND, || exhibit.lines(&machine).into_iter().find(is_told));
