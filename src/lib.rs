@@ -226,9 +226,6 @@ impl Piece<'_> {
             let progress = self.show_progress(&request);
             let model = self.load(&request, &progress)?;
             let mut prefilled = self.prefill(&request, &model, folder.as_ref(), &progress)?;
-            if let Err(error) = self.cli.of_the_card.keep() {
-                warn(one_line(&error));
-            }
             self.wait(&request, &paper)?;
             let lived = self.speak(&request, &mut prefilled, &paper, stdout)?;
             self.die(&request, &prefilled, lived)
@@ -257,10 +254,11 @@ impl Piece<'_> {
     fn tell_of_the_card(&self, paper: &Paper) {
         let card = &self.cli.of_the_card;
         card.faults().iter().for_each(warn);
-        if card.is_to_be_told() {
+        // What cannot be noted would be told at each life.
+        if card.is_to_be_told() && card.note(false).is_ok() {
             let lines = card.faults().iter().cloned().chain([OLD_SETTINGS.to_owned()]);
-            paper.notice("the card", lines.map(Line::Text), self.interrupt);
-            if let Err(error) = card.note_told() {
+            let told = paper.notice("the card", lines.map(Line::Text), self.interrupt);
+            if let Err(error) = card.note(told) {
                 warn(one_line(&error));
             }
             self.panel.show_fault();
@@ -434,6 +432,9 @@ impl Piece<'_> {
             if let Some(options) = request.cli.replay(&request.sampling) {
                 say(format_args!("{options}\n"));
             }
+        }
+        if let Err(error) = self.cli.of_the_card.keep() {
+            warn(one_line(&error));
         }
         self.panel.hold_last_light();
         ending::die()

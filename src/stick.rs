@@ -8,6 +8,7 @@
 //! told (helper): what became of it, for the next start
 //! ```
 
+use std::cell::RefCell;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ const SEEN: &str = "stick-told";
 pub(crate) struct Stick {
     /// Where the helper writes.
     folder: PathBuf,
+    /// The nonce of the offer that was answered.
+    answered: RefCell<String>,
 }
 
 /// What a stick would change.
@@ -42,14 +45,13 @@ pub(crate) struct Offer {
 
 impl Stick {
     pub(crate) fn at(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self { folder: folder.to_owned(), answered: RefCell::default() }
     }
 
     /// What is offered now, if anything is and it was not answered.
     pub(crate) fn offer(&self) -> Option<Offer> {
         let offer = Offer::of(&self.read("offer")?)?;
-        let answered = answer().and_then(|path| regular::read(&path, MAX_BYTES).ok());
-        answered.is_none_or(|answer| !answer.ends_with(offer.nonce.as_bytes())).then_some(offer)
+        (*self.answered.borrow() != offer.nonce).then_some(offer)
     }
 
     /// Answers an offer.
@@ -58,6 +60,7 @@ impl Stick {
     ///
     /// When the answer cannot be written.
     pub(crate) fn answer(&self, offer: &Offer, taken: bool) -> Result<()> {
+        self.answered.replace(offer.nonce.clone());
         let path = answer().context("a stick is taken only by the service; start it with systemctl")?;
         let text = format!("{} {}", if taken { "yes" } else { "no" }, offer.nonce);
         replace::replace(&path, &[text.as_bytes()])

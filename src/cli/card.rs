@@ -3,8 +3,8 @@
 //! last that were lived with go on.
 //!
 //! ```text
-//! card ── read, checked ──► a life that comes to be armed ──► kept in the state folder
-//!   └── wrong, or a fault before that names one of its files ──► refused until it changes
+//! card ── read, checked ──► a life that comes to its death ──► kept in the state folder
+//!   └── wrong, or a fault before ──► refused until it changes
 //! ```
 
 use std::fs::{self, File};
@@ -69,9 +69,14 @@ impl Card {
     ) -> (Self, Vec<Setting>) {
         let (card, mut settings) = Self::without_model(folder, state, command);
         let model = folder.join(MODEL);
-        let kept = || card.state.as_ref().map(|state| told_of(&state.join(KEPT).join(MODEL)));
-        if model.exists() && (card.faults.is_empty() || kept() == Some(told_of(&model))) {
+        let kept = card.state.as_ref().map(|state| state.join(KEPT).join(MODEL)).filter(|kept| kept.exists());
+        let is_blamed = card.faults.iter().any(|fault| fault.contains(MODEL));
+        let is_of_the_kept = kept.as_ref().is_some_and(|kept| told_of(kept) == told_of(&model));
+        if model.exists() && (card.faults.is_empty() || is_of_the_kept && !is_blamed) {
             settings.push(("model".to_owned(), model.to_string_lossy().into_owned()));
+        } else if kept.is_some() {
+            // The voice that was kept is of the model that is gone.
+            settings.retain(|(id, _)| !["lora", "lora_scale"].contains(&id.as_str()));
         }
         (card, settings)
     }
@@ -118,14 +123,15 @@ impl Card {
         !self.faults.is_empty() && !self.told
     }
 
-    /// Notes that it was told.
-    pub(crate) fn note_told(&self) -> Result<()> {
+    /// Notes what is wrong, and whether it was `told`.
+    pub(crate) fn note(&self, told: bool) -> Result<()> {
         let Some(state) = &self.state else { return Ok(()) };
-        self.write_refused(state, &[self.faults.clone(), vec![TOLD.to_owned()]].concat())
+        let told = told.then(|| TOLD.to_owned());
+        self.write_refused(state, &self.faults.iter().cloned().chain(told).collect::<Vec<_>>())
     }
 
-    /// Notes that the piece has come to be armed with what the card gives: it is what the
-    /// next starts go back to. Nothing is written while nothing has changed.
+    /// Notes that a life came to its death with what the card gives: it is what the next
+    /// starts go back to. Nothing is written while nothing has changed.
     pub(crate) fn keep(&self) -> Result<()> {
         let Some(state) = self.state.as_ref().filter(|_| !self.is_kept && self.faults.is_empty()) else {
             return Ok(());
@@ -153,14 +159,17 @@ impl Card {
         keep().with_context(|| format!("cannot keep the card's settings in {kept:?}; free some space"))
     }
 
-    /// Refuses the card's content if this fault names one of its files: the next start
-    /// goes back to what was kept.
+    /// Refuses the card's content if this fault names one of its files, or if no life has come
+    /// to its death with it yet: the next start goes back to what was kept, and where the
+    /// fault is of that, without it. A download fails by the network.
     pub(crate) fn blame(&self, fault: &anyhow::Error) {
+        let Some(state) = self.state.as_ref().filter(|_| !self.mark.is_empty()) else { return };
         let (words, folder) = (one_line(fault), format!("{}/", self.folder.display()));
-        if self.faults.is_empty()
-            && !self.mark.is_empty()
-            && words.contains(&folder)
-            && let Some(state) = &self.state
+        if words.contains(&*state.join(KEPT).to_string_lossy()) {
+            let _ = fs::remove_dir_all(state.join(KEPT));
+        }
+        let is_new = self.faults.is_empty() && !self.is_kept && !words.starts_with("cannot download");
+        if (is_new || words.contains(&folder))
             && let Err(error) = self.write_refused(state, &[words.replace(&folder, "")])
         {
             warn(one_line(&error));
@@ -205,14 +214,19 @@ fn told_of(path: &Path) -> String {
 fn settings_of(folder: &Path, command: &Command) -> (Vec<Setting>, Vec<String>) {
     let path = folder.join(SETTINGS);
     let text = if path.exists() { file::text_of(&path, "--card") } else { Ok(String::new()) };
-    let (mut settings, faults) = match text {
+    let (mut settings, mut faults): (_, Vec<_>) = match text {
         Ok(text) => {
             let (settings, faults) = settings::read(&text, command);
             (settings, faults.into_iter().map(|fault| format!("{SETTINGS}, {fault}")).collect())
         }
         Err(error) => (Vec::new(), vec![one_line(&error)]),
     };
-    let files = FILES.into_iter().map(|(name, id)| (id, folder.join(name))).filter(|(_, path)| path.exists());
-    settings.extend(files.map(|(id, path)| (id.to_owned(), path.to_string_lossy().into_owned())));
+    let files = FILES.into_iter().map(|(name, id)| (name, id, folder.join(name)));
+    for (name, id, path) in files.filter(|(.., path)| path.exists()) {
+        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MAX_BYTES) {
+            faults.push(format!("{name} is longer than {} MB; use a smaller one", MAX_BYTES / 1_000_000));
+        }
+        settings.push((id.to_owned(), path.to_string_lossy().into_owned()));
+    }
     (settings, faults)
 }

@@ -236,14 +236,17 @@ impl Cli {
     pub fn from_command_line() -> Result<Self, Usage> {
         // Without the variables first: what is right then and wrong with them is theirs.
         let of = |command| Self::of(command, std::env::args_os());
-        let parsed = of(definition())
-            .and_then(|_| of(command(&[])).map_err(|error| naming_its_variable(error, command(&[]))))
-            .and_then(|cli| {
-                let Some(folder) = &cli.card else { return Ok(cli) };
-                let state = StateFolder::locate(cli.state_dir.as_deref());
-                let (card, settings) = Card::read(folder, state.as_ref(), &definition());
-                Ok(Self { of_the_card: card, ..of(command(&settings))? })
-            });
+        let parsed = of(definition()).and_then(|given| {
+            let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+            let folder = given.card.or_else(|| variable("TORMENT_CARD"));
+            let state = given.state_dir.or_else(|| variable("TORMENT_STATE_DIR"));
+            let state = StateFolder::locate(state.as_deref());
+            let read = |folder: PathBuf| Card::read(&folder, state.as_ref(), &definition());
+            let (card, settings) = folder.map(read).unwrap_or_default();
+            let cli =
+                of(command(&settings)).map_err(|error| naming_its_variable(error, command(&settings)))?;
+            Ok(Self { of_the_card: card, ..cli })
+        });
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         unknown_variables(&command(&[]), names).iter().for_each(warn);
         parsed.map_err(|error| {
@@ -261,7 +264,7 @@ impl Cli {
     ) -> Result<Self, clap::Error> {
         let matches = command.try_get_matches_from_mut(words)?;
         let mut cli = Self::from_arg_matches(&matches)?;
-        cli.of_the_text = relive::options_of_the_text(&command, &matches);
+        cli.of_the_text = relive::options_of_the_text(&definition(), &matches);
         let relives = cli.relived_life().is_some();
         match cli.conflict().or_else(|| relive::conflict(&command, &matches).filter(|_| relives)) {
             None => Ok(cli),

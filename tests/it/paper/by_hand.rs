@@ -127,10 +127,8 @@ fn what_a_stick_offers_is_printed_and_taken_by_a_press_of_three_seconds() {
         piece.send(&Message::Button(false));
         thread::sleep(Duration::from_millis(200));
         piece.send(&Message::Button(true));
-        if !taken {
-            thread::sleep(Duration::from_millis(500));
-            piece.send(&Message::Button(false));
-        }
+        thread::sleep(Duration::from_millis(if taken { 3500 } else { 500 }));
+        piece.send(&Message::Button(false));
         let answer =
             || fs::read_to_string(nexus.path("answer")).ok().filter(|answer| answer.ends_with(nonce));
         let answer = wait(|| "an answer", LIMIT, Duration::from_millis(20), answer);

@@ -99,7 +99,9 @@ fn a_wrong_line_is_on_paper_once_and_what_was_set_before_goes_on() {
 
 #[test]
 fn a_text_that_cannot_be_used_ends_one_start_and_the_next_has_the_old_one() {
+    let long = "I am here. ".repeat(300);
     for (name, content, why) in [
+        ("prompt.txt", long.as_str(), "tokens fill the"),
         ("receipt.txt", "{thought}", "receipt template"),
         ("prompt.txt", "", "it is empty"),
         ("epitaph.txt", "\u{1b}[2J", "epitaph"),
@@ -111,11 +113,22 @@ fn a_text_that_cannot_be_used_ends_one_start_and_the_next_has_the_old_one() {
         let (ended, _) = exhibit.start(&[]);
         ended.failed(1, &[why]);
         let (ended, paper) = exhibit.lives_as("THE CARD", &[]);
-        assert!(ended.stderr.contains(why) && paper.contains(name), "{name}: {} {paper}", ended.stderr);
+        assert!(ended.stderr.contains(why) && paper.contains("the card"), "{name}: {} {paper}", ended.stderr);
         fs::remove_file(exhibit.card(name)).expect("mended");
         let (ended, _) = exhibit.lives_as("THE CARD", &[]);
         assert!(!ended.stderr.contains(name), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_voice_that_is_too_long_to_be_kept_is_told() {
+    let mut exhibit = Exhibit::new();
+    exhibit.write("settings.txt", "title = THE CARD\n").lives_as("THE CARD", &[]);
+    exhibit.write("voice.gguf", "");
+    let file = fs::File::options().write(true).open(exhibit.card("voice.gguf")).expect("a file");
+    file.set_len(50_000_000).expect("a sparse file");
+    let (ended, _) = exhibit.lives_as("THE CARD", &[]);
+    assert!(ended.stderr.contains("voice.gguf is longer than 40 MB"), "{}", ended.stderr);
 }
 
 #[test]

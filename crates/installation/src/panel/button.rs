@@ -48,7 +48,7 @@ pub(super) enum Role {
 pub(super) enum ButtonEvent {
     /// Pressed while armed: the life begins.
     Begin,
-    /// Held for [`YES`] while a question is asked.
+    /// Held for [`YES`] or longer while a question is asked, and let go.
     Yes,
     /// Pressed for less while a question is asked.
     No,
@@ -153,9 +153,11 @@ impl Button {
                 None
             }
             Some(_) => {
-                if std::mem::take(&mut self.answers) {
-                    self.down = None;
-                    return Some(ButtonEvent::No);
+                if std::mem::take(&mut self.answers)
+                    && let Some(down) = self.down.take()
+                {
+                    let is_yes = now.saturating_sub(down) >= YES;
+                    return Some(if is_yes { ButtonEvent::Yes } else { ButtonEvent::No });
                 }
                 let was_counted = self.is_counted();
                 (self.down, self.next_cue) = (None, None);
@@ -170,10 +172,6 @@ impl Button {
 
     /// What follows from having been down for that time.
     fn hold(&mut self, time: Duration) -> Option<ButtonEvent> {
-        if self.answers && time >= YES {
-            self.answers = false;
-            return Some(ButtonEvent::Yes);
-        }
         if let Some(cue) = self.next_cue {
             if time >= HELD {
                 self.next_cue = None;
@@ -420,8 +418,8 @@ mod tests {
         assert_eq!(hand.down(5000).up(100).did(), [], "it was down before it was asked");
         assert_eq!(hand.down(2900).did(), []);
         assert_eq!(hand.up(100).did(), [ButtonEvent::No]);
-        assert_eq!(hand.down(3100).did(), [ButtonEvent::Yes]);
-        assert_eq!(hand.down(5000).up(100).did(), [], "once");
+        assert_eq!(hand.down(3100).did(), [], "not before it is let go");
+        assert_eq!(hand.up(100).did(), [ButtonEvent::Yes]);
         hand.become_(Role::Armed);
         assert_eq!(hand.up(100).down(100).did(), [ButtonEvent::Begin]);
     }

@@ -93,18 +93,20 @@ impl Printer {
     }
 
     /// Prints `lines` as a slip of their own and waits until they are on paper, at most
-    /// 30 s; after a signal, at most 3 s each to queue the end and to print it.
+    /// 30 s; after a signal, at most 3 s each to queue the end and to print it. Returns
+    /// whether it is printed to its end.
     pub fn slip(
         settings: &PrinterSettings,
         lives: Option<Lives>,
         status: &PrinterStatus,
         interrupt: &Interrupt,
         mut lines: Vec<Line>,
-    ) {
+    ) -> bool {
         lines.push(Line::Tear);
         let head: Head = Box::new(|_| lines);
         let mut slip = Self::start(settings, &Template::default(), lives, status, interrupt, false, head);
         slip.end(Vec::new(), interrupt);
+        slip.is_whole()
     }
 
     /// Prints the receipt of an earlier life again: `head`, its words, and `foot`. Waits

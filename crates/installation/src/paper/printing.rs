@@ -108,7 +108,7 @@ impl Paper {
         match &self.settings {
             Some(settings) => {
                 let lines = slip.lines(&health, settings.format.columns).into_iter().map(Line::Text);
-                self.notice("technician's slip", lines, interrupt);
+                let _ = self.notice("technician's slip", lines, interrupt);
             }
             None => say(slip.lines(&health, TERMINAL_COLUMNS).join("\n") + "\n"),
         }
@@ -136,11 +136,12 @@ impl Paper {
         }
     }
 
-    /// Prints `lines` below a title, if there is a printer.
-    pub fn notice(&self, title: &str, lines: impl Iterator<Item = Line>, interrupt: &Interrupt) {
-        let Some(settings) = &self.settings else { return };
+    /// Prints `lines` below a title, if there is a printer. Returns whether nobody has still to
+    /// be told.
+    pub fn notice(&self, title: &str, lines: impl Iterator<Item = Line>, interrupt: &Interrupt) -> bool {
+        let Some(settings) = &self.settings else { return true };
         let lines = [Line::Centred(title.to_owned()), Line::Rule].into_iter().chain(lines).collect();
-        Printer::slip(settings, self.lives.clone(), &PrinterStatus::default(), interrupt, lines);
+        Printer::slip(settings, self.lives.clone(), &PrinterStatus::default(), interrupt, lines)
     }
 }
 

@@ -64,7 +64,10 @@ impl Texts {
             replace::replace(&path, &[text.head().as_bytes(), b"\n", text.words.trim().as_bytes(), b"\n"])
         };
         keep().with_context(|| format!("cannot keep the text {path:?}; free some space"))?;
-        for number in self.numbers().iter().rev().skip(self.most) {
+        // Greater ones are of a history that was begun anew.
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            self.numbers().into_iter().partition(|number| *number <= text.number);
+        for number in gone.iter().chain(kept.iter().rev().skip(self.most)) {
             let _ = fs::remove_file(self.path(*number));
         }
         Ok(())
@@ -170,5 +173,7 @@ mod tests {
         assert_eq!(texts.read(12).expect("a text"), interrupted);
         let told = texts.read(9).expect_err("removed").to_string();
         assert_eq!(told, "no text of life 9 is kept, but 3 from life 10 to 12; name another one");
+        texts.keep(&text(1)).expect("kept");
+        assert_eq!(texts.numbers(), [1], "the history was begun anew");
     }
 }
