@@ -153,12 +153,11 @@ impl Button {
                 None
             }
             Some(_) => {
-                if std::mem::take(&mut self.answers) {
-                    self.down = None;
-                    return Some(ButtonEvent::No);
-                }
                 let was_counted = self.is_counted();
                 (self.down, self.next_cue) = (None, None);
+                if std::mem::take(&mut self.answers) {
+                    return Some(ButtonEvent::No);
+                }
                 match std::mem::replace(&mut self.jam, Jam::No) {
                     Jam::Yes => Some(ButtonEvent::Freed),
                     _ => was_counted.then_some(ButtonEvent::Again),
@@ -318,11 +317,8 @@ mod tests {
     #[test]
     fn a_button_that_is_down_when_the_piece_is_armed_starts_nothing_until_it_has_been_up() {
         type Case = (&'static str, fn(&mut Hand) -> &mut Hand, &'static [ButtonEvent]);
-        const CUES_AND_AGAIN: [ButtonEvent; 8] = {
-            let mut events = [ButtonEvent::Cue; 8];
-            events[7] = ButtonEvent::Again;
-            events
-        };
+        use ButtonEvent::{Again, Cue};
+        const CUES_AND_AGAIN: [ButtonEvent; 8] = [Cue, Cue, Cue, Cue, Cue, Cue, Cue, Again];
         let cases: [Case; 6] = [
             ("held", |hand| hand.down(2900), &[]),
             ("held almost for the slip", |hand| hand.down(9900), &CUES_AND_AGAIN),
