@@ -95,11 +95,11 @@ impl Unwritten {
     fn new() -> io::Result<Self> {
         Ok(Self { stdout: File::from(io::stdout().as_fd().try_clone_to_owned()?), bytes: Vec::new() })
     }
+}
 
-    fn takes_some(&self) -> bool {
-        let mut polled = [PollFd::new(self.stdout.as_fd(), PollFlags::POLLOUT)];
-        poll(&mut polled, 0_u8).is_ok_and(|ready| ready > 0)
-    }
+/// Whether it can be read, or written, now.
+fn is_ready(stream: impl AsFd, how: PollFlags) -> bool {
+    poll(&mut [PollFd::new(stream.as_fd(), how)], 0_u8) == Ok(1)
 }
 
 impl Write for Unwritten {
@@ -109,7 +109,7 @@ impl Write for Unwritten {
 
     /// Writes as much as the terminal takes now.
     fn flush(&mut self) -> io::Result<()> {
-        while !self.bytes.is_empty() && self.takes_some() {
+        while !self.bytes.is_empty() && is_ready(&self.stdout, PollFlags::POLLOUT) {
             let written = self.stdout.write(&self.bytes[..self.bytes.len().min(AT_ONCE)])?;
             self.bytes.drain(..written);
         }
@@ -149,8 +149,7 @@ pub(super) fn read_keys(is_needed: &AtomicBool, tell: impl Fn(Event) -> bool) {
     while is_needed.load(Ordering::Relaxed) {
         let event = match event::poll(GLANCE) {
             Ok(false) => {
-                let has_come =
-                    poll(&mut [PollFd::new(io::stdin().as_fd(), PollFlags::POLLIN)], 0_u8) == Ok(1);
+                let has_come = is_ready(io::stdin(), PollFlags::POLLIN);
                 // A key may come between the two looks.
                 if has_come && stays {
                     let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);

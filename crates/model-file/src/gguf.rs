@@ -69,10 +69,6 @@ const BLOCK_BYTES: [u64; 43] = [
     4, 8, 8, 56, 2, 0, 0, 0, 54, 66, 0, 0, 0, 17, 36, 18, 18,
 ];
 
-/// The orders of blocks in memory that types of their own stood for, `Q4_0_4_4` from 31 and
-/// `IQ4_NL_4_4` from 36 on, until ggml withdrew them.
-const WITHDRAWN: [&str; 3] = ["4_4", "4_8", "8_8"];
-
 /// llama.cpp's architectures of embedding models.
 const EMBEDDING: &str = "bert modern-bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 \
                          eurobert gemma-embedding llama-embed";
@@ -317,11 +313,10 @@ fn read_tensor(reader: &mut HeaderReader, vectors: &mut Vec<Vector>) -> Result<u
     let kind = reader.number(4)?;
     let offset = reader.number(8)?;
     let block = BLOCK_ELEMENTS.get(kind as usize).zip(BLOCK_BYTES.get(kind as usize));
-    if let Some((instead, order)) = match kind {
-        31..=33 => Some(("Q4_0", WITHDRAWN[kind as usize - 31])),
-        36..=38 => Some(("IQ4_NL", WITHDRAWN[kind as usize - 36])),
-        _ => None,
-    } {
+    if matches!(kind, 31..=33 | 36..=38) {
+        // Orders of blocks in memory had types of their own until ggml withdrew them.
+        let instead = if kind < 36 { "Q4_0" } else { "IQ4_NL" };
+        let order = ["4_4", "4_8", "8_8"][(kind as usize - 1) % 5];
         return Err(unfit(format_args!(
             "its weights are of type {instead}_{order}, which was withdrawn from llama.cpp: take the {instead} file of this model"
         )));

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use installation::state::entry::{Entry, Outcome, PaperEnd};
 use installation::state::lives::Lives;
-use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::nexus::{LIMIT, Nexus, limit};
+use crate::support::nexus::{LIMIT, Nexus};
 use crate::support::terminal::Terminal;
 
 /// A life that takes some seconds at the real printer's pace, and one at the model's.
@@ -254,10 +253,7 @@ fn a_long_text_that_is_typed_in_fills_no_folder_and_one_that_is_pasted_does_noth
 #[test]
 fn a_receipt_for_which_there_is_no_room_leaves_no_half_of_it() {
     let nexus = Nexus::new();
-    let mut command = command(&nexus);
-    limit(&mut command, Resource::RLIMIT_FSIZE, libc::RLIM_INFINITY);
-    let mut terminal = Terminal::start(command, 60, 20);
-    terminal.wait_for("armed for life 1");
+    let mut terminal = armed(&nexus, 60, 20);
     terminal.type_in(&format!("{AT_ONCE} "));
     terminal.wait_for("armed for life 2");
     // Only now and only for the cabinet: the lives have larger files.

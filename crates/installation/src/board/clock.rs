@@ -42,10 +42,8 @@ pub fn minute_of_day() -> Option<u16> {
 }
 
 fn believed() -> Option<ZonedDateTime> {
-    if !is_synchronised() && !is_set_by_hardware(Path::new("/sys")) {
-        return None;
-    }
-    local(SystemTime::now())
+    let is_set = is_synchronised() || is_set_by_hardware(Path::new("/sys"));
+    is_set.then(SystemTime::now).and_then(local)
 }
 
 /// A time as a local one; `None` beyond the years that a date has, -9999 to 9999.

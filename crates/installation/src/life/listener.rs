@@ -146,8 +146,7 @@ impl PrinterStatus {
     }
 
     /// Whether it was lost because no new paper came.
-    #[must_use]
-    pub fn is_left_without_paper(&self) -> bool {
+    pub(crate) fn is_left_without_paper(&self) -> bool {
         self.out_of_paper.load(Ordering::Relaxed) && self.is_lost()
     }
 

@@ -60,7 +60,7 @@ pub fn hash(text: &str) -> String {
 }
 
 /// The first of these files that there is, whether it can be read or not.
-fn first_of<const N: usize>(paths: [PathBuf; N]) -> Option<PathBuf> {
+fn first_of(paths: [PathBuf; 2]) -> Option<PathBuf> {
     paths.into_iter().find(|path| path.try_exists().unwrap_or(true))
 }
 

@@ -316,11 +316,8 @@ mod tests {
     #[test]
     fn a_button_that_is_down_when_the_piece_is_armed_starts_nothing_until_it_has_been_up() {
         type Case = (&'static str, fn(&mut Hand) -> &mut Hand, &'static [ButtonEvent]);
-        const CUES_AND_AGAIN: [ButtonEvent; 8] = {
-            let mut events = [ButtonEvent::Cue; 8];
-            events[7] = ButtonEvent::Again;
-            events
-        };
+        use ButtonEvent::{Again, Cue};
+        const CUES_AND_AGAIN: [ButtonEvent; 8] = [Cue, Cue, Cue, Cue, Cue, Cue, Cue, Again];
         let cases: [Case; 6] = [
             ("held", |hand| hand.down(2900), &[]),
             ("held almost for the slip", |hand| hand.down(9900), &CUES_AND_AGAIN),

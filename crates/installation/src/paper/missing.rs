@@ -5,16 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The name that the package's udev rule gives a USB printer, whatever its number.
-const STABLE: &str = "dev/torment-nexus-printer";
-
-/// The interface classes of USB: printer, and the vendor's own.
-const PRINTER: &str = "07";
-const VENDOR: &str = "ff";
+const STABLE: &str = "/dev/torment-nexus-printer";
 
 /// Says that `device` is missing, what was found, and after a semicolon the next step. The
 /// system's files are below `root`.
 pub(super) fn told(device: &Path, root: &Path) -> String {
-    let is_usb = device.starts_with("/dev/usb") || device == Path::new("/").join(STABLE);
+    let is_usb = device.starts_with("/dev/usb") || device == Path::new(STABLE);
     let (found, next) = match is_usb.then(|| found(root)).flatten() {
         Some(found) => found,
         None => (String::new(), "switch it on, plug it in; or run hardware/setup and restart".to_owned()),
@@ -23,19 +19,19 @@ pub(super) fn told(device: &Path, root: &Path) -> String {
 }
 
 fn found(root: &Path) -> Option<(String, String)> {
-    let nodes = list(&root.join("dev/usb")).into_iter().filter(|node| name(node).starts_with("lp"));
-    let there = [root.join(STABLE)].into_iter().filter(|stable| stable.exists()).chain(nodes);
-    let there: Vec<_> = there
-        .map(|node| node.strip_prefix(root).map_or(node.clone(), |at| Path::new("/").join(at)))
-        .collect();
+    let names = list(&root.join("dev/usb")).into_iter().map(|node| name(&node));
+    let nodes = names.filter(|name| name.starts_with("lp")).map(|name| format!("/dev/usb/{name}"));
+    let stable = root.join(&STABLE[1..]).exists().then(|| STABLE.to_owned());
+    let there: Vec<_> = stable.into_iter().chain(nodes).collect();
     if let Some(first) = there.first() {
-        return Some((format!(", but {there:?}"), format!("give --printer {}", first.display())));
+        return Some((format!(", but {there:?}"), format!("give --printer {first}")));
     }
+    // An interface of this class of USB: a printer's, or the vendor's own.
     let of = |class| {
         let interfaces = list(&root.join("sys/bus/usb/devices"));
         interfaces.into_iter().find(|each| text(each, "bInterfaceClass").as_deref() == Some(class))
     };
-    if let Some(printer) = of(PRINTER) {
+    if let Some(printer) = of("07") {
         let driver = fs::read_link(printer.join("driver")).map(|driver| name(&driver)).unwrap_or_default();
         let (who, next) = match driver.as_str() {
             "" => ("no driver has taken".to_owned(), "sudo modprobe usblp, and plug it in again"),
@@ -47,7 +43,7 @@ fn found(root: &Path) -> Option<(String, String)> {
         };
         return Some((format!(": {who} the USB printer {}", product(&printer)), next.to_owned()));
     }
-    let vendors = product(&of(VENDOR)?);
+    let vendors = product(&of("ff")?);
     let next = "if that is the printer, set it to the USB printer class (its switches, or its maker's \
                 program), or use its serial port";
     Some((format!(", but in a class of its vendor's {vendors}"), next.to_owned()))
@@ -69,7 +65,6 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What is in a folder, in order.
 fn list(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> =
         fs::read_dir(folder).into_iter().flatten().flatten().map(|each| each.path()).collect();

@@ -198,8 +198,7 @@ impl Template {
         let life = Some(text.number);
         let known = |summary| Known { life, date: |_| None, summary, low: false };
         let date = text.date.replace('T', " ");
-        let mut head: Vec<_> =
-            Some(date).filter(|date| !date.is_empty()).map(Line::Centred).into_iter().collect();
+        let mut head = Vec::from_iter(Some(date).filter(|date| !date.is_empty()).map(Line::Centred));
         head.extend(self.fill(&self.header, &known(None)));
         let Some((used, context_size)) = text.tokens else {
             return (head, self.cut_short(&Ending::Interrupted(String::new())));

@@ -356,20 +356,11 @@ fn a_life_waits_for_a_new_roll_which_is_shown_and_said_once_and_goes_on_with_it(
 }
 
 #[test]
-fn a_printer_that_gets_no_new_roll_in_time_is_lost() {
+fn a_printer_that_gets_no_new_roll_in_time_is_lost_and_not_waited_for_again_until_it_has_one() {
     for (how, words) in OUT_OF_PAPER {
         let fake = without_paper(how, second(5)..second(600));
-        let (ended, _) = print_on(&fake, how, false);
-        assert_eq!(ended, Err(words.to_owned()), "{how}");
+        assert_eq!(print_on(&fake, how, false).0, Err(words.to_owned()), "{how}");
         assert!((183..196).contains(&fake.now().as_secs()), "{how}: {:?}", fake.now());
-    }
-}
-
-#[test]
-fn a_printer_that_got_no_new_roll_is_not_waited_for_again_until_it_has_one() {
-    for (how, words) in OUT_OF_PAPER {
-        let fake = without_paper(how, second(5)..second(600));
-        assert!(print_on(&fake, how, false).0.is_err(), "{how}");
         let sent = || {
             let Fake { printed, buffer, .. } = &*fake.0.borrow();
             let bytes: Vec<u8> = printed.iter().chain(buffer).copied().collect();

@@ -228,18 +228,12 @@ pub(super) fn short(text: &str) -> String {
 fn pictured(text: &str) -> String {
     let picture = |letter: char| match letter {
         '\0'..' ' => char::from_u32(0x2400 + letter as u32).unwrap_or(' '),
-        other => {
-            if other.is_control() {
-                ' '
-            } else {
-                other
-            }
-        }
+        other if other.is_control() => ' ',
+        other => other,
     };
     text.chars().map(picture).collect()
 }
 
-/// What such a text was.
 fn unpictured(text: &str) -> String {
     let letter =
         |letter| if ('\u{2400}'..'\u{2420}').contains(&letter) { char::from(letter as u8) } else { letter };

@@ -109,7 +109,7 @@ impl Lives {
             let there = self.folder.ancestors().find(|folder| folder.exists());
             access(there.unwrap_or(Path::new(".")), AccessFlags::W_OK | AccessFlags::X_OK)?;
             for name in [FILE, OLDER, LOCK] {
-                match regular::append_to_present(&self.folder.join(name)) {
+                match regular::append_to(&mut File::options(), &self.folder.join(name)) {
                     Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                     _ => {}
                 }

@@ -71,36 +71,31 @@ impl Record {
                 self.begin_boot(&fault);
             }
             Some(Outcome::Fault) => {
-                self.start(u64::from(number == 0));
                 self.fault = Some(self.fault_of(number, &fault));
             }
-            Some(Outcome::Slip) => {}
+            Some(Outcome::Slip) | None => {}
             Some(ended) => {
                 self.in_vain = 0;
                 if ended == Outcome::Death {
                     self.rate = figures.rate;
                 }
             }
-            None => self.start(1),
         }
+        let starts = u64::from(outcome.is_none() || outcome == Some(Outcome::Fault) && number == 0);
+        self.starts += starts;
+        self.in_vain += starts;
         self.lives = self.lives.max(number);
         self.receipt_open = match paper {
             None => true,
             Some(PaperEnd::Whole) => false,
             Some(_) => self.receipt_open,
         };
-        match paper {
-            None | Some(PaperEnd::None) => {}
-            Some(end) => self.no_paper = end == PaperEnd::NoPaper,
+        if let Some(end) = paper.filter(|end| *end != PaperEnd::None) {
+            self.no_paper = end == PaperEnd::NoPaper;
         }
         if let Some(bits) = figures.throttled {
             self.throttled = Some(self.throttled.unwrap_or(0) | bits);
         }
-    }
-
-    fn start(&mut self, count: u64) {
-        self.starts += count;
-        self.in_vain += count;
     }
 
     /// The fault with this message in the life with this number; with 0, before the next.

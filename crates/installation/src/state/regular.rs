@@ -26,12 +26,8 @@ pub fn append(path: &Path) -> io::Result<File> {
     append_to(OpenOptions::new().create(true), path)
 }
 
-/// The same for a file that is there.
-pub(super) fn append_to_present(path: &Path) -> io::Result<File> {
-    append_to(&mut OpenOptions::new(), path)
-}
-
-fn append_to(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+/// The same with these options.
+pub(super) fn append_to(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
     checked(options.read(true).append(true).custom_flags(flags).open(path)?)
 }

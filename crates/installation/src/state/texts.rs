@@ -52,12 +52,9 @@ impl Texts {
         Self { folder: state.join(FOLDER), most }
     }
 
-    /// Writes a text, and removes the oldest ones beyond the number that is kept.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be written; there is then none of that number.
-    pub fn keep(&self, text: &Text) -> Result<()> {
+    /// Writes a text, and removes the oldest ones beyond the number that is kept. Fails when
+    /// the file cannot be written; there is then none of that number.
+    pub(crate) fn keep(&self, text: &Text) -> Result<()> {
         let path = self.path(text.number);
         let keep = || {
             fs::create_dir_all(&self.folder)?;

@@ -84,12 +84,11 @@ impl Stderr {
             return;
         }
         // Put together first: stderr is not buffered, and a line leaves in one write.
-        let bytes = match std::mem::take(&mut self.lost) {
-            0 => self.line.below(words),
-            lost => {
-                self.line.below(&format!("warning: lines lost here, as nobody read stderr: {lost}\n{words}"))
-            }
+        let lost = match std::mem::take(&mut self.lost) {
+            0 => String::new(),
+            lost => format!("warning: lines lost here, as nobody read stderr: {lost}\n"),
         };
+        let bytes = self.line.below(&(lost + words));
         self.write(&bytes);
     }
 }
@@ -142,10 +141,9 @@ pub(crate) fn say_as_it_is(words: &str) {
 
 /// `words` with each control character but the end of a line as `\u{1b}`.
 fn printable(words: &str) -> String {
-    let one = |letter: char| match letter {
-        '\n' | '\t' => letter.to_string(),
-        _ if letter.is_control() => letter.escape_unicode().to_string(),
-        _ => letter.to_string(),
+    let one = |letter: char| match letter.is_control() && !"\n\t".contains(letter) {
+        true => letter.escape_unicode().to_string(),
+        false => letter.to_string(),
     };
     words.chars().map(one).collect()
 }

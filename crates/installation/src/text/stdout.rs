@@ -147,7 +147,6 @@ impl<W: Write> Output<W> {
             match self.writer.write(&self.ready.as_bytes()[self.written..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => self.written += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }

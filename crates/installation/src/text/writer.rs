@@ -28,17 +28,13 @@ impl Writer {
     /// Fails when the stream cannot be duplicated or the thread not started.
     pub(crate) fn new(stream: impl AsFd) -> io::Result<Self> {
         let mut file = File::from(stream.as_fd().try_clone_to_owned()?);
-        let (give, given) = bounded::<Vec<u8>>(1);
+        let (give, given) = bounded(1);
         let (tell, done) = bounded(1);
-        let write = move || {
-            for bytes in given {
-                let written = write_all(&mut file, &bytes);
-                if tell.send((bytes, written)).is_err() {
-                    return;
-                }
-            }
+        let write = move |bytes: Vec<u8>| {
+            let written = write_all(&mut file, &bytes);
+            tell.send((bytes, written))
         };
-        thread::Builder::new().name("writer".to_owned()).spawn(write)?;
+        thread::Builder::new().name("writer".to_owned()).spawn(move || given.iter().try_for_each(write))?;
         Ok(Self { give, done, buffer: Some(Vec::new()) })
     }
 

@@ -125,12 +125,8 @@ pub fn model(
 }
 
 /// The URL of the file of `repository` that is meant: of one that is in `dir`, or else as the
-/// hub tells.
-///
-/// # Errors
-///
-/// As [`model`].
-pub fn file_of(
+/// hub tells. Fails as [`model`].
+pub(super) fn file_of(
     repository: &Repository,
     dir: &Path,
     client: impl FnOnce() -> Result<Client>,

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::address::HUB;
@@ -34,8 +34,7 @@ pub struct Repository {
 impl Repository {
     /// Reads `user/repo[:quant]`. `None` where it is something else, as a path is that begins
     /// with a folder that is there.
-    #[must_use]
-    pub fn named(text: &str) -> Option<Self> {
+    pub(crate) fn named(text: &str) -> Option<Self> {
         let (name, quant) = text.split_once(':').map_or((text, None), |(name, quant)| (name, Some(quant)));
         let (user, repo) = name.split_once('/')?;
         let is_name = |part: &str| {
@@ -52,7 +51,6 @@ impl Repository {
         format!("{HUB}/api/models/{}", self.name)
     }
 
-    /// Where its files lie.
     fn folder(&self) -> String {
         format!("{HUB}/{}/resolve/main/", self.name)
     }
@@ -64,9 +62,8 @@ impl Repository {
         let broke_off =
             |error| Refusal { next: Next::Again(None), ..super::answers::unreachable(&host, &error) };
         body.take(MAX_ANSWER).read_to_end(&mut text).map_err(broke_off)?;
-        let answer: Option<Value> = serde_json::from_slice(&text).ok();
-        let files = answer.as_ref().and_then(|answer| answer["siblings"].as_array());
-        let files = files.with_context(|| {
+        let answer: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let files = answer["siblings"].as_array().with_context(|| {
             format!("what {host} sends is no list of files; if this network has a login page, log in and start again")
         })?;
         let files: Vec<_> = files.iter().filter_map(|file| file["rfilename"].as_str()).collect();
@@ -75,8 +72,7 @@ impl Repository {
 
     /// The address of a file that is meant, if one, or a part of it, is in `dir`: the hub need
     /// not be asked then.
-    #[must_use]
-    pub fn kept(&self, dir: &Path) -> Option<String> {
+    pub(crate) fn kept(&self, dir: &Path) -> Option<String> {
         let mut files: Vec<String> = fs::read_dir(dir)
             .ok()?
             .filter_map(|entry| {
@@ -87,42 +83,33 @@ impl Repository {
             })
             .collect();
         files.sort();
-        let files: Vec<_> = files.iter().map(String::as_str).collect();
         self.choose(&files).ok().map(|file| self.folder() + file)
     }
 
-    /// Which of `files` is meant.
-    fn choose<'a>(&self, files: &[&'a str]) -> Result<&'a str> {
-        let is_model = |file: &&str| {
-            stem(file).is_some_and(|name| !is_part(name) && !NO_MODELS.iter().any(|no| name.contains(no)))
-        };
-        let models: Vec<_> = files.iter().copied().filter(is_model).collect();
-        let of = |quant: &str| {
-            models.iter().copied().find(|file| stem(file).is_some_and(|name| is_of(name, quant)))
-        };
-        let chosen = match (&self.quant, &models[..]) {
+    fn choose<'a>(&self, files: &'a [impl AsRef<str>]) -> Result<&'a str> {
+        let Self { name: repo, quant } = self;
+        let named = |file: &'a _| Some((stem(AsRef::as_ref(file))?, AsRef::as_ref(file)));
+        let mut models: Vec<_> = files.iter().filter_map(named).collect();
+        models.retain(|(name, _)| !is_part(name) && !NO_MODELS.iter().any(|no| name.contains(no)));
+        let of = |quant: &str| models.iter().find(|(name, _)| is_of(name, quant)).map(|(_, file)| *file);
+        let chosen = match (quant, &models[..]) {
             (Some(quant), _) => of(quant),
-            (None, [only]) => Some(*only),
+            (None, [(_, only)]) => Some(*only),
             (None, _) => PREFERRED.into_iter().find_map(of),
         };
         if let Some(file) = chosen {
             return Ok(file);
         }
-        let wanted = self.quant.as_deref().unwrap_or("Q4_K_M, Q4_0 or Q8_0");
-        if models.is_empty() {
-            bail!(
-                "{} has no model in one GGUF file; name another repository (many that have one end in -GGUF)",
-                self.name
-            );
-        }
+        ensure!(
+            !models.is_empty(),
+            "{repo} has no model in one GGUF file; name another repository (many that have one end in -GGUF)"
+        );
+        let wanted = quant.as_deref().unwrap_or("Q4_K_M, Q4_0 or Q8_0");
         let mut there: Vec<_> =
-            models.iter().filter_map(|file| stem(file)?.rsplit(['-', '.']).next()).collect();
+            models.iter().filter_map(|(name, _)| name.rsplit(['-', '.']).next()).collect();
         there.dedup();
-        bail!(
-            "{} has no {wanted} in one file; add one of these after a colon: {}",
-            self.name,
-            there.join(", ")
-        )
+        let there = there.join(", ");
+        bail!("{repo} has no {wanted} in one file; add one of these after a colon: {there}")
     }
 }
 
@@ -142,12 +129,11 @@ fn is_of(name: &str, quant: &str) -> bool {
     name.contains(&quant) || name.contains(&quant.replacen('-', "_", 1))
 }
 
-/// As it was given.
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, quant } = self;
         f.write_str(name)?;
-        quant.as_ref().map_or(Ok(()), |quant| write!(f, ":{quant}"))
+        quant.iter().try_for_each(|quant| write!(f, ":{quant}"))
     }
 }
 

@@ -46,10 +46,6 @@ pub(super) struct Download {
 }
 
 /// Locks the folder of the downloads, which is made if need be, against other processes.
-///
-/// # Errors
-///
-/// When it cannot be made or locked.
 pub(super) fn lock(dir: &Path) -> Result<File> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {dir:?}; {WRITABLE}"))?;
     // The folder itself is locked, so that no lock file is left behind.
@@ -64,10 +60,6 @@ pub(super) fn lock(dir: &Path) -> Result<File> {
 
 /// Does `once` until it is not to be done again, at most as often as `patience` says. What a
 /// server asks to wait is noted in `dir`, so that another start of the program waits too.
-///
-/// # Errors
-///
-/// What ended it.
 pub(super) fn ask<T>(
     patience: &Patience,
     dir: &Path,

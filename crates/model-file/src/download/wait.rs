@@ -9,9 +9,6 @@ use super::answers::LONGEST_WAIT;
 use installation::state::regular;
 use installation::state::replace::replace;
 
-/// At most so many bytes are read: a number and a line.
-const MAX_LENGTH: u64 = 4096;
-
 /// One for all files of the folder, since a limit is the account's or the network's.
 fn path(dir: &Path) -> PathBuf {
     dir.join("downloads.wait")
@@ -20,7 +17,8 @@ fn path(dir: &Path) -> PathBuf {
 /// What a server said, and how long not to ask from now on, if that is not over. By a clock that
 /// was set back since, it is over: nothing is waited for longer than what was asked.
 pub(super) fn noted(dir: &Path) -> Option<(String, Duration)> {
-    let text = String::from_utf8(regular::read(&path(dir), MAX_LENGTH).ok()?).ok()?;
+    // A number and a line.
+    let text = String::from_utf8(regular::read(&path(dir), 4096).ok()?).ok()?;
     let (seconds, what) = text.trim_end().split_once(' ')?;
     let wait = Duration::from_secs(seconds.parse().ok()?).min(LONGEST_WAIT);
     let since = fs::metadata(path(dir)).ok()?.modified().ok()?;
@@ -33,7 +31,6 @@ pub(super) fn note(dir: &Path, what: &str, wait: Duration) {
     let _ = replace(&path(dir), &[format!("{} {what}\n", wait.as_secs()).as_bytes()]);
 }
 
-/// Removes the note: it is over.
 pub(super) fn forget(dir: &Path) {
     let _ = fs::remove_file(path(dir));
 }
