@@ -80,27 +80,22 @@ impl Card {
         let state = state.map(|state| state.path().to_owned());
         let kept = state.as_ref().map(|state| state.join(KEPT)).filter(|kept| kept.is_dir());
         let mut card = Self { folder: folder.to_owned(), state, ..Self::default() };
-        let of_the_kept = || kept.as_ref().map(|kept| settings_of(kept, command).0).unwrap_or_default();
-        if !folder.is_dir() {
+        if folder.is_dir() {
+            card.mark = mark_of(folder);
+            card.is_kept = kept.as_ref().is_some_and(|kept| mark_of(kept) == card.mark);
+            let (settings, faults) = settings_of(folder, command);
+            // Without a place to note that it was told it would be told on paper at each life.
+            (card.faults, card.told) = card.refused().unwrap_or((faults, card.state.is_none()));
+            if card.faults.is_empty() {
+                return (card, settings);
+            }
+        } else {
             card.faults.push(format!(
                 "there is no folder {folder:?} with settings; put it back, or make it with torment-nexus-setup"
             ));
             card.told = true;
-            return (card, of_the_kept());
         }
-        card.mark = mark_of(folder);
-        card.is_kept = kept.as_ref().is_some_and(|kept| mark_of(kept) == card.mark);
-        if let Some((faults, told)) = card.refused() {
-            (card.faults, card.told) = (faults, told);
-            return (card, of_the_kept());
-        }
-        let (settings, faults) = settings_of(folder, command);
-        if faults.is_empty() {
-            return (card, settings);
-        }
-        // Without a place to note that it was told it would be told on paper at each life.
-        (card.faults, card.told) = (faults, card.state.is_none());
-        (card, of_the_kept())
+        (card, kept.map(|kept| settings_of(&kept, command).0).unwrap_or_default())
     }
 
     /// What is wrong on the card, one line each.
@@ -130,9 +125,6 @@ impl Card {
         let Some(state) = self.state.as_ref().filter(|_| !self.is_kept && self.faults.is_empty()) else {
             return Ok(());
         };
-        if self.mark.is_empty() {
-            return Ok(());
-        }
         let (kept, new) = (state.join(KEPT), state.join("card.new"));
         let keep = || {
             let _ = fs::remove_dir_all(&new);
@@ -158,7 +150,6 @@ impl Card {
     pub(crate) fn blame(&self, fault: &anyhow::Error) {
         let (words, folder) = (one_line(fault), format!("{}/", self.folder.display()));
         if self.faults.is_empty()
-            && !self.mark.is_empty()
             && words.contains(&folder)
             && let Some(state) = &self.state
             && let Err(error) = self.write_refused(state, &[words.replace(&folder, "")])
