@@ -115,8 +115,7 @@ impl Card {
 
     /// Notes that it was told.
     pub(crate) fn note_told(&self) -> Result<()> {
-        let Some(state) = &self.state else { return Ok(()) };
-        self.write_refused(state, &[self.faults.clone(), vec![TOLD.to_owned()]].concat())
+        self.write_refused(&[self.faults.clone(), vec![TOLD.to_owned()]].concat())
     }
 
     /// Notes that the piece has come to be armed with what the card gives: it is what the
@@ -151,14 +150,14 @@ impl Card {
         let (words, folder) = (one_line(fault), format!("{}/", self.folder.display()));
         if self.faults.is_empty()
             && words.contains(&folder)
-            && let Some(state) = &self.state
-            && let Err(error) = self.write_refused(state, &[words.replace(&folder, "")])
+            && let Err(error) = self.write_refused(&[words.replace(&folder, "")])
         {
             warn(one_line(&error));
         }
     }
 
-    fn write_refused(&self, state: &Path, lines: &[String]) -> Result<()> {
+    fn write_refused(&self, lines: &[String]) -> Result<()> {
+        let Some(state) = &self.state else { return Ok(()) };
         let path = state.join(REFUSED);
         let text = format!("{}\n{}\n", self.mark, lines.join("\n"));
         replace::replace(&path, &[text.as_bytes()])
