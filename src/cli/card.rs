@@ -55,8 +55,6 @@ pub(crate) struct Card {
     /// What is wrong on the card, one line each.
     faults: Vec<String>,
     told: bool,
-    /// Whether the present content is what was kept.
-    is_kept: bool,
 }
 
 impl Card {
@@ -82,7 +80,6 @@ impl Card {
         let mut card = Self { folder: folder.to_owned(), state, ..Self::default() };
         if folder.is_dir() {
             card.mark = mark_of(folder);
-            card.is_kept = kept.as_ref().is_some_and(|kept| mark_of(kept) == card.mark);
             let (settings, faults) = settings_of(folder, command);
             // Without a place to note that it was told it would be told on paper at each life.
             (card.faults, card.told) = card.refused().unwrap_or((faults, card.state.is_none()));
@@ -121,10 +118,11 @@ impl Card {
     /// Notes that the piece has come to be armed with what the card gives: it is what the
     /// next starts go back to. Nothing is written while nothing has changed.
     pub(crate) fn keep(&self) -> Result<()> {
-        let Some(state) = self.state.as_ref().filter(|_| !self.is_kept && self.faults.is_empty()) else {
-            return Ok(());
-        };
+        let Some(state) = self.state.as_ref().filter(|_| self.faults.is_empty()) else { return Ok(()) };
         let (kept, new) = (state.join(KEPT), state.join("card.new"));
+        if mark_of(&kept) == self.mark {
+            return Ok(());
+        }
         let keep = || {
             let _ = fs::remove_dir_all(&new);
             fs::create_dir_all(&new)?;
