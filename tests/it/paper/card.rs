@@ -83,11 +83,7 @@ fn a_wrong_line_is_on_paper_once_and_what_was_set_before_goes_on() {
     for first in [true, false] {
         let (ended, paper) = exhibit.lives_as("THE CARD", &[]);
         assert!(ended.stderr.contains(told), "{}", ended.stderr);
-        assert_eq!(
-            paper.contains("settings.txt, line 3: printer-baud cannot be \"fast\":"),
-            first,
-            "{paper}"
-        );
+        assert_eq!(paper.contains(told), first, "{paper}");
         assert_eq!(paper.contains("line 4: model cannot be set here"), first, "{paper}");
     }
     exhibit.write("settings.txt", "title = ANOTHER\n");
