@@ -325,16 +325,8 @@ impl Piece<'_> {
         // Once: what is noted while it waits, such as a slip, is no life to rest after.
         let life_before = (!waiting::is_first(paper)).then_some(start);
         let stick = cli.show.stick().map(Stick::at);
-        let waiting = Waiting {
-            schedule,
-            button,
-            life_before,
-            panel,
-            paper,
-            supervisor,
-            interrupt,
-            stick: stick.as_ref(),
-        };
+        let stick = stick.as_ref();
+        let waiting = Waiting { schedule, button, life_before, panel, paper, supervisor, interrupt, stick };
         loop {
             match waiting.for_a_press()? {
                 Asked::Gesture(Gesture::Again) => paper.last_again(interrupt),
@@ -342,7 +334,7 @@ impl Piece<'_> {
                     paper.slip(&request.spoken(), request.prompt.text(), interrupt);
                 }
                 Asked::Gesture(_) => break,
-                Asked::Offer(offer) => self.ask_about(&offer, stick.as_ref(), paper)?,
+                Asked::Offer(offer) => self.ask_about(&offer, stick, paper)?,
             }
         }
         stderr::clear();

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use anyhow::{Context, anyhow};
 
-use crate::check;
+use crate::check::service;
 use crate::cli::Cli;
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
@@ -33,7 +33,7 @@ pub(crate) fn lives(
     print: bool,
     interrupt: &Interrupt,
 ) -> Result<Infallible, Ending> {
-    check::as_the_service()?;
+    service::become_it()?;
     let folder = StateFolder::locate(cli.state_dir.as_deref());
     let folder = folder.context("no home to find lives in; name a folder with --state-dir")?;
     let texts = Texts::within(folder.path(), 1);

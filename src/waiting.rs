@@ -63,15 +63,15 @@ impl Waiting<'_> {
             }
         };
         let glance = stick.map_or(schedule::GLANCE, |_| LOOK);
-        let offer = || stick.and_then(Stick::offer);
+        let asked = || match stick.and_then(Stick::offer) {
+            Some(offer) => Ok(Some(Asked::Offer(offer))),
+            None => panel.wait_for_press_within(glance).map(|gesture| gesture.map(Asked::Gesture)),
+        };
         if schedule == Schedule::default() {
             arm();
             loop {
-                if let Some(offer) = offer() {
-                    return Ok(Asked::Offer(offer));
-                }
-                if let Some(gesture) = panel.wait_for_press_within(glance)? {
-                    return Ok(Asked::Gesture(gesture));
+                if let Some(asked) = asked()? {
+                    return Ok(asked);
                 }
             }
         }
@@ -96,11 +96,8 @@ impl Waiting<'_> {
             let wait = match schedule.at(Moment { since_life, minute, today: today() }) {
                 Availability::Open => {
                     arm();
-                    if let Some(offer) = offer() {
-                        return Ok(Asked::Offer(offer));
-                    }
-                    match panel.wait_for_press_within(glance)? {
-                        Some(gesture) => return Ok(Asked::Gesture(gesture)),
+                    match asked()? {
+                        Some(asked) => return Ok(asked),
                         None => continue,
                     }
                 }

@@ -13,18 +13,8 @@
 mod parts;
 mod report;
 mod run;
-mod service;
+pub(crate) mod service;
 mod system;
 mod trial;
 
 pub(crate) use run::{check, refuse};
-
-/// Goes on as the service's user with its options and folder, if the service is on this
-/// machine.
-///
-/// # Errors
-///
-/// When the program cannot be started again.
-pub(crate) fn as_the_service() -> anyhow::Result<()> {
-    service::become_it().map(drop)
-}

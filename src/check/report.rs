@@ -7,7 +7,7 @@ use installation::text::fault::one_line;
 
 /// How a part of the box is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// It is well.
     Ok,
     /// The piece lives, but something should be done.
@@ -31,7 +31,7 @@ impl Verdict {
 
 /// What was found of one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     /// The part.
     pub name: &'static str,
     pub state: Verdict,

@@ -41,7 +41,7 @@ const SAYS: &str = "NEXUS_OPTIONS_READ";
 /// # Errors
 ///
 /// When the program cannot be started again.
-pub(super) fn become_it() -> Result<Vec<Finding>> {
+pub(crate) fn become_it() -> Result<Vec<Finding>> {
     if let Some(says) = env::var_os(SAYS) {
         let finding = |line: &str| match line.split_once("; ") {
             None => Finding::ok("service", line),
@@ -55,18 +55,17 @@ pub(super) fn become_it() -> Result<Vec<Finding>> {
     let mut again = Command::new(env::current_exe().context("cannot start again as the service")?);
     again.args(env::args_os().skip(1));
     let mut says = Vec::new();
-    let Variables { set, left_out } = match fs::read(OPTIONS) {
-        Ok(file) => environment::read(&file).unwrap_or_else(|why| {
-            says.push(format!("systemd leaves out all of {OPTIONS}, for {why}; mend it"));
-            Variables::default()
-        }),
+    let options = match fs::read(OPTIONS) {
+        Ok(file) => environment::read(&file)
+            .map_err(|why| format!("systemd leaves out all of {OPTIONS}, for {why}; mend it")),
         // The unit does without, too.
-        Err(error) if error.kind() == ErrorKind::NotFound => Variables::default(),
-        Err(error) => {
-            says.push(format!("cannot read {OPTIONS}: {error}; run this with sudo"));
-            Variables::default()
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Variables::default()),
+        Err(error) => Err(format!("cannot read {OPTIONS}: {error}; run this with sudo")),
     };
+    let Variables { set, left_out } = options.unwrap_or_else(|why| {
+        says.push(why);
+        Variables::default()
+    });
     if !left_out.is_empty() {
         says.push(format!("systemd leaves out {left_out:?} of {OPTIONS}: no names; mend them"));
     }

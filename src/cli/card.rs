@@ -55,8 +55,8 @@ pub(crate) struct Card {
     /// What is wrong on the card, one line each.
     faults: Vec<String>,
     told: bool,
-    /// Whether the present content is what was kept.
-    is_kept: bool,
+    /// Whether it sets anything.
+    sets: bool,
 }
 
 impl Card {
@@ -78,34 +78,28 @@ impl Card {
             // The voice that was kept is of the model that is gone.
             settings.retain(|(id, _)| !["lora", "lora_scale"].contains(&id.as_str()));
         }
-        (card, settings)
+        (Self { sets: !settings.is_empty(), ..card }, settings)
     }
 
     fn without_model(folder: &Path, state: Option<&StateFolder>, command: &Command) -> (Self, Vec<Setting>) {
         let state = state.map(|state| state.path().to_owned());
         let kept = state.as_ref().map(|state| state.join(KEPT)).filter(|kept| kept.is_dir());
         let mut card = Self { folder: folder.to_owned(), state, ..Self::default() };
-        let of_the_kept = || kept.as_ref().map(|kept| settings_of(kept, command).0).unwrap_or_default();
-        if !folder.is_dir() {
+        if folder.is_dir() {
+            card.mark = mark_of(folder);
+            let (settings, faults) = settings_of(folder, command);
+            // Without a place to note that it was told it would be told on paper at each life.
+            (card.faults, card.told) = card.refused().unwrap_or((faults, card.state.is_none()));
+            if card.faults.is_empty() {
+                return (card, settings);
+            }
+        } else {
             card.faults.push(format!(
-                "there is no folder {folder:?} with settings; put it back, or make it with torment-nexus-setup"
+                "there is no folder {folder:?} with settings; put it back, or switch the box off and on, which makes it"
             ));
             card.told = true;
-            return (card, of_the_kept());
         }
-        card.mark = mark_of(folder);
-        card.is_kept = kept.as_ref().is_some_and(|kept| mark_of(kept) == card.mark);
-        if let Some((faults, told)) = card.refused() {
-            (card.faults, card.told) = (faults, told);
-            return (card, of_the_kept());
-        }
-        let (settings, faults) = settings_of(folder, command);
-        if faults.is_empty() {
-            return (card, settings);
-        }
-        // Without a place to note that it was told it would be told on paper at each life.
-        (card.faults, card.told) = (faults, card.state.is_none());
-        (card, of_the_kept())
+        (card, kept.map(|kept| settings_of(&kept, command).0).unwrap_or_default())
     }
 
     /// What is wrong on the card, one line each.
@@ -125,21 +119,18 @@ impl Card {
 
     /// Notes what is wrong, and whether it was `told`.
     pub(crate) fn note(&self, told: bool) -> Result<()> {
-        let Some(state) = &self.state else { return Ok(()) };
         let told = told.then(|| TOLD.to_owned());
-        self.write_refused(state, &self.faults.iter().cloned().chain(told).collect::<Vec<_>>())
+        self.write_refused(&self.faults.iter().cloned().chain(told).collect::<Vec<_>>())
     }
 
     /// Notes that a life came to its death with what the card gives: it is what the next
     /// starts go back to. Nothing is written while nothing has changed.
     pub(crate) fn keep(&self) -> Result<()> {
-        let Some(state) = self.state.as_ref().filter(|_| !self.is_kept && self.faults.is_empty()) else {
-            return Ok(());
-        };
-        if self.mark.is_empty() {
+        let Some(state) = self.state.as_ref().filter(|_| self.faults.is_empty()) else { return Ok(()) };
+        let (kept, new) = (state.join(KEPT), state.join("card.new"));
+        if mark_of(&kept) == self.mark {
             return Ok(());
         }
-        let (kept, new) = (state.join(KEPT), state.join("card.new"));
         let keep = || {
             let _ = fs::remove_dir_all(&new);
             fs::create_dir_all(&new)?;
@@ -163,20 +154,22 @@ impl Card {
     /// to its death with it yet: the next start goes back to what was kept, and where the
     /// fault is of that, without it. A download fails by the network.
     pub(crate) fn blame(&self, fault: &anyhow::Error) {
-        let Some(state) = self.state.as_ref().filter(|_| !self.mark.is_empty()) else { return };
         let (words, folder) = (one_line(fault), format!("{}/", self.folder.display()));
-        if words.contains(&*state.join(KEPT).to_string_lossy()) {
-            let _ = fs::remove_dir_all(state.join(KEPT));
+        let Some(kept) = self.state.as_ref().map(|state| state.join(KEPT)) else { return };
+        let is_new = self.sets && self.faults.is_empty() && mark_of(&kept) != self.mark;
+        let is_new = is_new && !words.starts_with("cannot download");
+        if words.contains(&*kept.to_string_lossy()) {
+            let _ = fs::remove_dir_all(&kept);
         }
-        let is_new = self.faults.is_empty() && !self.is_kept && !words.starts_with("cannot download");
         if (is_new || words.contains(&folder))
-            && let Err(error) = self.write_refused(state, &[words.replace(&folder, "")])
+            && let Err(error) = self.write_refused(&[words.replace(&folder, "")])
         {
             warn(one_line(&error));
         }
     }
 
-    fn write_refused(&self, state: &Path, lines: &[String]) -> Result<()> {
+    fn write_refused(&self, lines: &[String]) -> Result<()> {
+        let Some(state) = &self.state else { return Ok(()) };
         let path = state.join(REFUSED);
         let text = format!("{}\n{}\n", self.mark, lines.join("\n"));
         replace::replace(&path, &[text.as_bytes()])

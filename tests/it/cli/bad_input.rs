@@ -166,9 +166,7 @@ fn a_small_stack_does_not_keep_a_life_from_its_end_and_a_small_file_is_told() {
     let limited = |resource, most, stdout: Stdio| {
         let mut command = nexus.command(["--model", "ember", "--context-size", "400"]);
         limit(&mut command, resource, most);
-        Ended::of(
-            command.stdout(stdout).stderr(Stdio::piped()).spawn().and_then(|life| life.wait_with_output()),
-        )
+        Ended::of(command.stdout(stdout).output())
     };
     limited(Resource::RLIMIT_STACK, 64 << 10, Stdio::piped()).died();
     let file = fs::File::create(nexus.path("text")).expect("a file");

@@ -104,8 +104,7 @@ fn the_check_creates_nothing() {
     for folder in ["new/state", "there"] {
         let ended = check(&nexus, &["--model", "ember", "--state-dir", folder], &["--quick"]);
         assert_eq!(state(&ended.stdout, "state"), "ok", "{}", ended.stdout);
-        let made: Vec<_> =
-            fs::read_dir(nexus.path("there").parent().expect("a folder")).expect("a folder").collect();
+        let made: Vec<_> = fs::read_dir(nexus.folder.path()).expect("a folder").collect();
         assert!(made.iter().flatten().all(|made| made.file_name() == "there"), "{made:?}");
         fs::create_dir_all(nexus.path("there")).expect("a folder");
     }

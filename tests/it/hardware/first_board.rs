@@ -3,7 +3,6 @@
 //! in it, and that the service is as it was before, however it ends.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,7 +11,8 @@ use assert_cmd::cargo::cargo_bin;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::nexus::{Ended, LIMIT, Nexus, USED, wait, with_default_signals};
+use super::python;
+use crate::support::nexus::{Ended, LIMIT, Nexus, USED, wait};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -67,8 +67,7 @@ impl Board {
     fn new(state: &str) -> Board {
         let nexus = Nexus::new();
         for (name, script) in [("systemctl", SYSTEMCTL), ("vcgencmd", VCGENCMD), ("journalctl", JOURNALCTL)] {
-            let path = nexus.file(name, format!("#!/bin/sh\n{script}"));
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
+            nexus.script(name, script);
         }
         nexus.file("state", format!("{state}\n"));
         nexus.file("asked", "0\n");
@@ -79,26 +78,18 @@ impl Board {
 
     /// The script with these options, and with the parts that these variables name.
     fn command(&self, options: &[&str], parts: [&str; 3]) -> Command {
-        // The system's, as on the Pi.
-        let system = Path::new("/usr/bin/python3");
-        let mut command = Command::new(if system.exists() { system } else { Path::new("python3") });
+        let mut command = python();
         command.arg(Path::new(ROOT).join("hardware/first-board"));
         command.arg("--program").arg(cargo_bin!("torment-nexus")).args(options);
         let folder = self.0.folder.path();
         let path = std::env::var("PATH").unwrap_or_default();
         command.current_dir(folder).env("PATH", format!("{}:{path}", folder.display()));
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TORMENT_"))
-        {
-            command.env_remove(name);
-        }
         command.env("STAND_INS", folder).env("STATE_DIRECTORY", folder);
         command.env("TORMENT_MODEL", "ember").env("TORMENT_THREADS", "1");
         // Empty ones too: on a board with the package, its options name pins.
         for (name, value) in ["TORMENT_LED", "TORMENT_BUTTON", "TORMENT_PRINTER"].iter().zip(parts) {
             command.env(name, value);
         }
-        with_default_signals(&mut command);
         command
     }
 

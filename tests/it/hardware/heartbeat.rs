@@ -8,8 +8,8 @@ use std::time::Duration;
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
 
-use super::python;
-use crate::support::nexus::{Ended, LIMIT, Nexus};
+use super::script;
+use crate::support::nexus::{Ended, Nexus};
 use crate::support::server::{Server, send, wait_for_close};
 
 /// Less patience than on a box.
@@ -17,25 +17,26 @@ const SETTINGS: &str = "PATIENCE, TRY, PAUSE = 4, 1, 0.1";
 
 /// A heartbeat of the box in `nexus`, to this address.
 fn beat(nexus: &Nexus, when: &str, url: &str) -> Ended {
-    let mut command = python("heartbeat", SETTINGS);
+    let mut command = script("heartbeat", SETTINGS);
     let program = cargo_bin!("torment-nexus").parent().expect("a folder").display().to_string();
     let path = std::env::var("PATH").unwrap_or_default();
     command.arg(when).env("PATH", format!("{program}:{path}")).env("TORMENT_REPORT_TO", url);
     // A proxy would be told of it too.
     command.env("http_proxy", "http://127.0.0.1:9").env("STATE_DIRECTORY", nexus.path("state"));
-    Ended::of(assert_cmd::Command::from_std(command).timeout(LIMIT).output())
+    Ended::run(command)
 }
 
-fn taken() -> Server {
-    Server::new(|_, _, stream| send(stream, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"))
+/// A server that answers so.
+pub(super) fn answers(head: &str) -> Server {
+    let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    Server::new(move |_, _, stream| send(stream, &answer))
 }
 
 #[track_caller]
 fn fails_in_one_line(ended: &Ended, expected: &str) {
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    let line = ended.stderr.trim_end();
-    assert!(line.starts_with("error: ") && line.contains(expected) && line.contains("; "), "{line}");
-    assert_eq!(line.lines().count(), 1, "{line}");
+    let line = ended.error();
+    assert!(line.contains(expected) && line.contains("; "), "{line}");
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn a_curator_hears_of_the_last_life_the_paper_and_the_last_fault() {
         nexus.ember(&options).died();
     }
     nexus.ember(&["--context-size", "1", "--printer", "absent", "--state-dir", "state"]);
-    let server = taken();
+    let server = answers("204 No Content");
     let ended = beat(&nexus, "start", &server.url("/box"));
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let [request] = &server.requests()[..] else { panic!("one request") };
@@ -70,7 +71,7 @@ fn a_curator_hears_of_the_last_life_the_paper_and_the_last_fault() {
 
 #[test]
 fn without_an_address_and_at_a_death_nothing_is_sent() {
-    let (nexus, server) = (Nexus::new(), taken());
+    let (nexus, server) = (Nexus::new(), answers("204 No Content"));
     for (when, url) in [("success", server.url("/")), ("start", String::new())] {
         let ended = beat(&nexus, when, &url);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{when}");
@@ -82,18 +83,11 @@ fn without_an_address_and_at_a_death_nothing_is_sent() {
 
 #[test]
 fn only_the_local_network_is_told_without_tls() {
-    let (nexus, none) = (Nexus::new(), "print(refusal(sys.argv[3])); sys.exit()");
+    let nexus = Nexus::new();
     let refusal = |url: &str| {
-        Ended::of(
-            assert_cmd::Command::from_std({
-                let mut command = python("heartbeat", none);
-                command.arg(url);
-                command
-            })
-            .timeout(LIMIT)
-            .output(),
-        )
-        .stdout
+        let mut command = script("heartbeat", "print(refusal(sys.argv[3])); sys.exit()");
+        command.arg(url);
+        Ended::run(command).stdout
     };
     for near in [
         "https://example.org/box?key=1",
@@ -134,15 +128,12 @@ fn a_server_that_fails_is_asked_again_and_whatever_it_does_has_an_end() {
     });
     assert_eq!((beat(&nexus, "hour", &server.url("/")).code, server.requests().len()), (Some(0), 3));
 
-    let server = Server::new(|_, _, stream| send(stream, "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"));
+    let server = answers("404 No");
     fails_in_one_line(&beat(&nexus, "hour", &server.url("/")), "404 No");
     assert_eq!(server.requests().len(), 1, "a refusal is an answer");
 
-    let elsewhere = taken();
-    let to = elsewhere.url("/");
-    let server = Server::new(move |_, _, stream| {
-        send(stream, format!("HTTP/1.1 302 There\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n"));
-    });
+    let elsewhere = answers("204 No Content");
+    let server = answers(&format!("302 There\r\nLocation: {}", elsewhere.url("/")));
     fails_in_one_line(&beat(&nexus, "hour", &server.url("/")), "302");
     assert!(elsewhere.requests().is_empty(), "another address is not followed");
 

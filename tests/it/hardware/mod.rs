@@ -15,6 +15,8 @@ mod systemd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::nexus::with_default_signals;
+
 /// Runs the script that the first argument names with the settings of the second.
 const RUN: &str = "import importlib.machinery, importlib.util, sys
 sys.dont_write_bytecode = True
@@ -26,17 +28,46 @@ sys.argv[1:] = sys.argv[3:]
 script.main()
 ";
 
-/// A script of `hardware/` in Python, its constants set to less by `settings`, without this
-/// machine's options.
-fn python(script: &str, settings: &str) -> Command {
-    // The system's, as on the Pi.
+/// Runs the program of its third argument, and raises the signal of the second before the
+/// operation of that number in which it creates, renames or removes something on the boot
+/// partition. (Python names each to an audit hook beforehand.)
+const ENDED: &str = r#"
+import ctypes, os, runpy, sys
+left, signal, *sys.argv = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
+def step():
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal)
+def hook(event, args):
+    if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir") or event == "open" and args[2] & os.O_CREAT:
+        if "firmware" in str(args[0]):
+            step()
+class Libc(ctypes.CDLL):
+    def __getattr__(self, name):
+        call = super().__getattr__(name)
+        return call if name != "renameat2" else lambda *given: step() or call(*given)
+ctypes.CDLL = Libc
+sys.addaudithook(hook)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"#;
+
+/// The system's Python, as on the Pi, without this machine's options.
+fn python() -> Command {
     let system = Path::new("/usr/bin/python3");
     let mut command = Command::new(if system.exists() { system } else { Path::new("python3") });
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("hardware").join(script);
-    command.args(["-c", RUN]).arg(script).arg(settings).stdin(Stdio::null()).current_dir("/");
+    command.stdin(Stdio::null());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TORMENT_")) {
         command.env_remove(name);
     }
-    command.env("NEXUS_OPTIONS_READ", "1");
+    with_default_signals(&mut command);
+    command
+}
+
+/// A script of `hardware/`, its constants set to less by `settings`.
+fn script(name: &str, settings: &str) -> Command {
+    let mut command = python();
+    command.args(["-c", RUN]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("hardware").join(name));
+    command.arg(settings).current_dir("/").env("NEXUS_OPTIONS_READ", "1");
     command
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use assert_cmd::cargo::cargo_bin;
 
-use super::python;
-use crate::support::nexus::{Ended, LIMIT, Nexus, is_root};
+use super::script;
+use crate::support::nexus::{Ended, Nexus, is_root};
 
 /// The length that report.txt always has.
 const LENGTH: u64 = 16384;
@@ -22,7 +22,7 @@ impl Box {
     fn new() -> Box {
         let nexus = Nexus::new();
         // As the service's user the program is to be found.
-        mode(&nexus.folder.path().display().to_string(), 0o755);
+        fs::set_permissions(nexus.folder.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
         for folder in ["card", "state", "bin"] {
             fs::create_dir(nexus.path(folder)).expect("a folder");
         }
@@ -36,8 +36,7 @@ impl Box {
     }
 
     fn stand_in(&self, name: &str, script: &str) {
-        let path = self.0.file(&format!("bin/{name}"), format!("#!/bin/sh\n{script}\n"));
-        mode(&path.display().to_string(), 0o755);
+        self.0.script(&format!("bin/{name}"), script);
     }
 
     /// The state folder is the service's from here on.
@@ -52,11 +51,11 @@ impl Box {
     /// After a start of the program that ended so.
     fn report_after(&self, result: &str) -> Ended {
         let at = |name: &str| self.0.path(name).display().to_string();
-        let mut command = python("report", "PATIENCE = 5");
+        let mut command = script("report", "PATIENCE = 5");
         command.args([result, "--card", &at("card"), "--state", &at("state"), "--stamp", &at("stamp")]);
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", at("bin")));
-        Ended::of(assert_cmd::Command::from_std(command).timeout(LIMIT).output())
+        Ended::run(command)
     }
 
     #[track_caller]
@@ -69,10 +68,6 @@ impl Box {
     fn report(&self) -> String {
         fs::read_to_string(self.0.path("card/report.txt")).unwrap_or_default()
     }
-}
-
-fn mode(path: &str, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
 #[test]
@@ -133,12 +128,8 @@ fn what_stands_in_the_reports_place_is_left_alone_and_told_in_one_line() {
         let _ = fs::remove_file(a_box.0.path("stamp"));
         let ended = a_box.report_after("success");
         assert_eq!(ended.code, Some(1), "{what}");
-        let line = ended.stderr.trim_end();
-        assert!(
-            line.starts_with("error: ") && line.contains(expected) && line.contains("; "),
-            "{what}: {line}"
-        );
-        assert_eq!(line.lines().count(), 1, "{what}: {line}");
+        let line = ended.error();
+        assert!(line.contains(expected) && line.contains("; "), "{what}: {line}");
     };
     symlink(&other, &path).expect("a link");
     told("a link", "symbolic");

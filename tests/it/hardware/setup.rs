@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::{ENDED, python};
 use crate::support::exhibition::{self, UNIT};
 use crate::support::nexus::{Ended, is_root};
 
@@ -34,22 +35,6 @@ fn block(was: &str, overlays: &str) -> String {
     )
 }
 
-/// Runs the program of its third argument, and raises the signal of the second before the
-/// operation of that number in which it creates, renames or removes something. (Python names
-/// each to an audit hook beforehand.)
-const ENDED: &str = r#"
-import os, runpy, sys
-left, signal, *sys.argv = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
-def hook(event, args):
-    global left
-    if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir") or event == "open" and args[2] & os.O_CREAT:
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal)
-sys.addaudithook(hook)
-runpy.run_path(sys.argv[0], run_name="__main__")
-"#;
-
 const OVERLAYS: &str = "dtoverlay=disable-bt\ndtoverlay=pwm,pin=18,func=2\n";
 const BOX: &str = "panic=10 torment_nexus.box=1";
 
@@ -62,14 +47,6 @@ impl Ended {
     fn last_line(&self) -> &str {
         assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
         self.stdout.lines().last().unwrap_or_default()
-    }
-
-    /// The one line of an error.
-    #[track_caller]
-    fn error(&self) -> &str {
-        assert_ne!(self.code, Some(0), "{}", self.stdout);
-        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
-        self.stderr.strip_prefix("error: ").expect("an error").trim_end()
     }
 }
 
@@ -121,7 +98,8 @@ impl System {
 
     fn command(&self, options: &[&str]) -> Command {
         let mut command = python();
-        command.arg(Path::new(ROOT).join("hardware/setup"));
+        // On a terminal that shows little.
+        command.env("PYTHONIOENCODING", "ascii").arg(Path::new(ROOT).join("hardware/setup"));
         command.arg("--root").arg(self.0.path()).args(options);
         command
     }
@@ -166,14 +144,6 @@ impl System {
     fn as_root(&self) -> String {
         format!("--root={}", self.0.path().display())
     }
-}
-
-/// The system's, as on the Pi, on a terminal that shows little.
-fn python() -> Command {
-    let system = Path::new("/usr/bin/python3");
-    let mut command = Command::new(if system.exists() { system } else { Path::new("python3") });
-    command.env("PYTHONIOENCODING", "ascii").stdin(Stdio::null());
-    command
 }
 
 fn look(root: &Path, folder: &Path, all: &mut Snapshot) {
@@ -469,108 +439,14 @@ fn a_link_that_leads_out_of_the_root_is_not_followed() {
     assert_eq!(outside.snapshot(), before);
 }
 
-const MASKS: [&str; 2] = ["etc/systemd/system/apt-daily.timer", "etc/systemd/system/hciuart.service"];
-const WATCHDOG: &str = "etc/systemd/system.conf.d/90-torment-nexus.conf";
-const OPTIONS: &str = "etc/default/torment-nexus";
-const RECORD: &str = "var/lib/torment-nexus-setup/record.json";
-/// What an earlier version wrote to /etc, each with the SHA-256 that sha256sum gives for it.
-const MADE: [(&str, &str); 5] = [
-    (OPTIONS, "9967da5d0de266d270c3272949ad1263ee28e8dd1ded3c8f72d357aa85c9e906"),
-    (JOURNAL, "3f84eff92fc2b81de1074163ce91244333e02015254f6add13a890e5bead60b8"),
-    (WATCHDOG, "97f48974feac6a2cecef33d81ee3bf703405cfd33e213b68ce1c6cbf6cdb29ac"),
-    (MASKS[0], "fd5d32feb2d3562582258990ecfca9b88376957e512d5caac72ad89fc78d2df4"),
-    (MASKS[1], "fd5d32feb2d3562582258990ecfca9b88376957e512d5caac72ad89fc78d2df4"),
-];
-
-impl System {
-    /// Sets it up as an earlier version did, which wrote to /etc what the package has now,
-    /// and masked units.
-    fn earlier(self) -> System {
-        const BLOCK: &str = "# >>> torment-nexus-setup: it rewrites the lines between these marks\n\
-             [all]\ndtoverlay=\ndtparam=audio=off\n# <<< torment-nexus-setup\n";
-        let entries = MADE.map(|(path, hash)| {
-            format!(r#""/{path}": {{"before": ["absent", ""], "after": ["", "{hash}"]}}"#)
-        });
-        let record =
-            format!(r#"{{"files": {{{}, "/{CONFIG}": {{"before": ["file", ""]}}}}}}"#, entries.join(", "));
-        let (config, cmdline) = (self.read(CONFIG), self.read(CMDLINE));
-        self.write(&format!("var/lib/torment-nexus-setup/before/{CMDLINE}"), &cmdline);
-        self.write(RECORD, &record);
-        self.write(CMDLINE, &cmdline.replace("console=serial0,115200 ", "").replace('\n', " panic=10\n"));
-        let audio = "\n# torment-nexus-setup replaced: dtparam=audio=on\n";
-        self.write(CONFIG, &(config.replace("\ndtparam=audio=on\n", audio) + BLOCK));
-        self.write(JOURNAL, "[Journal]\nStorage=persistent\nSystemMaxUse=32M\n");
-        self.write(WATCHDOG, "[Manager]\nRuntimeWatchdogSec=15\n");
-        self.write(OPTIONS, "TORMENT_LED=18\n");
-        fs::create_dir_all(self.path("etc/systemd/system")).expect("a folder");
-        for unit in MASKS {
-            symlink("/dev/null", self.path(unit)).expect("a mask");
-        }
-        self
-    }
-
-    /// All but the folders.
-    fn files(&self) -> Snapshot {
-        self.snapshot().into_iter().filter(|(_, (kind, ..))| *kind != 'd').collect()
-    }
-}
-
-#[test]
-fn what_an_earlier_version_made_goes_unless_it_was_edited_since() {
-    let system = System::new("bookworm");
-    let before = system.files();
-    let system = system.earlier();
-    system.setup(&["--yes", "--keep-bluetooth"]).last_line();
-    for (path, _) in MADE {
-        let is_there = fs::symlink_metadata(system.path(path)).is_ok();
-        // Bluetooth's is no unit of the package's.
-        assert_eq!(is_there, path != MASKS[1], "no package has {path}");
-    }
-    system.setup(&["--undo", "--yes"]).last_line();
-    assert_eq!(system.files(), before);
-
-    let system = System::new("bookworm").with_package();
-    system.write("usr/lib/systemd/system/torment-nexus.service", "");
-    let (before, config) = (system.files(), system.read(CONFIG));
-    let system = system.earlier();
-    system.write(WATCHDOG, "[Manager]\nRuntimeWatchdogSec=10\n");
-    system.setup(&["--yes"]).last_line();
-    assert_eq!(system.read(CONFIG), config + &system.block());
-    for gone in [JOURNAL, MASKS[0]] {
-        assert!(fs::symlink_metadata(system.path(gone)).is_err(), "the package has {gone}");
-    }
-    assert_eq!(system.read(WATCHDOG), "[Manager]\nRuntimeWatchdogSec=10\n", "it was edited");
-    assert_eq!(system.setup(&["--yes"]).last_line(), "setup: nothing to change");
-    system.setup(&["--undo", "--yes"]).last_line();
-    fs::remove_file(system.path(WATCHDOG)).expect("the edited file");
-    fs::remove_file(system.path(OPTIONS)).expect("the options of the package's service");
-    assert_eq!(system.files(), before);
-}
-
-#[test]
-fn a_record_that_no_version_made_is_left_alone() {
-    for record in [
-        "",
-        "[1, 2]",
-        r#"{"files": null}"#,
-        "{\"/etc/\0/x\": {\"before\": [\"absent\"], \"after\": [\"\", \"ab\"]",
-    ] {
-        let system = System::new("trixie");
-        system.write(RECORD, record);
-        assert_eq!(system.setup(&["--yes"]).last_line(), "setup: 2 changes made", "{record}");
-        assert_eq!(system.setup(&["--undo", "--yes"]).last_line(), "setup: 2 changes made", "{record}");
-    }
-}
-
 #[test]
 fn whenever_a_run_is_ended_the_next_completes_it_and_an_undo_restores_every_byte() {
-    for (signal, earlier) in [(libc::SIGINT, false), (libc::SIGKILL, true)] {
-        let new = || if earlier { System::new("bookworm").earlier() } else { System::new("bookworm") };
-        let before = System::new("bookworm").files();
-        let whole = new();
+    for signal in [libc::SIGINT, libc::SIGKILL] {
+        let whole = System::new("bookworm");
+        let before = whole.snapshot();
         whole.setup(&["--yes"]).last_line();
         for at in 1.. {
-            let system = new();
+            let system = System::new("bookworm");
             let set_up = system.ended(&["--yes"], at, signal);
             system.setup(&["--yes"]).last_line();
             assert_eq!(system.snapshot(), whole.snapshot(), "set-up ended at {at}");
@@ -582,7 +458,7 @@ fn whenever_a_run_is_ended_the_next_completes_it_and_an_undo_restores_every_byte
                 );
             }
             system.setup(&["--undo", "--yes"]).last_line();
-            assert_eq!(system.files(), before, "undo ended at {at}");
+            assert_eq!(system.snapshot(), before, "undo ended at {at}");
             if set_up.is_none() && undone.is_none() {
                 assert!(at > 4, "only {at} operations");
                 break;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,7 +12,9 @@ use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::nexus::{Ended, LIMIT, Nexus, limit, wait, with_default_signals};
+use super::{ENDED, python};
+use crate::support::gguf_file::{Gguf, Value};
+use crate::support::nexus::{Ended, LIMIT, Nexus, limit, wait};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hardware/stick");
 const CARD: &str = "boot/firmware/torment-nexus";
@@ -20,35 +22,9 @@ const STICK: &str = "mnt/torment-nexus";
 const TOLD: &str = "run/torment-nexus-stick/told";
 const OFFER: &str = "run/torment-nexus-stick/offer";
 
-/// Runs the script with a signal that comes before its so-manieth change of a file.
-const ENDED: &str = r#"
-import ctypes, os, runpy, sys
-left, signal, *sys.argv = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
-def step():
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal)
-def hook(event, args):
-    if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir") or event == "open" and args[2] & os.O_CREAT:
-        if "firmware" in str(args[0]):
-            step()
-class Libc(ctypes.CDLL):
-    def __getattr__(self, name):
-        call = super().__getattr__(name)
-        return call if name != "renameat2" else lambda *given: step() or call(*given)
-ctypes.CDLL = Libc
-sys.addaudithook(hook)
-runpy.run_path(sys.argv[0], run_name="__main__")
-"#;
-
 /// A GGUF file of this purpose, and no longer than its header.
 fn gguf(purpose: &str) -> Vec<u8> {
-    let mut file = b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x0c\0\0\0\0\0\0\0general.type".to_vec();
-    file.extend(8_u32.to_le_bytes());
-    file.extend((purpose.len() as u64).to_le_bytes());
-    file.extend(purpose.as_bytes());
-    file
+    Gguf::empty().set("general.type", Value::text(purpose)).bytes()
 }
 
 /// A box whose card has settings with a word, and a stick with that word.
@@ -64,8 +40,7 @@ impl Plugged {
         plugged.write(CARD, "settings.txt", "title = OLD\nstick-key = “sesame” # ours\n");
         plugged.write(CARD, "prompt.txt", "old");
         plugged.write(STICK, "key.txt", "\u{feff}sesame\r\n");
-        let systemctl = plugged.0.file("bin/systemctl", "#!/bin/sh\necho \"$*\" >>log\ncat status\n");
-        fs::set_permissions(systemctl, fs::Permissions::from_mode(0o755)).expect("a mode");
+        plugged.0.script("bin/systemctl", "echo \"$*\" >>log\ncat status");
         plugged.0.file("status", "armed, 3 lives so far");
         plugged.write(STICK, "Settings.TXT", "title = NEW\r\nStick_Key: theirs\r\n");
         plugged.write(STICK, "prompt.txt", "new");
@@ -94,11 +69,10 @@ impl Plugged {
     }
 
     fn command(&self, before: &[&str]) -> Command {
-        let mut command = Command::new("python3");
+        let mut command = python();
         command.args(before).args([SCRIPT, "--root", "."]).current_dir(self.0.folder.path());
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", self.0.path("bin").display()));
-        with_default_signals(&mut command);
         command
     }
 

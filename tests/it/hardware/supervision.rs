@@ -3,19 +3,15 @@
 //! one life to the next.
 
 use std::fs;
-use std::iter;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command as StdCommand;
-use std::thread;
 
-use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
 
 use crate::support::exhibition::{self, UNIT, setting};
 use crate::support::fake_printer::{Behaviour, FakePrinter};
-use crate::support::nexus::{Ended, LIMIT, Nexus};
+use crate::support::nexus::{Ended, Nexus};
 use crate::support::receipt_reader::Paper;
 
 /// The folder of systemd's own units; `None` if this machine has no systemd.
@@ -49,7 +45,7 @@ fn verify(unit: &str) -> Option<Ended> {
     symlink("../../lib/systemd", at("usr/lib/systemd")).expect("a link");
     let mut command = StdCommand::new("systemd-analyze");
     command.args(["verify", "--root"]).arg(root.path()).arg("torment-nexus.service");
-    Some(Ended::of(Command::from_std(command).timeout(LIMIT).output()))
+    Some(Ended::run(command))
 }
 
 /// The result of `systemd-analyze security` for `unit`, whose exit status is 0
@@ -62,7 +58,7 @@ fn rate(unit: &str) -> Option<Ended> {
     fs::write(&file, unit).expect("a unit");
     let mut command = StdCommand::new("systemd-analyze");
     command.args(["security", "--offline=true", "--threshold=25"]).arg(file);
-    Some(Ended::of(Command::from_std(command).timeout(LIMIT).output()))
+    Some(Ended::run(command))
 }
 
 /// The unit without each line that gives the setting `name` a value.
@@ -110,7 +106,7 @@ fn the_exhibitions_options_are_options_of_the_program() {
         if name != "TORMENT_MODEL" && name != "TORMENT_PRINTER" {
             command.env(name, value);
         }
-        let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+        let ended = Ended::run(command);
         assert_eq!(ended.code, Some(1), "{name}={value} is wrong usage: {}", ended.stderr);
     }
 }
@@ -121,8 +117,7 @@ fn the_next_start_waits_after_a_fault_longer_after_wrong_usage_and_not_after_a_d
     let script =
         line.strip_prefix("/bin/sh -c '").and_then(|line| line.strip_suffix('\'')).expect("a script");
     let nexus = Nexus::new();
-    let sleep = nexus.file("sleep", "#!/bin/sh\necho $1 >>slept\n");
-    fs::set_permissions(&sleep, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    nexus.script("sleep", "echo $1 >>slept");
     // The results and statuses of systemd.exec(5).
     for (result, status, slept) in [
         ("success", "101", ""),
@@ -139,7 +134,7 @@ fn the_next_start_waits_after_a_fault_longer_after_wrong_usage_and_not_after_a_d
         command.args(["-c", script]).current_dir(nexus.folder.path());
         command.env("SERVICE_RESULT", result).env("EXIT_STATUS", status);
         command.env("PATH", nexus.folder.path());
-        assert_eq!(Ended::of(Command::from_std(command).timeout(LIMIT).output()).code, Some(0));
+        assert_eq!(Ended::run(command).code, Some(0));
         let found = fs::read_to_string(nexus.path("slept")).unwrap_or_default();
         assert_eq!(found, slept, "after {result}, {status}");
         let _ = fs::remove_file(nexus.path("slept"));
@@ -147,31 +142,6 @@ fn the_next_start_waits_after_a_fault_longer_after_wrong_usage_and_not_after_a_d
     assert!(!UNIT.contains("RestartPreventExitStatus"), "it is tried again for ever");
     let pause: u32 = setting("RestartSec").parse().expect("seconds");
     assert!(pause <= 1 && pause + 4 >= 5);
-}
-
-/// With a watchdog that waits for a shorter time than a token takes, as where the weights do
-/// not fit in memory.
-#[test]
-fn within_a_token_the_watchdog_is_fed_again_and_again() {
-    let nexus = Nexus::new();
-    let socket = UnixDatagram::bind(nexus.path("notify")).expect("a socket");
-    let mut command = nexus.command(["--model", "ember", "--context-size", "256"]);
-    command.env("NOTIFY_SOCKET", nexus.path("notify")).env("WATCHDOG_USEC", "40");
-    let fed = thread::spawn(move || {
-        let mut message = [0; 200];
-        let mut messages =
-            iter::repeat_with(|| socket.recv(&mut message).map(|length| message[..length].to_vec()));
-        let life = messages.by_ref().map_while(Result::ok).take_while(|message| message != b"STATUS=ended");
-        life.filter(|message| message.starts_with(b"WATCHDOG=1")).count()
-    });
-    let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
-    ended.died();
-    UnixDatagram::unbound()
-        .and_then(|end| end.send_to(b"STATUS=ended", nexus.path("notify")))
-        .expect("heard");
-    // A token takes hundreds of operations.
-    let (tokens, fed) = (243, fed.join().expect("it ends"));
-    assert!(fed > 3 * tokens, "{fed} times in {tokens} tokens");
 }
 
 /// Starts the program again and again, as systemd does by the unit, as long as
@@ -188,7 +158,7 @@ fn supervised_the_piece_lives_and_dies_three_times_on_three_receipts() {
         let mut command = nexus.command(["--model", "ember", "--context-size", "256", "--temp", "0.8"]);
         command.args(["--printer", "printer", "--printer-baud", "4000000", "--printer-line-ms", "1"]);
         command.env("STATE_DIRECTORY", nexus.path("state"));
-        let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+        let ended = Ended::run(command);
         ended.died();
         assert!(ended.code.is_some_and(|code| successes.contains(&code)));
         thoughts.push(ended.stdout);

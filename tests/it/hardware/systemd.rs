@@ -7,19 +7,13 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use assert_cmd::Command;
 use installation::state::lives::Lives;
 use installation::text::environment;
 
+use super::heartbeat::answers;
 use crate::support::fake_printer::{Behaviour, FakePrinter};
 use crate::support::nexus::{Ended, LIMIT, Nexus, wait};
-use crate::support::server::{Server, send};
 use crate::support::systemd::{Systemd, open_to_all};
-
-/// A server that takes heartbeats.
-fn curator() -> Server {
-    Server::new(|_, _, stream| send(stream, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"))
-}
 
 /// The number of the life that a status tells of.
 fn life(status: &str) -> Option<u64> {
@@ -31,7 +25,7 @@ fn a_hung_and_a_killed_program_are_restarted_and_no_number_comes_twice() {
     let nexus = Nexus::new();
     let _printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
     let device = open_to_all(&nexus.path("printer"));
-    let curator = curator();
+    let curator = answers("204 No Content");
     // A life of some minutes, since the paper is slow.
     let options = format!(
         "TORMENT_MODEL=ember\nTORMENT_THREADS=1\nTORMENT_PRINTER={}\nTORMENT_PRINTER_LINE_MS=1500\nTORMENT_REPORT_TO={}\n",
@@ -137,9 +131,9 @@ fn check_as_root_sees_what_the_service_sees_and_leaves_nothing_of_roots() {
     assert!(told.starts_with("warn") && told.contains("not UTF-8"), "{told}");
 }
 
-/// Runs ember to its end under a supervisor that expects a sign of life every 400 ms, and
-/// returns what the program told it. No argument has a space.
-fn supervised(nexus: &Nexus, arguments: &str) -> (Ended, Vec<String>) {
+/// Runs ember to its end under a supervisor that expects a sign of life after so many
+/// microseconds, and returns what the program told it. No argument has a space.
+fn supervised(nexus: &Nexus, arguments: &str, watchdog: &str) -> (Ended, Vec<String>) {
     const END: &str = "the end";
     let path = nexus.path("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
@@ -155,8 +149,8 @@ fn supervised(nexus: &Nexus, arguments: &str) -> (Ended, Vec<String>) {
         }
     });
     let mut command = nexus.command(["--model", "ember"].into_iter().chain(arguments.split(' ')));
-    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000").env_remove("WATCHDOG_PID");
-    let life = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", watchdog).env_remove("WATCHDOG_PID");
+    let life = Ended::run(command);
     let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(END.as_bytes(), path));
     sent.expect("it is told");
     (life, listener.join().expect("it listens to the end"))
@@ -165,7 +159,7 @@ fn supervised(nexus: &Nexus, arguments: &str) -> (Ended, Vec<String>) {
 #[test]
 fn a_supervisor_hears_that_the_piece_is_armed_how_the_life_goes_and_nothing_after_the_death() {
     let nexus = Nexus::new();
-    let (life, told) = supervised(&nexus, "--printer absent");
+    let (life, told) = supervised(&nexus, "--printer absent", "400000");
     life.died();
     let at = |message: &str| {
         told.iter().position(|told| told == message).unwrap_or_else(|| panic!("no {message}: {told:?}"))
@@ -184,7 +178,7 @@ fn a_supervisor_hears_that_the_piece_is_armed_how_the_life_goes_and_nothing_afte
 #[test]
 fn a_fault_is_the_last_status() {
     let nexus = Nexus::new();
-    let (failed, told) = supervised(&nexus, "--context-size 1");
+    let (failed, told) = supervised(&nexus, "--context-size 1", "400000");
     assert_eq!(failed.code, Some(1));
     let last = told.last().expect("a status");
     let fault = failed.stderr.trim_start_matches("error: ").trim();
@@ -198,7 +192,7 @@ fn a_life_that_waits_for_paper_says_so_and_feeds_the_watchdog() {
     let printer =
         FakePrinter::at(&nexus.path("printer"), Behaviour::OutOfPaper { from: 1000, questions: usize::MAX });
     let waiting = "--printer printer --printer-baud 4000000 --printer-line-ms 1 --printer-rx --paper-wait 5";
-    let (life, told) = supervised(&nexus, waiting);
+    let (life, told) = supervised(&nexus, waiting, "400000");
     let _ = printer.stop();
     life.died();
     let waits = told.iter().position(|told| told.contains("waits for paper"));
@@ -209,6 +203,16 @@ fn a_life_that_waits_for_paper_says_so_and_feeds_the_watchdog() {
     // On a busy machine the wait may come when the last token is said, and the death says no more.
     let is_lost = waiting.iter().any(|told| told.contains("the printer is lost"));
     assert!(is_lost || waiting[0].contains("dies"), "{told:?}");
+}
+
+/// As where the weights do not fit in memory: a token takes longer than the watchdog waits.
+#[test]
+fn within_a_token_the_watchdog_is_fed_again_and_again() {
+    let (life, told) = supervised(&Nexus::new(), "--context-size 256", "40");
+    life.died();
+    // A token takes hundreds of operations.
+    let (tokens, fed) = (243, told.iter().filter(|told| *told == "WATCHDOG=1").count());
+    assert!(fed > 3 * tokens, "{fed} times in {tokens} tokens");
 }
 
 #[test]

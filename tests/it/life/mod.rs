@@ -3,13 +3,12 @@
 use std::fs;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::nexus::LIMIT;
+use crate::support::nexus::{LIMIT, wait};
 
 mod never;
 mod outside;
@@ -26,11 +25,7 @@ pub(super) fn signal(child: &Child, signal: Signal) {
 
 /// Waits until `is_so`; a test that waits for ever fails.
 pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < LIMIT, "{what} does not happen");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait(|| what, LIMIT, Duration::from_millis(5), || is_so().then_some(()));
 }
 
 fn start(mut command: Command, stdout: impl Into<Stdio>) -> Child {
@@ -39,16 +34,13 @@ fn start(mut command: Command, stdout: impl Into<Stdio>) -> Child {
 
 /// The exit code of a child that must end by itself, and what is left of its stderr.
 pub(super) fn ended(mut child: Child) -> (Option<i32>, String) {
-    let mut code = None;
-    wait_until("the end", || {
-        code = child.try_wait().expect("a child can be waited for");
-        code.is_some()
-    });
+    let end = || child.try_wait().expect("a child can be waited for");
+    let status = wait(|| "the end", LIMIT, Duration::from_millis(5), end);
     let mut stderr = String::new();
     if let Some(mut pipe) = child.stderr.take() {
         pipe.read_to_string(&mut stderr).expect("UTF-8");
     }
-    (code.and_then(|status| status.code()), stderr)
+    (status.code(), stderr)
 }
 
 /// Whether the main thread of a process waits for something. With one computing thread, a

@@ -4,11 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
-
 use crate::support::exhibition;
 use crate::support::fake_printer::{Behaviour, FAST, FakePrinter};
-use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, USED};
+use crate::support::nexus::{DEATH, Ended, Nexus, USED};
 use crate::support::receipt_reader::Paper;
 
 /// A context in which the prompt leaves room for some 250 tokens.
@@ -42,7 +40,7 @@ fn life(nexus: &Nexus, model: &Path, text: Text, options: &[&str]) -> Ended {
     if matches!(text, Text::Exhibition) {
         command.envs(exhibition::of_the_text());
     }
-    let ended = Ended::of(Command::from_std(command).timeout(LIMIT).output());
+    let ended = Ended::run(command);
     ended.died();
     ended
 }

@@ -4,10 +4,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
-use assert_cmd::Command;
 use proptest::prelude::*;
 
-use crate::support::nexus::{DEATH, Ended, LIMIT, Nexus, USED, ember_gguf, key_u32, replace};
+use crate::support::nexus::{DEATH, Ended, Nexus, USED, ember_gguf, key_u32, replace};
 
 /// Two tokens of ember's vocabulary.
 const EOS: u32 = 2;
@@ -241,5 +240,5 @@ fn an_option_can_be_a_variable_and_an_empty_one_counts_as_unset() {
     assert_eq!(nexus.ember_with("TORMENT_VERBOSE", "0", &["-c", "500"]).stderr, DEATH);
     let mut command = nexus.command(["-c", "300"]);
     command.env("TORMENT_MODEL", "ember");
-    Ended::of(Command::from_std(command).timeout(LIMIT).output()).died();
+    Ended::run(command).died();
 }

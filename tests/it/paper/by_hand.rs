@@ -99,7 +99,7 @@ fn a_button_let_go_after_the_first_dip_prints_the_last_receipt_again() {
     let piece = Piece::start(&nexus, &[]);
     piece.armed();
     assert_eq!(count(&piece.live(), "life 1"), 1);
-    for (most, times) in [("1", 1), ("0", 0)] {
+    for (most, times) in [("0", 0), ("1", 1)] {
         let piece = Piece::start(&nexus, &["--keep-texts", most]);
         piece.send(&Message::Button(true));
         piece.armed();
@@ -108,7 +108,6 @@ fn a_button_let_go_after_the_first_dip_prints_the_last_receipt_again() {
         let paper = piece.live();
         assert_eq!(count(&paper, "life 1"), times, "{paper:#?}");
         assert!(paper.iter().any(|line| line.starts_with("life ")), "{paper:#?}");
-        fs::remove_dir_all(nexus.path("torment-nexus/texts")).unwrap_or_default();
     }
 }
 

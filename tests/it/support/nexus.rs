@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command as StdCommand, Output};
@@ -97,6 +97,12 @@ impl Nexus {
         path
     }
 
+    /// A program of this folder, for a shell.
+    pub fn script(&self, name: &str, script: &str) {
+        let path = self.file(name, format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+
     /// The program in this folder, not yet started, for tests that need its
     /// process.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> StdCommand {
@@ -121,7 +127,7 @@ impl Nexus {
 
     /// Runs the program to its end.
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ended {
-        Ended::of(Command::from_std(self.command(args)).timeout(LIMIT).output())
+        Ended::run(self.command(args))
     }
 
     /// Runs ember to its end.
@@ -133,7 +139,7 @@ impl Nexus {
     pub fn ember_with(&self, variable: &str, value: &str, args: &[&str]) -> Ended {
         let mut command = self.command(["--model", "ember"].iter().chain(args));
         command.env(variable, value);
-        Ended::of(Command::from_std(command).timeout(LIMIT).output())
+        Ended::run(command)
     }
 }
 
@@ -146,6 +152,11 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Runs a command to its end.
+    pub fn run(command: StdCommand) -> Self {
+        Self::of(Command::from_std(command).timeout(LIMIT).output())
+    }
+
     pub fn of(output: std::io::Result<Output>) -> Self {
         let output = output.expect("the program starts");
         Self {
@@ -162,6 +173,14 @@ impl Ended {
         assert_eq!(self.code, Some(101), "{}", self.stderr);
         assert!(self.stderr.ends_with(DEATH), "stderr does not end with the death: {}", self.stderr);
         self
+    }
+
+    /// The one line of an error.
+    #[track_caller]
+    pub fn error(&self) -> &str {
+        assert_ne!(self.code, Some(0), "{}", self.stdout);
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        self.stderr.strip_prefix("error: ").expect("an error").trim_end()
     }
 
     /// Asserts that the run ended with `code` and an empty stdout, and that
