@@ -24,7 +24,7 @@ function __fish_torment_nexus_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s m -l model -d 'Local GGUF path, URL, or user/repo[:quant] of Hugging Face (or `ember`, the model built in)' -r
+complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -s m -l model -d 'Local GGUF path, URL, or user/repo:quant of Hugging Face (or `ember`, the model built in)' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l lora -d 'Adapter (LoRA) that the model speaks with, or `none` [default: the default model\'s own voice; none for other models]' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l lora-scale -d 'How much of the adapter counts (0: nothing)' -r
 complete -c torment-nexus -n "__fish_torment_nexus_needs_command" -l never -d 'List of words that are never said, one word or phrase a line; a * at its end stands for any ending [default: none]' -r -F

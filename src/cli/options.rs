@@ -72,7 +72,7 @@ const EVERYDAY: [&str; 14] = [
     disable_help_subcommand = true
 )]
 pub struct Cli {
-    /// Local GGUF path, URL, or user/repo[:quant] of Hugging Face (or `ember`, the model built in)
+    /// Local GGUF path, URL, or user/repo:quant of Hugging Face (or `ember`, the model built in)
     #[arg(
         short,
         long,
