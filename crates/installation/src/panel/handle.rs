@@ -125,19 +125,10 @@ impl Panel {
         Loading { line: self.thread.as_ref().map(|thread| thread.line.clone()), percent: AtomicU32::new(0) }
     }
 
-    /// Waits for a press; without a button it returns [`Gesture::Life`] at once. Fails
-    /// with [`Ending::Interrupted`] when a signal comes first.
-    pub fn wait_for_press(&self) -> Result<Gesture, Ending> {
-        loop {
-            if let Some(asked) = self.wait_for_press_within(Duration::MAX)? {
-                return Ok(asked);
-            }
-        }
-    }
-
     /// Waits for a press for `time` at most; `None` if none came. Without a button it
     /// returns [`Gesture::Life`] at once. The piece stays armed: call [`Panel::rest`] or
-    /// [`Panel::close`] to end that. Fails as [`Panel::wait_for_press`].
+    /// [`Panel::close`] to end that. Fails with
+    /// [`Ending::Interrupted`] when a signal comes first.
     pub fn wait_for_press_within(&self, time: Duration) -> Result<Option<Gesture>, Ending> {
         let Some(thread) = self.thread.as_ref().filter(|thread| thread.has_button) else {
             return Ok(Some(Gesture::Life));

@@ -499,7 +499,9 @@ fn a_press_is_waited_for_no_longer_than_is_said_or_until_a_signal_comes() {
     assert!(matches!(none, Ok(None)), "{none:?}");
     drop(raise);
     let Err(Ending::Interrupted(_)) = panel.wait_for_press_within(LIMIT) else { panic!("no interrupt") };
-    let Err(Ending::Interrupted(place)) = panel.wait_for_press() else { panic!("no interrupt") };
+    let Err(Ending::Interrupted(place)) = panel.wait_for_press_within(Duration::MAX) else {
+        panic!("no interrupt")
+    };
     assert_eq!(place, "while waiting for the button");
 }
 
@@ -531,7 +533,7 @@ fn a_press_on_the_real_thread_begins_a_life_with_and_without_edges() {
             board.wait_for_polls(20);
             board.press();
         });
-        assert_eq!(panel.wait_for_press().expect("a press"), Gesture::Life);
+        assert_eq!(panel.wait_for_press_within(Duration::MAX).expect("a press"), Some(Gesture::Life));
         visitor.join().expect("an end");
     }
 }
@@ -540,7 +542,7 @@ fn a_press_on_the_real_thread_begins_a_life_with_and_without_edges() {
 fn without_pins_a_life_begins_at_once_and_nothing_is_held() {
     let (_raise, interrupt) = Interrupt::new();
     let panel = Panel::open(PanelSettings::default(), false, &interrupt).expect("nothing to open");
-    assert_eq!(panel.wait_for_press().expect("at once"), Gesture::Life);
+    assert_eq!(panel.wait_for_press_within(Duration::MAX).expect("at once"), Some(Gesture::Life));
     panel.dying();
     panel.hold_last_light();
     panel.show_fault();
