@@ -42,7 +42,7 @@ impl Exhibit {
         let card = self.nexus.path("card").into_os_string().into_string().expect("a path of text");
         let args = [&FAST[..], &["--card", &card, "--context-size", "300"], args].concat();
         let mut command = self.nexus.command(args);
-        command.env("TORMENT_MODEL", "ember").env("TORMENT_TITLE", "THE VARIABLE");
+        command.env("TORMENT_MODEL", "ember").env("TORMENT_TITLE", "THE VARIABLE").env("HF_HUB_OFFLINE", "1");
         let ended = Ended::run(command);
         let paper = Paper::read(&fake.stop().bytes()).expect("the printer knows every byte");
         (ended, paper)
@@ -112,6 +112,15 @@ fn a_text_that_cannot_be_used_ends_one_start_and_the_next_has_the_old_one() {
         let (ended, _) = exhibit.lives_as("THE CARD", &[]);
         assert!(!ended.stderr.contains(name), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_download_that_fails_is_no_fault_of_the_card() {
+    let mut exhibit = Exhibit::new();
+    exhibit.write("settings.txt", "title = THE CARD\n");
+    let (ended, _) = exhibit.start(&["--model", "https://no/mind.gguf"]);
+    ended.failed(1, &["cannot download"]);
+    exhibit.lives_as("THE CARD", &[]);
 }
 
 #[test]
