@@ -217,9 +217,10 @@ impl Piece<'_> {
         let paper = self.open_paper(folder.as_ref())?;
         let stages = || -> Result<Infallible, Ending> {
             self.tell_of_the_card(&paper);
-            let state = folder.as_ref();
-            if let Some(told) = self.cli.show.stick().and_then(|folder| Stick::at(folder).told(state)) {
-                paper.notice("the stick", [Line::Text(told)].into_iter(), self.interrupt);
+            if let Some(stick) = self.cli.show.stick().map(Stick::at) {
+                stick.tell(folder.as_ref(), |words| {
+                    paper.notice("the stick", [Line::Text(words.to_owned())].into_iter(), self.interrupt)
+                });
             }
             let request = Request::settle(self.cli, folder.as_ref(), self.interrupt)?;
             let stdout = Output::stdout().context("cannot use stdout; give it somewhere else to go")?;

@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 16_384;
 /// The file of the answer, in the service's `$RUNTIME_DIRECTORY`.
 const ANSWER: &str = "answer";
 
-/// In the state folder: what of [`Stick::told`] is on paper.
+/// In the state folder: what of the helper's words is on paper.
 const SEEN: &str = "stick-told";
 
 /// What the helper for sticks has to say.
@@ -67,16 +67,21 @@ impl Stick {
             .with_context(|| format!("cannot write {path:?}; start the service anew"))
     }
 
-    /// What became of the last answer, once.
-    pub(crate) fn told(&self, state: Option<&StateFolder>) -> Option<String> {
-        let seen = state?.path().join(SEEN);
-        let told = self.read("told")?;
+    /// Has what became of the last answer told by `tell`, which returns whether that is on
+    /// paper: once.
+    pub(crate) fn tell(&self, state: Option<&StateFolder>, tell: impl FnOnce(&str) -> bool) {
+        let Some((state, told)) = state.map(StateFolder::path).zip(self.read("told")) else { return };
+        let seen = state.join(SEEN);
         if regular::read(&seen, MAX_BYTES).is_ok_and(|seen| seen == told.as_bytes()) {
-            return None;
+            return;
         }
+        let note = |text: &str| {
+            fs::create_dir_all(state).and_then(|()| replace::replace(&seen, &[text.as_bytes()])).is_ok()
+        };
         // What cannot be noted would be told at each life.
-        fs::create_dir_all(state?.path()).and_then(|()| replace::replace(&seen, &[told.as_bytes()])).ok()?;
-        Some(told.trim().to_owned())
+        if note("") && tell(told.trim()) {
+            note(&told);
+        }
     }
 
     fn read(&self, name: &str) -> Option<String> {

@@ -140,6 +140,8 @@ fn what_a_stick_offers_is_printed_and_taken_by_a_press_of_three_seconds() {
     }
     fs::remove_file(folder.join("offer")).expect("answered");
     fs::write(folder.join("told"), "Taken: settings.txt.\n").expect("a word of the helper");
+    // It is not on paper yet.
+    nexus.ember(&[&args[..], &["--context-size", "300", "--printer", "absent"]].concat()).died();
     for times in [1, 0] {
         let piece = Piece::start(&nexus, &args);
         piece.armed();
