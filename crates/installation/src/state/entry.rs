@@ -68,9 +68,6 @@ const OUTCOMES: [(Outcome, &str); 6] = [
     (Outcome::Boot, "boot"),
 ];
 
-/// What an earlier version wrote there once it found that a life had no end.
-const KILLED: &str = "killed";
-
 /// What a life was, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Figures {
@@ -168,7 +165,7 @@ impl Entry {
             },
             paper: named(&PAPER_ENDS, &next()?),
             outcome: match &*next()? {
-                "" | KILLED => None,
+                "" => None,
                 word => Some(named(&OUTCOMES, word)?),
             },
             fault: next()?.into_owned(),

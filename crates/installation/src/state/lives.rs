@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -37,10 +37,6 @@ use crate::text::stderr::warn;
 const FILE: &str = "lives.csv";
 const OLDER: &str = "lives.1.csv";
 const LOCK: &str = "lives.lock";
-
-/// What an earlier version kept besides: the number with how the last life went, and a
-/// lock. They are removed once the first line is appended.
-const EARLIER: [&str; 2] = ["lives", "alive.lock"];
 
 /// The length of a file in bytes, after which a new one is begun: some 1,700 lives with
 /// the exhibition's options, and little beside the model on the SD card.
@@ -125,8 +121,7 @@ impl Lives {
     ///
     /// When the history is there and cannot be read.
     pub fn read(&self) -> Result<Record> {
-        let mut record =
-            self.earlier().and_then(|earlier| self.record(&earlier)).with_context(|| self.failure())?;
+        let mut record = self.lines().and_then(Record::of).with_context(|| self.failure())?;
         record.begin_boot(&boot::id());
         Ok(record)
     }
@@ -270,8 +265,7 @@ impl Lives {
             file = regular::append(&path)?;
         }
         let length = file.metadata()?.len();
-        let earlier = self.earlier()?;
-        let mut record = self.record(&earlier)?;
+        let mut record = Record::of(self.lines()?)?;
         let mut last = [0];
         let mut text = match length.checked_sub(1) {
             None => format!("{COLUMNS}\n"),
@@ -281,7 +275,6 @@ impl Lives {
                 if last == *b"\n" { String::new() } else { "\n".to_owned() }
             }
         };
-        text += &earlier;
         if record.begin_boot(&boot::id()) || length == 0 {
             let boot = record.boot.clone();
             text += &Entry { number: record.lives, fault: boot, ..event(Outcome::Boot) }.to_line();
@@ -296,15 +289,7 @@ impl Lives {
             // The name of a new file survives a power cut too.
             File::open(&self.folder)?.sync_all()?;
         }
-        for name in EARLIER.into_iter().filter(|_| !earlier.is_empty()) {
-            let _ = fs::remove_file(self.folder.join(name));
-        }
         Ok((record, entry))
-    }
-
-    /// What the history comes to, with the lines that an earlier version left.
-    fn record(&self, earlier: &str) -> io::Result<Record> {
-        Record::of(self.lines()?.chain(earlier.lines().map(|line| Ok(line.to_owned()))))
     }
 
     /// The lines of the older file and of the present one. They are read one by one: a
@@ -313,21 +298,6 @@ impl Lives {
         let files = [self.open_file(OLDER)?, self.open_file(FILE)?];
         let lines = files.into_iter().flatten().flat_map(|file| BufReader::new(file).split(b'\n'));
         Ok(lines.map(|line| Ok(String::from_utf8_lossy(&line?).into_owned())))
-    }
-
-    /// What an earlier version kept in a file of its own, as lines of the history: a
-    /// life that had not ended, and the number.
-    fn earlier(&self) -> io::Result<String> {
-        let Some(mut file) = self.open_file(EARLIER[0])? else { return Ok(String::new()) };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let unended =
-            text.lines().find_map(|line| line.strip_prefix("unended ")).map(|line| format!("{line}\n"));
-        // A text that is cut short may end inside the number: the line is then a damaged one.
-        let number = text.strip_prefix("lives ").and_then(|rest| rest.split_once('\n')?.0.parse().ok());
-        let last = number.map(|number| Entry { number, ..event(Outcome::Boot) }.to_line());
-        Ok(unended.unwrap_or_default() + &last.unwrap_or_else(|| "?\n".to_owned()))
     }
 
     /// A file, for reading; `None` if it is absent.
@@ -446,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_pipe_a_device_or_a_huge_file_in_place_of_a_file_is_an_error_at_once() {
-        for name in [FILE, OLDER, LOCK, EARLIER[0]] {
+        for name in [FILE, OLDER, LOCK] {
             let (_folder, folder) = folder();
             nix::unistd::mkfifo(&folder.join(name), nix::sys::stat::Mode::S_IRWXU).expect("a named pipe");
             let error = Lives::within(&folder).begin().expect_err("a pipe");
@@ -569,45 +539,6 @@ mod tests {
         }
     }
 
-    /// The folder of an earlier version, in which life 12 had not ended.
-    fn of_an_earlier_version() -> (tempfile::TempDir, PathBuf, String) {
-        let (temporary, folder) = folder();
-        let killed = "11,,ember,a,b,,torment-nexus --model ember,,,,,,cut off,killed,\n";
-        let lives = COLUMNS.to_owned() + "\n" + &life(10).to_line() + killed;
-        fs::write(folder.join(FILE), lives).expect("a file");
-        fs::write(folder.join(OLDER), COLUMNS.to_owned() + "\n" + &life(9).to_line()).expect("a file");
-        fs::write(folder.join(EARLIER[1]), "").expect("a file");
-        let record =
-            "lives 12\nreceipt open\nrate 9.84\nboot 8b1c\nstarts 3\nthrottled 0\nfault before 8 no; look\n";
-        let record = record.to_owned() + "unended " + &birth(12).to_line();
-        fs::write(folder.join(EARLIER[0]), &record).expect("a file");
-        (temporary, folder, record)
-    }
-
-    #[test]
-    fn a_folder_of_an_earlier_version_goes_on_with_its_number_and_its_lives() {
-        let (_folder, folder, _) = of_an_earlier_version();
-        assert_eq!((record(&folder).lives, record(&folder).receipt_open), (12, true));
-        die(&begin(&folder));
-        assert_eq!(all(&folder), [(9, DEATH), (10, DEATH), (11, None), (12, None), (13, DEATH)]);
-        let find =
-            |number| Lives::find(StateFolder::locate(Some(&folder)).as_ref(), number).expect("it is there");
-        assert_eq!([find(9), find(12)], [life(9), birth(12)]);
-        assert!(EARLIER.iter().all(|name| !folder.join(name).exists()), "they would give numbers again");
-        assert_eq!(next(&folder), 14);
-    }
-
-    #[test]
-    fn an_earlier_record_cut_short_at_any_byte_gives_no_number_again() {
-        let (_folder, folder, whole) = of_an_earlier_version();
-        for cut in 0..whole.len() {
-            fs::write(folder.join(EARLIER[0]), &whole.as_bytes()[..cut]).expect("a file");
-            assert!(record(&folder).lives >= 12, "life 12 again, after a cut at {cut} bytes");
-        }
-        fs::write(folder.join(EARLIER[0]), "").expect("a file");
-        assert_eq!((next(&folder), next(&folder)), (13, 14));
-    }
-
     #[test]
     fn two_at_once_never_get_the_same_number() {
         let (_folder, folder) = folder();
@@ -646,7 +577,6 @@ mod tests {
         fn among_any_bytes_the_next_number_is_higher_than_each_that_can_be_read(
             pieces in prop::collection::vec((0..200_u64, 0..4, prop::collection::vec(any::<u8>(), 0..60)), 0..9),
             name in prop::sample::select(vec![FILE, OLDER]),
-            earlier in prop::option::of(prop::collection::vec(any::<u8>(), 0..99)),
         ) {
             let (_folder, folder) = folder();
             let boot = Entry { fault: boot::id(), ..event(Outcome::Boot) };
@@ -663,9 +593,6 @@ mod tests {
                 greatest = greatest.max(Entry::from_line(line).map_or(0, |entry| entry.number));
             }
             fs::write(folder.join(name), &bytes).expect("a file");
-            if let Some(earlier) = earlier {
-                fs::write(folder.join(EARLIER[0]), earlier).expect("a file");
-            }
             let numbers = [next(&folder), next(&folder)];
             prop_assert!(numbers[0] > greatest && numbers[1] > numbers[0], "{:?} after {}", numbers, greatest);
         }
