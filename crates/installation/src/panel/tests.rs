@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::time::{ClockId, clock_gettime};
 
 use super::handle::Panel;
 use super::pins;
@@ -166,20 +165,14 @@ impl Scene {
         Self { board, attendant, asked, now: Duration::ZERO, due: Duration::ZERO, wakes: 0 }
     }
 
-    /// Lets `time` pass and wakes as often as the thread would; `sleep` is
-    /// called in place of the thread's sleep.
-    fn pass_with(&mut self, time: Duration, sleep: impl Fn()) -> &mut Self {
-        let end = self.now + time;
+    /// Lets so many milliseconds pass and wakes as often as the thread would.
+    fn pass(&mut self, milliseconds: u64) -> &mut Self {
+        let end = self.now + Duration::from_millis(milliseconds);
         while self.now < end {
             self.wake();
             self.now = end.min(self.due);
-            sleep();
         }
         self
-    }
-
-    fn pass(&mut self, milliseconds: u64) -> &mut Self {
-        self.pass_with(Duration::from_millis(milliseconds), || ())
     }
 
     fn wake(&mut self) {
@@ -408,33 +401,6 @@ fn the_thread_wakes_only_for_the_button_and_for_a_light_that_moves() {
     ] {
         let wakes = scene.enter(phase).pass(60_000).wakes / 60;
         assert!(wakes <= most, "{wakes} wakes a second, {phase:?}");
-    }
-}
-
-#[test]
-fn the_thread_costs_less_than_a_hundredth_of_a_core() {
-    let cpu = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock"));
-    let time = Duration::from_secs(20);
-    for phase in [
-        Pattern::Loading { ready: 0.0 },
-        ARMED,
-        ALIVE,
-        ALMOST_DEAD,
-        Pattern::Dying,
-        Pattern::Fault,
-        Pattern::Resting,
-        Pattern::Closed,
-        Pattern::WrongOptions,
-    ] {
-        let sysfs = Sysfs::with_overlay();
-        let mut scene = Scene::new();
-        scene.attendant.pins.light = Some(Box::new(sysfs.open(18)));
-        let before = cpu();
-        // Real sleeps, because going to sleep and waking are part of the cost.
-        scene.enter(phase).pass_with(time, || thread::park_timeout(Duration::from_nanos(1)));
-        let share = (cpu() - before).div_duration_f64(time);
-        println!("{phase:?}: {:.3} % of a core, {} wakes in 20 s", share * 100.0, scene.wakes);
-        assert!(share < 0.01, "{phase:?}: {share}");
     }
 }
 
