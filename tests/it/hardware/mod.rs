@@ -30,7 +30,7 @@ script.main()
 
 /// Runs the program of its third argument, and raises the signal of the second before the
 /// operation of that number in which it creates, renames or removes something on the boot
-/// partition. (Python names each to an audit hook beforehand.)
+/// partition, or writes what is told. (Python names each to an audit hook beforehand.)
 const ENDED: &str = r#"
 import ctypes, os, runpy, sys
 left, signal, *sys.argv = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
@@ -41,7 +41,7 @@ def step():
         os.kill(os.getpid(), signal)
 def hook(event, args):
     if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir") or event == "open" and args[2] & os.O_CREAT:
-        if "firmware" in str(args[0]):
+        if "firmware" in str(args[0]) or "told" in str(args[0]):
             step()
 class Libc(ctypes.CDLL):
     def __getattr__(self, name):

@@ -100,6 +100,11 @@ impl Plugged {
         assert!(told.starts_with(&format!("{what} (")), "{told}");
     }
 
+    /// As systemd does after its end.
+    fn clear(&self) {
+        assert!(self.command(&[]).arg("--clear").status().expect("it starts").success());
+    }
+
     #[track_caller]
     fn say(&self, answer: &str) -> String {
         let offer = self.answered(answer, self.command(&[]));
@@ -217,6 +222,18 @@ fn a_copy_that_fails_or_a_stick_that_is_pulled_leaves_the_card_as_it_was_and_say
     plugged.tells("nothing was changed: the stick was pulled out; plug the stick in again");
     assert_eq!(plugged.card(), before);
 
+    // The last reads fail before systemd says that it is gone.
+    for steps in 4..12 {
+        fs::remove_file(plugged.0.path(TOLD)).expect("told");
+        let mut command = plugged.command(&["-c", ENDED, &steps.to_string(), "15"]);
+        limit(&mut command, Resource::RLIMIT_FSIZE, 1_000_000);
+        plugged.answered("yes", command);
+        let told = plugged.read(TOLD);
+        assert!(told.starts_with("nothing was changed: "), "before step {steps}: {told:?}");
+        plugged.clear();
+        assert_eq!(plugged.card(), before, "before step {steps}");
+    }
+
     // While it is only offered.
     let mut child = plugged.command(&[]).stderr(Stdio::null()).spawn().expect("it starts");
     wait(|| "an offer", LIMIT, Duration::from_millis(10), || plugged.0.path(OFFER).exists().then_some(()));
@@ -234,8 +251,7 @@ fn killed_at_any_moment_while_it_takes_a_stick_each_file_of_the_card_is_old_or_n
     for steps in 1..40 {
         let plugged = Plugged::new();
         plugged.answered("yes", plugged.command(&["-c", ENDED, &steps.to_string(), "9"]));
-        let mut clear = plugged.command(&[]);
-        assert!(clear.arg("--clear").status().expect("it starts").success());
+        plugged.clear();
         let card = plugged.card();
         for name in ["settings.txt", "prompt.txt", "voice.gguf", "model.gguf"] {
             let (old, there) = (old.get(name), card.get(name));
