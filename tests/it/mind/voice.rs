@@ -5,35 +5,15 @@ use installation::state::entry::Entry;
 use installation::state::lives::Lives;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
-use crate::support::gguf_file::{F32, Gguf, Tensor, Value};
+use crate::support::gguf_file::{Gguf, Value};
 use crate::support::nexus::{Nexus, ember_gguf};
 
 const SHORT: [&str; 4] = ["-c", "300", "--state-dir", "state"];
 
-/// An adapter of ember's first feed-forward layer, of `width` numbers: rank 8, of f16 from
-/// -0.125 to 0.125.
-fn adapter(width: u64) -> Gguf {
-    let mut gguf = Gguf::empty();
-    gguf.set("general.architecture", Value::text("llama"));
-    gguf.set("general.type", Value::text("adapter"));
-    gguf.set("adapter.type", Value::text("lora"));
-    gguf.set("adapter.lora.alpha", Value { kind: F32, bytes: 16f32.to_le_bytes().into() });
-    for (part, sizes) in [("lora_a", [512, 8]), ("lora_b", [8, width])] {
-        let name = format!("blk.0.ffn_down.weight.{part}").into_bytes();
-        gguf.tensors.push(Tensor { name, sizes: sizes.into(), kind: 1, offset: 0 });
-    }
-    gguf.lay_out();
-    for (at, half) in gguf.data.chunks_exact_mut(2).enumerate() {
-        let sign = if at * at % 7 < 3 { 0x8000 } else { 0 };
-        half.copy_from_slice(&((0x2C00u16 + (at * 37 % 0x400) as u16) | sign).to_le_bytes());
-    }
-    gguf
-}
-
 #[test]
 fn a_voice_changes_the_text_and_half_of_it_changes_it_otherwise() {
     let nexus = Nexus::new();
-    nexus.file("voice.gguf", adapter(256).bytes());
+    nexus.file("voice.gguf", Gguf::voice_of_ember(256).bytes());
     let said = |args: &[&str]| nexus.ember(&[&SHORT, args].concat()).died().stdout.clone();
     let (none, own) = (said(&[]), said(&["--lora", "voice.gguf"]));
     let half = said(&["--lora", "voice.gguf", "--lora-scale", "0.5"]);
@@ -46,7 +26,7 @@ fn a_voice_changes_the_text_and_half_of_it_changes_it_otherwise() {
 #[test]
 fn a_life_with_a_voice_is_lived_again_with_it_and_one_from_before_voices_without() {
     let nexus = Nexus::new();
-    nexus.file("voice.gguf", adapter(256).bytes());
+    nexus.file("voice.gguf", Gguf::voice_of_ember(256).bytes());
     let printed = |args: &[&str]| {
         let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
         let fast = ["--printer", "printer", "--printer-baud", "4000000", "--printer-line-ms", "1"];
@@ -64,7 +44,7 @@ fn a_life_with_a_voice_is_lived_again_with_it_and_one_from_before_voices_without
     assert_eq!(fingerprint.len(), 33, "{fingerprint}: two fingerprints");
     assert!(options.contains("--lora voice.gguf"), "{options}");
     assert_eq!(printed(&["relive", "1"]).stdout, first.stdout);
-    nexus.file("voice.gguf", adapter(256).set("mind.note", Value::u32(1)).bytes());
+    nexus.file("voice.gguf", Gguf::voice_of_ember(256).set("mind.note", Value::u32(1)).bytes());
     printed(&["relive", "1"]).failed(1, &["another model", "relive"]);
 }
 
@@ -77,18 +57,24 @@ fn a_voice_that_does_not_fit_is_one_line() {
         ended.failed(1, &["voice \"voice.gguf\"", "--lora none"]);
         ended.failed(1, parts);
     };
-    refused(&adapter(128).bytes(), &["does not fit model ember", "incorrect shape"]);
-    refused(&adapter(256).set("general.architecture", Value::text("gemma3")).bytes(), &["does not fit"]);
-    refused(&adapter(256).set("adapter.type", Value::text("control_vector")).bytes(), &["no adapter"]);
-    let mut stray = adapter(256);
+    refused(&Gguf::voice_of_ember(128).bytes(), &["does not fit model ember", "incorrect shape"]);
+    refused(
+        &Gguf::voice_of_ember(256).set("general.architecture", Value::text("gemma3")).bytes(),
+        &["does not fit"],
+    );
+    refused(
+        &Gguf::voice_of_ember(256).set("adapter.type", Value::text("control_vector")).bytes(),
+        &["no adapter"],
+    );
+    let mut stray = Gguf::voice_of_ember(256);
     for tensor in &mut stray.tensors {
         tensor.name[4] = b'9';
     }
     refused(&stray.bytes(), &["does not fit"]);
-    let mut half = adapter(256);
+    let mut half = Gguf::voice_of_ember(256);
     half.tensors.pop();
     refused(&half.bytes(), &["does not fit"]);
-    let whole = adapter(256).bytes();
+    let whole = Gguf::voice_of_ember(256).bytes();
     refused(&whole[..whole.len() - 1], &["cut short"]);
     refused(&whole[..100], &["cut short"]);
     refused(b"", &["is empty"]);

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::nexus::wait;
@@ -37,17 +38,20 @@ const LEVEL: u32 = 0x3f20_0034;
 /// kernel's own driver has claimed.
 const KERNEL: &str = "iomem=relaxed initcall_blacklist=bcm2835_pm_driver_init rdinit=/init";
 
-/// The first program of a system on a card: it loads the modules of the card and
-/// the pins, and hands over to the card's own.
+/// The first program of a system on a card: it loads the modules of the card, the
+/// pins and a USB stick, and hands over to the card's own. The quirk of QEMU's stick (no
+/// more than 18 bytes of sense data): of what is asked for beyond what it has, QEMU fills
+/// a whole packet with zeros, over what is behind the kernel's buffer.
 const ONTO_THE_CARD: &str = "#!/bin/busybox sh\n\
      /bin/busybox --install -s /bin\n\
      export PATH=/bin\n\
      mkdir -p /proc /sys /dev /card\n\
      mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /dev\n\
      for module in /lib/*.ko; do insmod $module; done\n\
+     echo 46f4:0001:b >/sys/module/usb_storage/parameters/quirks\n\
      tries=0\n\
-     while [ ! -e /dev/mmcblk0 ] && [ $tries -lt 60 ]; do sleep 1; tries=$((tries + 1)); done\n\
-     mount -t ext4 -o ro /dev/mmcblk0 /card || echo '[there is no card]' >/dev/ttyS0\n\
+     while [ ! -e /dev/mmcblk0p2 ] && [ $tries -lt 60 ]; do sleep 1; tries=$((tries + 1)); done\n\
+     mount -t ext4 -o ro /dev/mmcblk0p2 /card || echo '[there is no card]' >/dev/ttyS0\n\
      umount /proc /sys && mount --move /dev /card/dev\n\
      exec switch_root /card /sbin/init\n";
 
@@ -72,6 +76,8 @@ pub struct Board {
     registers: Mutex<BufReader<UnixStream>>,
     /// What is typed on the console.
     keys: Mutex<UnixStream>,
+    /// QEMU's monitor.
+    monitor: Mutex<UnixStream>,
 }
 
 impl Board {
@@ -105,7 +111,7 @@ impl Board {
         let folder = TempDir::new().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         copy(&tree("target/emulator/root"), &at("root"));
-        fs::copy(tree("target/emulator/modules/gpiomem.ko"), at("root/lib/gpiomem.ko")).expect("a module");
+        copy(&tree("target/emulator/modules/."), &at("root/lib"));
         executable(&at("root/init"), ONTO_THE_CARD.as_bytes());
         Self::start(folder, Wire::Printer, command_line, Some(card))
     }
@@ -120,29 +126,36 @@ impl Board {
             Wire::Nowhere => "null".to_owned(),
         };
         let mut qemu = Command::new("qemu-system-aarch64");
-        qemu.args(["-M", "raspi3ap", "-accel", "tcg,thread=single", "-display", "none", "-monitor", "none"]);
+        qemu.args(["-M", "raspi3ap", "-accel", "tcg,thread=single", "-display", "none"]);
         qemu.arg("-no-reboot").arg("-kernel").arg(tree("target/emulator/kernel"));
         qemu.arg("-dtb").arg(tree("target/emulator/board.dtb")).arg("-initrd").arg(at("initramfs"));
         qemu.arg("-append").arg(format!("{KERNEL} {command_line}"));
-        let console = format!(
-            "socket,id=console,server=on,wait=off,path={},logfile={}",
-            at("keys").display(),
-            at("console").display()
-        );
-        qemu.args(["-chardev", &console, "-serial", &printer, "-serial", "chardev:console"]);
+        for (id, socket) in [("console", "keys"), ("monitor", "monitor")] {
+            let (socket, log) = (at(socket), at(&format!("{id}.log")));
+            let (socket, log) = (socket.display(), log.display());
+            qemu.args([
+                "-chardev",
+                &format!("socket,id={id},server=on,wait=off,path={socket},logfile={log}"),
+            ]);
+        }
+        qemu.args(["-mon", "monitor,mode=control", "-serial", &printer, "-serial", "chardev:console"]);
         qemu.args(["-qtest", &format!("unix:{},server=on,wait=off", at("qtest").display())]);
         if let Some(card) = card {
             qemu.args(["-drive", &format!("if=sd,format=raw,file={}", card.display())]);
         }
         let qemu =
             qemu.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("qemu-system-aarch64 starts");
-        let keys = connect(&at("keys"));
-        // What the console says is in its log.
-        let mut said = keys.try_clone().expect("a socket");
-        thread::spawn(move || io::copy(&mut said, &mut io::sink()));
+        let [keys, monitor] = ["keys", "monitor"].map(|name| {
+            let socket = connect(&at(name));
+            // What is said there is in its log.
+            let mut said = socket.try_clone().expect("a socket");
+            thread::spawn(move || io::copy(&mut said, &mut io::sink()));
+            Mutex::new(socket)
+        });
+        write(&monitor, r#"{ "execute": "qmp_capabilities" }"#);
         let registers = connect(&at("qtest"));
         registers.set_read_timeout(Some(ANSWER)).expect("a time-out");
-        Self { qemu, folder, registers: Mutex::new(BufReader::new(registers)), keys: Mutex::new(keys) }
+        Self { qemu, folder, registers: Mutex::new(BufReader::new(registers)), keys, monitor }
     }
 
     fn ask(&self, question: &str) -> String {
@@ -166,13 +179,33 @@ impl Board {
 
     /// What the program and its shell have written so far.
     pub fn console(&self) -> String {
-        let bytes = fs::read(self.folder.path().join("console")).unwrap_or_default();
+        let bytes = fs::read(self.folder.path().join("console.log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).replace('\r', "")
     }
 
     /// Types on the console.
     pub fn type_in(&self, text: &str) {
-        self.keys.lock().expect("no test has panicked").write_all(text.as_bytes()).expect("the machine runs");
+        write(&self.keys, text);
+    }
+
+    /// Plugs a USB stick with this image in, which cannot be written to. `name` is not
+    /// any former one's.
+    pub fn plug_in(&self, name: &str, image: &Path) {
+        let file = json!({ "driver": "file", "filename": image });
+        let disk = json!({ "driver": "raw", "node-name": name, "read-only": true, "file": file });
+        self.order("blockdev-add", &disk);
+        // Without a port named it would get a hub, which hangs when the next stick comes.
+        let device = json!({ "driver": "usb-storage", "drive": name, "id": name, "port": "1" });
+        self.order("device_add", &device);
+    }
+
+    pub fn pull_out(&self, name: &str) {
+        self.order("device_del", &json!({ "id": name }));
+    }
+
+    /// Has the monitor do something.
+    fn order(&self, what: &str, arguments: &Value) {
+        write(&self.monitor, &json!({ "execute": what, "arguments": arguments }).to_string());
     }
 
     pub fn printed(&self) -> Vec<u8> {
@@ -202,6 +235,10 @@ impl Drop for Board {
 /// Connects to a socket of QEMU's once it is there.
 fn connect(path: &Path) -> UnixStream {
     wait(|| "a machine", ANSWER, Duration::from_millis(50), || UnixStream::connect(path).ok())
+}
+
+fn write(socket: &Mutex<UnixStream>, text: &str) {
+    socket.lock().expect("no test has panicked").write_all(text.as_bytes()).expect("the machine runs");
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -2,6 +2,8 @@
 //! package and its setup as a technician installs them, visitors, and what may
 //! happen to it: `script/pi-exhibit`.
 
+mod without_a_keyboard;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +17,10 @@ use super::board::{BUTTON, Board, LIGHT, LIMIT, run, tree};
 use crate::support::nexus::wait;
 use crate::support::receipt_reader::Paper;
 
-/// The card that hardware/emulator/card makes.
+/// The card that hardware/emulator/card makes, and where its partitions begin, in bytes.
 const CARD: &str = "target/exhibit/card";
+const BOOT: u32 = 2048 * 512;
+const ROOT: u32 = 133_120 * 512;
 
 /// The options of this exhibition, after those of hardware/default: no network, so
 /// the built-in model; one thread, since the emulator computes on one core; lives of
@@ -24,10 +28,6 @@ const CARD: &str = "target/exhibit/card";
 /// pace is only kept, not needed.
 const OPTIONS: &str =
     "TORMENT_MODEL=ember TORMENT_THREADS=1 TORMENT_CONTEXT_SIZE=512 TORMENT_PRINTER_LINE_MS=400";
-
-/// The card's folder that a computer shows, and its settings.
-const FOLDER: &str = "/boot/firmware/torment-nexus";
-const SETTINGS: &str = "/boot/firmware/torment-nexus/settings.txt";
 
 /// How long a life may take to be seen in the status: systemctl itself takes seconds
 /// on the emulated board.
@@ -70,11 +70,13 @@ impl Exhibit {
         let exhibit = Self { folder, paper: Vec::new(), begun: Instant::now() };
         assert!(tree(CARD).exists(), "there is no {CARD}: run script/pi-exhibit");
         run(Command::new("cp").arg("--sparse=always").arg(tree(CARD)).arg(exhibit.card()));
-        let hog = exhibit.folder.path().join("hog.py");
+        let [hog, curator] = ["hog.py", "curator.py"].map(|name| exhibit.folder.path().join(name));
         fs::write(&hog, HOG).expect("a file");
-        for (from, to) in [(package, "torment-nexus.deb"), (&hog, "hog.py")] {
+        fs::write(&curator, without_a_keyboard::CURATOR).expect("a file");
+        for (from, to) in [(package, "torment-nexus.deb"), (&hog, "hog.py"), (&curator, "curator.py")] {
             let write = format!("write {} /root/{to}", from.display());
-            run(Command::new("/sbin/debugfs").args(["-w", "-R", &write]).arg(exhibit.card()));
+            let root = format!("{}?offset={ROOT}", exhibit.card().display());
+            run(Command::new("/sbin/debugfs").args(["-w", "-R", &write, &root]));
         }
         exhibit
     }
@@ -83,13 +85,17 @@ impl Exhibit {
         self.folder.path().join("card")
     }
 
+    /// What the `command` of mtools says of the card's first partition, as another computer
+    /// shows it.
+    fn on_fat(&self, command: &str, args: &[&str]) -> String {
+        fat(command, &format!("{}@@{BOOT}", self.card().display()), args)
+    }
+
     /// Switches the board on. Its firmware is not emulated: the kernel's command line
     /// is what cmdline.txt has on the card, and serial0 is the port that the printer's
     /// line is connected to.
     fn switch_on(&self) -> Machine {
-        let cat = ["-R", "cat /boot/firmware/cmdline.txt"];
-        let output = Command::new("/sbin/debugfs").args(cat).arg(self.card()).output().expect("debugfs");
-        let text = String::from_utf8(output.stdout).expect("text");
+        let text = self.on_fat("mtype", &["::cmdline.txt"]);
         let line = text.trim().replace("=serial0", "=ttyAMA0");
         assert!(line.contains("root="), "no cmdline.txt on the card: {text:?}");
         self.say(&format!("the board boots with {line:?}"));
@@ -102,8 +108,8 @@ impl Exhibit {
         machine
     }
 
-    /// Restarts the system: shuts it down, and boots the same card again.
-    fn reboot(&mut self, machine: Machine, keep_paper: bool) -> Machine {
+    /// Shuts the system down.
+    fn switch_off(&mut self, machine: Machine, keep_paper: bool) {
         machine.0.type_in("systemctl --no-block reboot\n");
         machine.says("[the system is down: reboot]", LIMIT);
         // The kernel's own last words, after the card was mounted read-only.
@@ -111,12 +117,21 @@ impl Exhibit {
         if keep_paper {
             self.paper.extend(machine.0.printed());
         }
-        drop(machine);
-        self.switch_on()
     }
 
     fn say(&self, words: &str) {
         println!("{:4} s: {words}", self.begun.elapsed().as_secs());
+    }
+
+    /// Waits until a line of the paper has these words.
+    fn prints(&self, machine: &Machine, words: &str) {
+        let what = || format!("{words:?} on paper: {:#?}", self.lines(machine));
+        wait(what, LIMIT, SECOND, || (self.count(machine, words) > 0).then_some(()));
+    }
+
+    /// How many lines of the paper have these words.
+    fn count(&self, machine: &Machine, words: &str) -> usize {
+        self.lines(machine).iter().filter(|line| line.contains(words)).count()
     }
 
     /// Every number of a life on the paper, in order.
@@ -131,7 +146,7 @@ impl Exhibit {
     /// The receipts, each from its title on.
     fn receipts(&self, machine: &Machine) -> Vec<Vec<String>> {
         let lines = self.lines(machine);
-        lines.split(|line| line == "TORMENT NEXUS").skip(1).map(<[String]>::to_vec).collect()
+        lines.split(|line| line.starts_with("TORMENT NEXUS")).skip(1).map(<[String]>::to_vec).collect()
     }
 
     fn lines(&self, machine: &Machine) -> Vec<String> {
@@ -208,6 +223,13 @@ impl Machine {
         self.0.drive(BUTTON, true);
     }
 
+    /// Holds the button for longer than a question needs.
+    fn hold(&self) {
+        self.0.drive(BUTTON, false);
+        thread::sleep(Duration::from_secs(5));
+        self.0.drive(BUTTON, true);
+    }
+
     /// Presses the button for this life, and waits until it lives.
     fn press(&self, life: u64) {
         self.push();
@@ -228,6 +250,13 @@ impl Machine {
     fn journal(&self, words: &str) -> String {
         self.runs(&format!("journalctl -b --no-pager -o cat | grep -F '{words}' | tail -n 3")).1
     }
+}
+
+/// Runs a program of mtools on a FAT file system.
+fn fat(command: &str, image: &str, args: &[&str]) -> String {
+    let output = Command::new(command).args(["-i", image]).args(args).output().expect("mtools");
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// Draws what was printed from the start of the printer before these words on.
@@ -279,7 +308,8 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     let again = machine.must("torment-nexus-setup --yes");
     assert!(again.ends_with("setup: nothing to change"), "{again}");
     assert_eq!(machine.runs("systemctl is-active torment-nexus").1, "inactive", "it waits for the restart");
-    let machine = exhibit.reboot(machine, false);
+    exhibit.switch_off(machine, false);
+    let machine = exhibit.switch_on();
 
     // Opening night: nobody types anything.
     machine.armed(0);
@@ -334,15 +364,14 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     draw(&machine, "every character", "check-strip.png");
     exhibit.say("check runs, hears the press and prints its strip");
 
-    // The next day; in the night the artist had the card in a computer.
+    // The next day.
     machine.must("systemctl start torment-nexus");
     machine.armed(5);
-    machine.must(&format!("test -s {SETTINGS} && echo Written on the card. >{FOLDER}/epitaph.txt"));
-    let machine = exhibit.reboot(machine, true);
+    exhibit.switch_off(machine, true);
+    without_a_keyboard::edit_the_card(&exhibit);
+    let machine = exhibit.switch_on();
     machine.armed(5);
     exhibit.say("armed by itself again");
-    // A longer life after this one, in whose middle memory will run out.
-    machine.must("echo TORMENT_CONTEXT_SIZE=2000 >>/etc/default/torment-nexus");
     machine.press(6);
     // Held through the death: the slip.
     machine.0.drive(BUTTON, false);
@@ -357,29 +386,21 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     machine.0.drive(BUTTON, true);
     draw(&machine, "technician's slip", "slip.png");
     exhibit.say("life 6: a receipt, and the slip of a button held through the death");
-    assert!(exhibit.lines(&machine).contains(&"Written on the card.".to_owned()), "the epitaph");
-    machine.until(&format!("grep -aq 'life 6,' {FOLDER}/report.txt"));
-    machine.until("! systemctl list-units --no-legend --state=activating 'torment-nexus-report@*' | grep .");
-    println!(
-        "{}",
-        machine.must(&format!("stat -c '%n: %s bytes' {FOLDER}/report.txt; cat {FOLDER}/report.txt"))
-    );
-    println!("{}", machine.must("torment-nexus lives"));
-    machine.must(&format!("echo printer-baud = fast >>{SETTINGS} && systemctl restart torment-nexus"));
-    let is_told = |line: &String| line.starts_with("settings.txt, line");
-    wait(|| "a word on the wrong line", LIMIT, SECOND, || exhibit.lines(&machine).into_iter().find(is_told));
-    machine.armed(6);
-    draw(&machine, "settings.txt, line", "wrong-line.png");
-    machine.must(&format!("sed -i '$d' {SETTINGS}"));
-    exhibit.say("the card: its epitaph on paper, a report on it, and a wrong line told and lived without");
+    without_a_keyboard::look_at_the_card(&exhibit, &machine);
+    without_a_keyboard::take_a_stick(&exhibit, &machine);
 
-    // Memory runs out.
+    // Memory runs out, in the middle of a longer life.
+    machine.must("echo TORMENT_CONTEXT_SIZE=2000 >>/etc/default/torment-nexus");
+    without_a_keyboard::ask_for_a_heartbeat(&machine);
+    machine.must("systemctl restart torment-nexus");
+    machine.armed(8);
+    without_a_keyboard::hear_the_heartbeat(&exhibit, &machine);
     machine.must("systemd-run --quiet python3 /root/hog.py");
     machine.until("test -e /run/little-is-left");
-    machine.press(7);
+    machine.press(9);
     let pid = machine.main_pid();
     machine.must(&format!("echo {pid} >/run/new && mv /run/new /run/victim"));
-    machine.armed(7);
+    machine.armed(9);
     let killed = machine.journal(&format!("Killed process {pid} (torment-nexus)"));
     assert!(killed.contains("Out of memory"), "{killed}");
     // systemd may notice the process before the kernel's count of the unit's kills: then
@@ -389,18 +410,19 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     exhibit.say(result.lines().last().unwrap_or_default());
     let all = machine.journal("Out of memory: Killed process");
     assert_eq!(all.lines().count(), 1, "no other program was killed: {all}");
-    exhibit.say(&format!("life 7: {killed}"));
-    machine.press(8);
+    exhibit.say(&format!("life 9: {killed}"));
+    machine.press(10);
     wait(
-        || format!("a receipt of life 8: {:#?}", exhibit.lines(&machine)),
+        || format!("a receipt of life 10: {:#?}", exhibit.lines(&machine)),
         SEEN,
         SECOND,
-        || exhibit.lines(&machine).into_iter().find(|line| line == "life 8"),
+        || exhibit.lines(&machine).into_iter().find(|line| line == "life 10"),
     );
-    exhibit.say("life 8 lives");
+    exhibit.say("life 10 lives");
+    println!("{}", machine.must("cat /run/heard; grep -Eq '\"(oom-kill|signal)\"' /run/heard"));
 
     let numbers = exhibit.numbers(&machine);
-    assert_eq!(numbers.last(), Some(&8));
+    assert_eq!(numbers.last(), Some(&10));
     assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), numbers.len(), "{numbers:?}");
     assert!(numbers.is_sorted(), "{numbers:?}");
     let kept = machine.must("cut -d, -f1-4 /var/lib/torment-nexus/lives.csv");
@@ -409,7 +431,8 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     assert!(boots.trim().parse::<u32>().expect("a number") >= 2, "{boots}");
     println!(
         "armed by itself after the setup; 3 presses, 3 receipts; SIGKILL and SIGSTOP survived; check ran; \
-         after a restart life 6, the slip and the card; the OOM killer survived; numbers on paper {numbers:?}; {} s",
+         after a restart life 6 and the slip; the card: title, report, a wrong line told; \
+         the stick: a list, left, held and spoken with, taken back, pulled out; a heartbeat at a start, an hour and a fault; the OOM killer survived; numbers on paper {numbers:?}; {} s",
         exhibit.begun.elapsed().as_secs()
     );
 }
