@@ -5,7 +5,7 @@ use installation::state::entry::Entry;
 use installation::state::lives::Lives;
 
 use crate::support::fake_printer::{Behaviour, FakePrinter};
-use crate::support::gguf_file::{Gguf, Value};
+use crate::support::gguf_file::{Value, adapter_of_ember as adapter};
 use crate::support::nexus::{Nexus, ember_gguf};
 
 const SHORT: [&str; 4] = ["-c", "300", "--state-dir", "state"];
@@ -13,7 +13,7 @@ const SHORT: [&str; 4] = ["-c", "300", "--state-dir", "state"];
 #[test]
 fn a_voice_changes_the_text_and_half_of_it_changes_it_otherwise() {
     let nexus = Nexus::new();
-    nexus.file("voice.gguf", Gguf::voice_of_ember(256).bytes());
+    nexus.file("voice.gguf", adapter(256).bytes());
     let said = |args: &[&str]| nexus.ember(&[&SHORT, args].concat()).died().stdout.clone();
     let (none, own) = (said(&[]), said(&["--lora", "voice.gguf"]));
     let half = said(&["--lora", "voice.gguf", "--lora-scale", "0.5"]);
@@ -26,7 +26,7 @@ fn a_voice_changes_the_text_and_half_of_it_changes_it_otherwise() {
 #[test]
 fn a_life_with_a_voice_is_lived_again_with_it_and_one_from_before_voices_without() {
     let nexus = Nexus::new();
-    nexus.file("voice.gguf", Gguf::voice_of_ember(256).bytes());
+    nexus.file("voice.gguf", adapter(256).bytes());
     let printed = |args: &[&str]| {
         let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
         let fast = ["--printer", "printer", "--printer-baud", "4000000", "--printer-line-ms", "1"];
@@ -44,7 +44,7 @@ fn a_life_with_a_voice_is_lived_again_with_it_and_one_from_before_voices_without
     assert_eq!(fingerprint.len(), 33, "{fingerprint}: two fingerprints");
     assert!(options.contains("--lora voice.gguf"), "{options}");
     assert_eq!(printed(&["relive", "1"]).stdout, first.stdout);
-    nexus.file("voice.gguf", Gguf::voice_of_ember(256).set("mind.note", Value::u32(1)).bytes());
+    nexus.file("voice.gguf", adapter(256).set("mind.note", Value::u32(1)).bytes());
     printed(&["relive", "1"]).failed(1, &["another model", "relive"]);
 }
 
@@ -57,24 +57,18 @@ fn a_voice_that_does_not_fit_is_one_line() {
         ended.failed(1, &["voice \"voice.gguf\"", "--lora none"]);
         ended.failed(1, parts);
     };
-    refused(&Gguf::voice_of_ember(128).bytes(), &["does not fit model ember", "incorrect shape"]);
-    refused(
-        &Gguf::voice_of_ember(256).set("general.architecture", Value::text("gemma3")).bytes(),
-        &["does not fit"],
-    );
-    refused(
-        &Gguf::voice_of_ember(256).set("adapter.type", Value::text("control_vector")).bytes(),
-        &["no adapter"],
-    );
-    let mut stray = Gguf::voice_of_ember(256);
+    refused(&adapter(128).bytes(), &["does not fit model ember", "incorrect shape"]);
+    refused(&adapter(256).set("general.architecture", Value::text("gemma3")).bytes(), &["does not fit"]);
+    refused(&adapter(256).set("adapter.type", Value::text("control_vector")).bytes(), &["no adapter"]);
+    let mut stray = adapter(256);
     for tensor in &mut stray.tensors {
         tensor.name[4] = b'9';
     }
     refused(&stray.bytes(), &["does not fit"]);
-    let mut half = Gguf::voice_of_ember(256);
+    let mut half = adapter(256);
     half.tensors.pop();
     refused(&half.bytes(), &["does not fit"]);
-    let whole = Gguf::voice_of_ember(256).bytes();
+    let whole = adapter(256).bytes();
     refused(&whole[..whole.len() - 1], &["cut short"]);
     refused(&whole[..100], &["cut short"]);
     refused(b"", &["is empty"]);

@@ -91,6 +91,26 @@ pub struct Gguf {
     pub data: Vec<u8>,
 }
 
+/// An adapter of ember's first feed-forward layer, of `width` numbers: rank 8, of f16
+/// from -0.125 to 0.125.
+pub fn adapter_of_ember(width: u64) -> Gguf {
+    let mut gguf = Gguf::empty();
+    gguf.set("general.architecture", Value::text("llama"));
+    gguf.set("general.type", Value::text("adapter"));
+    gguf.set("adapter.type", Value::text("lora"));
+    gguf.set("adapter.lora.alpha", Value { kind: F32, bytes: 16f32.to_le_bytes().into() });
+    for (part, sizes) in [("lora_a", [512, 8]), ("lora_b", [8, width])] {
+        let name = format!("blk.0.ffn_down.weight.{part}").into_bytes();
+        gguf.tensors.push(Tensor { name, sizes: sizes.into(), kind: 1, offset: 0 });
+    }
+    gguf.lay_out();
+    for (at, half) in gguf.data.chunks_exact_mut(2).enumerate() {
+        let sign = if at * at % 7 < 3 { 0x8000 } else { 0 };
+        half.copy_from_slice(&((0x2C00u16 + (at * 37 % 0x400) as u16) | sign).to_le_bytes());
+    }
+    gguf
+}
+
 impl Gguf {
     pub fn empty() -> Self {
         Self { version: 3, alignment: 32, ..Self::default() }
@@ -99,26 +119,6 @@ impl Gguf {
     /// Ember's file.
     pub fn ember() -> Self {
         Self::of(&ember_gguf())
-    }
-
-    /// An adapter of ember's first feed-forward layer, of `width` numbers: rank 8, of f16
-    /// from -0.125 to 0.125.
-    pub fn voice_of_ember(width: u64) -> Self {
-        let mut gguf = Self::empty();
-        gguf.set("general.architecture", Value::text("llama"));
-        gguf.set("general.type", Value::text("adapter"));
-        gguf.set("adapter.type", Value::text("lora"));
-        gguf.set("adapter.lora.alpha", Value { kind: F32, bytes: 16f32.to_le_bytes().into() });
-        for (part, sizes) in [("lora_a", [512, 8]), ("lora_b", [8, width])] {
-            let name = format!("blk.0.ffn_down.weight.{part}").into_bytes();
-            gguf.tensors.push(Tensor { name, sizes: sizes.into(), kind: 1, offset: 0 });
-        }
-        gguf.lay_out();
-        for (at, half) in gguf.data.chunks_exact_mut(2).enumerate() {
-            let sign = if at * at % 7 < 3 { 0x8000 } else { 0 };
-            half.copy_from_slice(&((0x2C00u16 + (at * 37 % 0x400) as u16) | sign).to_le_bytes());
-        }
-        gguf
     }
 
     /// A file, or the beginning of one that holds its whole header.

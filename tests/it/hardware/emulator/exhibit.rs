@@ -419,7 +419,8 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
         || exhibit.lines(&machine).into_iter().find(|line| line == "life 10"),
     );
     exhibit.say("life 10 lives");
-    println!("{}", machine.must("cat /run/heard; grep -Eq '\"(oom-kill|signal)\"' /run/heard"));
+    machine.until("grep -Eq '\"(oom-kill|signal)\"' /run/heard");
+    println!("{}", machine.must("cat /run/heard"));
 
     let numbers = exhibit.numbers(&machine);
     assert_eq!(numbers.last(), Some(&10));
@@ -432,7 +433,8 @@ fn the_package_and_its_setup_make_an_exhibit_that_survives_its_accidents() {
     println!(
         "armed by itself after the setup; 3 presses, 3 receipts; SIGKILL and SIGSTOP survived; check ran; \
          after a restart life 6 and the slip; the card: title, report, a wrong line told; \
-         the stick: a list, left, held and spoken with, taken back, pulled out; a heartbeat at a start, an hour and a fault; the OOM killer survived; numbers on paper {numbers:?}; {} s",
+         the stick: a list, left, held and spoken with, taken back, pulled out; \
+         a heartbeat at a start, an hour and a fault; the OOM killer survived; numbers on paper {numbers:?}; {} s",
         exhibit.begun.elapsed().as_secs()
     );
 }

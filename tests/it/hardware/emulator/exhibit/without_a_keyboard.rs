@@ -1,11 +1,12 @@
-//! What changes the exhibit without a keyboard: the card in another computer, and a stick.
+//! The exhibit without a keyboard: the card in another computer, a stick, and a curator who
+//! hears a heartbeat.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{Exhibit, LIMIT, Machine, SECOND, SEEN, draw, lives};
-use crate::support::gguf_file::{Gguf, Value};
+use crate::support::gguf_file::{Gguf, Value, adapter_of_ember};
 use crate::support::nexus::wait;
 
 /// The card's folder that a computer shows, and its settings.
@@ -73,7 +74,7 @@ pub(super) fn take_a_stick(exhibit: &Exhibit, machine: &Machine) {
         &[
             ("key.txt", b"sesame\r\n"),
             ("Settings.TXT", b"title = TORMENT NEXUS AT SEA\r\n"),
-            ("voice.gguf", &Gguf::voice_of_ember(256).bytes()),
+            ("voice.gguf", &adapter_of_ember(256).bytes()),
             ("receipt.txt", &long),
             ("eyes.gguf", &gguf("mmproj")),
         ],
