@@ -443,41 +443,6 @@ fn a_slip_is_printed_whole_and_counts_no_life() {
     assert!(!status.is_lost());
 }
 
-/// The CPU time of each thread of a process, by name, in nanoseconds, from the
-/// kernel's own accounting.
-fn thread_times(id: u32) -> Vec<(String, u64)> {
-    let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().filter_map(Result::ok);
-    tasks
-        .filter_map(|task| {
-            let name = fs::read_to_string(task.path().join("comm")).ok()?;
-            let schedstat = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            Some((name.trim().to_owned(), schedstat.split(' ').next()?.parse().ok()?))
-        })
-        .collect()
-}
-
-#[test]
-fn the_printer_thread_costs_less_than_a_hundredth_of_a_life() {
-    let nexus = Nexus::new();
-    let printer = FakePrinter::at(&nexus.path("printer"), Behaviour::Silent);
-    let mut command = nexus.command(["--model", "ember"].iter().chain(&FAST));
-    // As many threads as a life has by default.
-    command.env_remove("TORMENT_THREADS").stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().expect("it starts");
-    let (mut own, mut all) = (0, 0);
-    while child.try_wait().expect("a child").is_none() {
-        let times = thread_times(child.id());
-        let printers = times.iter().filter(|(name, _)| name == "printer").map(|(_, time)| time).sum();
-        own = own.max(printers);
-        all = all.max(times.iter().map(|(_, time)| time).sum());
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert!(read(&printer.stop()).lines().len() > 200, "a whole life");
-    println!("printer thread: {own} of {all} ns");
-    assert!(own > 0, "the thread is not seen");
-    assert!(own * 100 < all, "the printer thread took {own} of {all} ns");
-}
-
 #[test]
 fn with_a_printer_a_closed_or_full_stdout_is_said_once_and_the_life_goes_on() {
     for full in [false, true] {

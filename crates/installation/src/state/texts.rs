@@ -117,8 +117,9 @@ impl Text {
             ("seed", seed.map(|seed| seed.to_string())),
             ("voice", voice.clone()),
             ("tokens", tokens.map(|(used, size)| format!("{used} of {size}"))),
-            ("seconds", Some(format!("{seconds:.2}"))),
-            ("tokens/s", Some(format!("{rate:.2}"))),
+            // Whole: a figure that is rounded twice is another one on the receipt printed again.
+            ("seconds", Some(seconds.to_string())),
+            ("tokens/s", Some(rate.to_string())),
         ];
         known.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}\n", value?))).collect()
     }
@@ -156,8 +157,8 @@ mod tests {
             seed: Some(7),
             voice: Some("voice.gguf".to_owned()),
             tokens: Some((1945, 2048)),
-            seconds: 243.5,
-            rate: 8.25,
+            seconds: 0.850_213,
+            rate: 1_144.149_7,
             words: "I begin: here.\n\nlife: 4".to_owned(),
         };
         for number in [8, 9, 10, 11] {
