@@ -1,6 +1,7 @@
 //! `hardware/heartbeat` and a server on loopback: what it is told, and that whatever it does
 //! ends within bounds and in one line.
 
+use std::fs;
 use std::io::Write;
 use std::thread;
 use std::time::Duration;
@@ -67,6 +68,21 @@ fn a_curator_hears_of_the_last_life_the_paper_and_the_last_fault() {
         assert!(names.contains(&name), "{told}");
     }
     assert!(request.body.len() < 2000);
+}
+
+#[test]
+fn a_line_that_a_power_cut_tore_hides_no_later_life() {
+    let nexus = Nexus::new();
+    let options = ["--context-size", "200", "--printer", "absent", "--state-dir", "state"];
+    nexus.ember(&options).died();
+    let history = nexus.path("state/lives.csv");
+    let mut file = fs::File::options().append(true).open(history).expect("a history");
+    file.write_all(b"2,2026-12-01T10:00,ember,,,,\"--temp").expect("written");
+    nexus.ember(&options).died();
+    let server = answers("204 No Content");
+    assert_eq!(beat(&nexus, "hour", &server.url("/")).code, Some(0));
+    let told: Value = serde_json::from_slice(&server.requests()[0].body).expect("JSON");
+    assert_eq!((&told["life"], &told["ending"]), (&3.into(), &"death".into()), "{told}");
 }
 
 #[test]
