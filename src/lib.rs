@@ -342,12 +342,13 @@ impl Piece<'_> {
         Ok(())
     }
 
-    /// Prints what a stick offers, and has the button answer. No press begins a life
-    /// meanwhile.
+    /// Prints what a stick offers, and has the button answer while the stick is there. No
+    /// press begins a life meanwhile.
     fn ask_about(&self, offer: &Offer, stick: Option<&Stick>, paper: &Paper) -> Result<(), Ending> {
         self.panel.rest();
         paper.notice("the stick", offer.lines.iter().cloned().map(Line::Text), self.interrupt);
-        let taken = self.panel.ask(ANSWER)?;
+        let is_there = || stick.and_then(Stick::offer).as_ref() == Some(offer);
+        let taken = self.panel.ask(ANSWER, is_there)?;
         if let Some(Err(error)) = stick.map(|stick| stick.answer(offer, taken)) {
             warn(one_line(&error));
         }

@@ -150,6 +150,23 @@ fn what_a_stick_offers_is_printed_and_taken_by_a_press_of_three_seconds() {
 }
 
 #[test]
+fn a_stick_that_is_pulled_out_while_its_list_waits_leaves_the_button_to_the_visitors() {
+    let nexus = Nexus::new();
+    let offer = nexus.path("offer");
+    let folder = nexus.folder.path().to_str().expect("text");
+    let piece = Piece::start(&nexus, &["--stick-key", "sesame", "--stick-dir", folder]);
+    piece.armed();
+    fs::write(&offer, "take\nnonce ab12\nsettings.txt\n").expect("an offer");
+    piece.dip();
+    fs::remove_file(&offer).expect("pulled out");
+    // An answer would be waited for twice as long.
+    let answer = || fs::read_to_string(nexus.path("answer")).ok();
+    let answer = wait(|| "an end of the wait", Duration::from_secs(30), Duration::from_millis(20), answer);
+    assert_eq!(answer, "no ab12");
+    assert_eq!(count(&piece.live(), "life 1"), 1);
+}
+
+#[test]
 fn without_a_word_on_the_card_no_stick_is_looked_at() {
     let nexus = Nexus::new();
     fs::write(nexus.file("offer", ""), "take\nnonce ab12\nsettings.txt\n").expect("an offer");

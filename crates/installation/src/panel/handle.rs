@@ -62,6 +62,9 @@ impl PhaseSender {
     }
 }
 
+/// How often it is looked whether an answer is still waited for.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The light while the model loads.
 #[derive(Debug)]
 pub struct Loading {
@@ -138,6 +141,11 @@ impl Panel {
             thread.asked.try_iter().for_each(drop);
             self.enter(Pattern::Armed);
         }
+        self.next_within(thread, time)
+    }
+
+    /// What the button asks for next, within this time.
+    fn next_within(&self, thread: &Thread, time: Duration) -> Result<Option<Gesture>, Ending> {
         let start = Instant::now();
         match self.interrupt.or_next_within(&thread.asked, time) {
             None if self.interrupt.is_raised() => {
@@ -150,18 +158,19 @@ impl Panel {
         }
     }
 
-    /// Waits for the answer to what is on paper, for `time` at most: whether the button was
-    /// held for 3 s. Fails with [`Ending::Interrupted`] when a signal comes first.
-    pub fn ask(&self, time: Duration) -> Result<bool, Ending> {
+    /// Waits for the answer to what is on paper, for `time` at most and while it `is_asked`:
+    /// whether the button was held for 3 s. Fails with [`Ending::Interrupted`] when a signal
+    /// comes first.
+    pub fn ask(&self, time: Duration, is_asked: impl Fn() -> bool) -> Result<bool, Ending> {
         let Some(thread) = &self.thread else { return Ok(false) };
         thread.asked.try_iter().for_each(drop);
         self.disarm(Pattern::Counted);
-        let answer = self.interrupt.or_next_within(&thread.asked, time);
-        self.enter(Pattern::Resting);
-        match self.interrupt.is_raised() {
-            true => Err(Ending::Interrupted("while waiting for an answer".to_owned())),
-            false => Ok(answer == Some(Gesture::Yes)),
+        let (start, mut answer) = (Instant::now(), None);
+        while answer.is_none() && start.elapsed() < time && is_asked() {
+            answer = self.next_within(thread, LOOK)?;
         }
+        self.enter(Pattern::Resting);
+        Ok(answer == Some(Gesture::Yes))
     }
 
     /// Rests: the button is not read, and a press until now no longer counts.
