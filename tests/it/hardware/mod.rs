@@ -46,6 +46,8 @@ def hook(event, args):
 class Libc(ctypes.CDLL):
     def __getattr__(self, name):
         call = super().__getattr__(name)
+        # The next use asks again.
+        self.__dict__.pop(name, None)
         return call if name != "renameat2" else lambda *given: step() or call(*given)
 ctypes.CDLL = Libc
 sys.addaudithook(hook)

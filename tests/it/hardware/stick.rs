@@ -12,7 +12,7 @@ use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{ENDED, python};
+use super::{ENDED, python, script};
 use crate::support::gguf_file::{Gguf, Value};
 use crate::support::nexus::{Ended, LIMIT, Nexus, limit, wait};
 
@@ -71,6 +71,11 @@ impl Plugged {
     fn command(&self, before: &[&str]) -> Command {
         let mut command = python();
         command.args(before).args([SCRIPT, "--root", "."]).current_dir(self.0.folder.path());
+        self.within(command)
+    }
+
+    /// The same command with the stand-in for systemctl.
+    fn within(&self, mut command: Command) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", self.0.path("bin").display()));
         command
@@ -193,13 +198,12 @@ fn what_cannot_be_taken_from_a_stick_is_one_line_each_and_the_rest_is_taken() {
     let expected = [
         "settings.txt: 1 kB, replaces the former",
         "epitaph.txt: it is a link",
-        "photos: it is none of the files that can be taken",
         "prompt.txt: it is not UTF-8; save it as UTF-8",
         "receipt.txt: 10,000 kB is too long; at most 64 kB",
-        "Report?.docx: it is none of the files that can be taken",
         "voice.gguf: it is for another purpose (imatrix)",
         "large-q4.gguf: it is not the only model; leave one on the stick",
         "second.gguf: it is not the only model; leave one on the stick",
+        "Report?.docx and 1 more: none of the files that can be taken",
     ];
     assert_eq!(lines, expected);
     let names: Vec<_> = plugged.card().into_keys().collect();
@@ -242,28 +246,88 @@ fn a_copy_that_fails_or_a_stick_that_is_pulled_leaves_the_card_as_it_was_and_say
     assert!(!plugged.0.path(OFFER).exists() && plugged.card() == before);
 }
 
-/// A power cut is a SIGKILL here.
+/// A power cut is a SIGKILL here. Each former file is still there, also after the stick is
+/// taken or had back once more.
 #[test]
-fn killed_at_any_moment_while_it_takes_a_stick_each_file_of_the_card_is_old_or_new_and_whole() {
-    let (old, new) = (Plugged::new(), Plugged::new());
-    new.say("yes");
-    let (old, new) = (old.card(), new.card());
-    for steps in 1..40 {
-        let plugged = Plugged::new();
-        plugged.answered("yes", plugged.command(&["-c", ENDED, &steps.to_string(), "9"]));
-        plugged.clear();
-        let card = plugged.card();
-        for name in ["settings.txt", "prompt.txt", "voice.gguf", "model.gguf"] {
-            let (old, there) = (old.get(name), card.get(name));
-            assert!([old, new.get(name)].contains(&there), "{name} before step {steps}: {card:?}");
-            let kept = [there, card.get(&format!("previous/{name}"))].contains(&old);
-            assert!(kept, "{name} is lost before step {steps}");
-        }
-        assert!(!plugged.0.path(OFFER).exists() && !card.keys().any(|name| name.contains(".new")));
-        if plugged.0.path(TOLD).exists() {
-            assert!(steps > 10 && card == new, "{steps}");
-            return;
+fn killed_at_any_moment_each_file_of_the_card_is_old_or_new_and_none_is_lost() {
+    let names = ["settings.txt", "prompt.txt", "voice.gguf", "model.gguf"];
+    for is_back in [false, true] {
+        let prepared = || {
+            let plugged = Plugged::new();
+            if is_back {
+                plugged.say("yes");
+                fs::remove_file(plugged.0.path(TOLD)).expect("told");
+            }
+            (plugged.card(), plugged)
+        };
+        let (old, plugged) = prepared();
+        plugged.say("yes");
+        let new = plugged.card();
+        for steps in 1.. {
+            assert!(steps < 60, "it never comes to its end");
+            let (_, plugged) = prepared();
+            plugged.answered("yes", plugged.command(&["-c", ENDED, &steps.to_string(), "9"]));
+            let card = plugged.card();
+            for name in names {
+                assert!([&old, &new].iter().any(|one| one.get(name) == card.get(name)), "{name}, {steps}");
+            }
+            plugged.clear();
+            let is_told = plugged.0.path(TOLD).exists();
+            for again in ["", "yes", "yes"] {
+                if !again.is_empty() {
+                    plugged.say(again);
+                }
+                let card = plugged.card();
+                for name in names {
+                    let places = |card: &BTreeMap<String, Vec<u8>>| {
+                        [name, &format!("previous/{name}")].map(|name| card.get(name).cloned())
+                    };
+                    let there = places(&card);
+                    let is_kept = places(&old).iter().flatten().all(|was| there.contains(&Some(was.clone())));
+                    assert!(is_kept, "{name} is lost before step {steps}, {is_back}, {again:?}: {card:?}");
+                }
+                assert!(
+                    !plugged.0.path(OFFER).exists()
+                        && !card.keys().any(|name| name.starts_with("previous.new"))
+                );
+            }
+            if is_told {
+                break;
+            }
         }
     }
-    panic!("it never came to its end");
+}
+
+#[test]
+fn what_lies_in_the_place_of_the_former_files_is_told_and_nothing_more_is_taken() {
+    let plugged = Plugged::new();
+    plugged.write(CARD, "previous", "a curator's file");
+    plugged.say("yes");
+    plugged.tells("the stick's files are in use");
+    let card = plugged.card();
+    assert_eq!(card["previous.new/prompt.txt"], b"old");
+    let offer = plugged.say("yes");
+    assert!(offer.contains("take previous off it in a computer"), "{offer}");
+    assert_eq!(plugged.card(), card);
+}
+
+#[test]
+fn a_card_that_fails_in_the_middle_of_a_swap_loses_nothing_and_says_so() {
+    let fails_from_the_second_on = "trades, right = [], trade
+def trade(*names):
+    trades.append(names)
+    if len(trades) > 1:
+        raise OSError(5, 'Input/output error')
+    right(*names)";
+    let plugged = Plugged::new();
+    let mut command = script("stick", fails_from_the_second_on);
+    command.arg("--root").arg(plugged.0.folder.path());
+    plugged.answered("yes", plugged.within(command));
+    plugged.tells(
+        "the card failed (Input/output error), and some of its files have changed; copy all to another card",
+    );
+    let card = plugged.card();
+    assert_eq!((&card["prompt.txt"], &card["previous.new/prompt.txt"]), (&b"new".to_vec(), &b"old".to_vec()));
+    plugged.clear();
+    assert_eq!(plugged.card()["previous/prompt.txt"], b"old");
 }
