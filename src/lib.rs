@@ -164,10 +164,12 @@ fn live_with_panel(
         Some(link) => Panel::drawn(link.clone(), interrupt)?,
         None => Panel::open(pins, cli.reports(), interrupt)?,
     };
+    cli.of_the_card.begin();
     let ending = match (Piece { cli, panel: &panel, cabinet, supervisor, interrupt, start }).live() {
         Ok(never) => match never {},
         Err(ending) => ending,
     };
+    cli.of_the_card.has_begun();
     supervisor.status(Status::Ended(ending.to_string()));
     Err(match ending {
         Ending::Fault(fault) => {
@@ -322,6 +324,7 @@ impl Piece<'_> {
     fn wait(&self, request: &Request, paper: &Paper) -> Result<(), Ending> {
         let Self { cli, panel, supervisor, interrupt, start, .. } = *self;
         supervisor.armed(waiting::armed(paper));
+        cli.of_the_card.has_begun();
         let (schedule, button) = (cli.show.schedule(), cli.hardware.button);
         // Once: what is noted while it waits, such as a slip, is no life to rest after.
         let life_before = (!waiting::is_first(paper)).then_some(start);

@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use clap::Command;
 
 use super::settings::{self, Setting};
+use installation::board::boot;
 use installation::life::prompt::hash;
 use installation::state::folder::StateFolder;
 use installation::state::{regular, replace};
@@ -38,11 +39,23 @@ const MODEL: &str = "model.gguf";
 /// The longest file that is kept, in bytes: a voice of a rank of 64 on the default model.
 const MAX_BYTES: u64 = 40_000_000;
 
-/// In the state folder: what was lived with last, and what is refused.
+/// What is told of what is wrong: lines, and characters of a line. A card may hold a text of
+/// thousands of lines in the place of its settings, and paper is slow.
+const MAX_FAULTS: usize = 10;
+const MAX_FAULT: usize = 300;
+
+/// In the state folder: what was lived with last, what is refused, and what was tried.
 const KEPT: &str = "card";
 const REFUSED: &str = "card-refused";
+const TRIED: &str = "card-tried";
+/// Starts in a row that something on the card may end so that the program cannot tell why.
+const TRIES: usize = 3;
 /// The last line of [`REFUSED`] once it was told on paper.
 const TOLD: &str = "told";
+
+/// What is told then.
+const CUT_OFF: &str = "the box was cut off three times before it was ready with what is on the card; \
+                       take away what is new there, first of all a model or a voice";
 
 /// What the card gives to a start of the program.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +68,8 @@ pub(crate) struct Card {
     /// What is wrong on the card, one line each.
     faults: Vec<String>,
     told: bool,
+    /// The boot of the system for which that counts; empty if until the content changes.
+    boot: String,
     /// Whether it sets anything.
     sets: bool,
 }
@@ -88,6 +103,7 @@ impl Card {
         if folder.is_dir() {
             card.mark = mark_of(folder);
             let (settings, faults) = settings_of(folder, command);
+            let faults = if card.tries() < TRIES { short(faults) } else { vec![CUT_OFF.to_owned()] };
             // Without a place to note that it was told it would be told on paper at each life.
             (card.faults, card.told) = card.refused().unwrap_or((faults, card.state.is_none()));
             if card.faults.is_empty() {
@@ -120,15 +136,48 @@ impl Card {
     /// Notes what is wrong, and whether it was `told`.
     pub(crate) fn note(&self, told: bool) -> Result<()> {
         let told = told.then(|| TOLD.to_owned());
-        self.write_refused(&self.faults.iter().cloned().chain(told).collect::<Vec<_>>())
+        self.write_refused(&self.boot, &self.faults.iter().cloned().chain(told).collect::<Vec<_>>())
+    }
+
+    /// Whether no life has come to its death with what the card sets.
+    fn is_new(&self) -> bool {
+        let kept = self.state.as_ref().map(|state| state.join(KEPT));
+        self.sets && self.faults.is_empty() && kept.is_some_and(|kept| mark_of(&kept) != self.mark)
+    }
+
+    /// The starts in a row with the card's present content that came to no end of their own.
+    fn tries(&self) -> usize {
+        let tried = self.state.as_ref().map(|state| regular::read(&state.join(TRIED), 1000));
+        let tried = tried.and_then(Result::ok).map(|tried| String::from_utf8_lossy(&tried).into_owned());
+        tried.map_or(0, |tried| tried.lines().filter(|mark| *mark == self.mark).count())
+    }
+
+    /// Notes that a start begins with what the card gives, if that is new: it may kill the
+    /// program, as a model does that llama.cpp ends for.
+    pub(crate) fn begin(&self) {
+        if let Some(state) = self.state.as_ref().filter(|_| self.is_new()) {
+            let tried = format!("{}\n", self.mark).repeat(self.tries() + 1);
+            // Without the note a start is one of none.
+            let _ = fs::create_dir_all(state)
+                .and_then(|()| replace::replace(&state.join(TRIED), &[tried.as_bytes()]));
+        }
+    }
+
+    /// The start is armed, or can tell why not.
+    pub(crate) fn has_begun(&self) {
+        if let Some(state) = self.state.as_ref().filter(|_| self.is_new()) {
+            let _ = fs::remove_file(state.join(TRIED));
+        }
     }
 
     /// Notes that a life came to its death with what the card gives: it is what the next
-    /// starts go back to. Nothing is written while nothing has changed.
+    /// starts go back to. Nothing is written while nothing has changed, nor where a stick has
+    /// changed the card since.
     pub(crate) fn keep(&self) -> Result<()> {
         let Some(state) = self.state.as_ref().filter(|_| self.faults.is_empty()) else { return Ok(()) };
         let (kept, new) = (state.join(KEPT), state.join("card.new"));
-        if mark_of(&kept) == self.mark {
+        let has_changed = || mark_of(&self.folder) != self.mark;
+        if mark_of(&kept) == self.mark || has_changed() {
             return Ok(());
         }
         let keep = || {
@@ -144,46 +193,66 @@ impl Card {
                 file.set_modified(from.metadata()?.modified()?)?;
                 file.sync_all()?;
             }
-            let _ = fs::remove_dir_all(&kept);
-            replace::put_in_place(&new, &kept)
+            if has_changed() {
+                return fs::remove_dir_all(&new);
+            }
+            replace::put_folder_in_place(&new, &kept)
         };
         keep().with_context(|| format!("cannot keep the card's settings in {kept:?}; free some space"))
     }
 
-    /// Refuses the card's content if this fault names one of its files, or if no life has come
-    /// to its death with it yet: the next start goes back to what was kept, and where the
-    /// fault is of that, without it. A download fails by the network.
+    /// Refuses the card's content if this fault names one of its files, or, until the system is
+    /// started anew, if no life has come to its death with it yet: the next start goes back to
+    /// what was kept, and where the fault is of that, without it. A download fails by the
+    /// network.
     pub(crate) fn blame(&self, fault: &anyhow::Error) {
         let (words, folder) = (one_line(fault), format!("{}/", self.folder.display()));
         let Some(kept) = self.state.as_ref().map(|state| state.join(KEPT)) else { return };
-        let is_new = self.sets && self.faults.is_empty() && mark_of(&kept) != self.mark;
-        let is_new = is_new && !words.starts_with("cannot download");
+        let is_new = self.is_new() && !words.starts_with("cannot download");
         if words.contains(&*kept.to_string_lossy()) {
             let _ = fs::remove_dir_all(&kept);
         }
-        if (is_new || words.contains(&folder))
-            && let Err(error) = self.write_refused(&[words.replace(&folder, "")])
+        let boot = if words.contains(&folder) { String::new() } else { boot::id() };
+        if (is_new || boot.is_empty())
+            && let Err(error) = self.write_refused(&boot, &[words.replace(&folder, "")])
         {
             warn(one_line(&error));
         }
     }
 
-    fn write_refused(&self, lines: &[String]) -> Result<()> {
+    fn write_refused(&self, boot: &str, lines: &[String]) -> Result<()> {
         let Some(state) = &self.state else { return Ok(()) };
         let path = state.join(REFUSED);
-        let text = format!("{}\n{}\n", self.mark, lines.join("\n"));
+        let text = format!("{} {boot}\n{}\n", self.mark, lines.join("\n"));
         replace::replace(&path, &[text.as_bytes()])
             .with_context(|| format!("cannot write {path:?}; free some space"))
     }
 
     /// What was refused of the present content, and whether that was told.
-    fn refused(&self) -> Option<(Vec<String>, bool)> {
+    fn refused(&mut self) -> Option<(Vec<String>, bool)> {
         let path = self.state.as_ref()?.join(REFUSED);
         let text = String::from_utf8(regular::read(&path, 65_536).ok()?).ok()?;
-        let mut lines = text.strip_prefix(&self.mark)?.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        let (head, lines) = text.split_once('\n')?;
+        let (mark, boot) = head.split_once(' ')?;
+        if mark != self.mark || !boot.is_empty() && boot != boot::id() {
+            return None;
+        }
+        boot.clone_into(&mut self.boot);
+        let mut lines = lines.lines().map(str::to_owned).collect::<Vec<_>>();
         let told = lines.pop_if(|line| line == TOLD).is_some();
         Some((lines, told))
     }
+}
+
+/// As much of what is wrong as is told.
+fn short(mut faults: Vec<String>) -> Vec<String> {
+    let more = faults.len().saturating_sub(MAX_FAULTS);
+    faults.truncate(MAX_FAULTS);
+    let mut faults: Vec<_> = faults.iter().map(|fault| fault.chars().take(MAX_FAULT).collect()).collect();
+    if more > 0 {
+        faults.push(format!("and {more} more lines are wrong; is it another text?"));
+    }
+    faults
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
@@ -222,4 +291,32 @@ fn settings_of(folder: &Path, command: &Command) -> (Vec<Setting>, Vec<String>) 
         settings.push((id.to_owned(), path.to_string_lossy().into_owned()));
     }
     (settings, faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::options::definition;
+
+    #[test]
+    fn what_changes_during_a_life_is_not_kept_as_what_was_lived_with() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [card, state] = ["card", "state"].map(|name| folder.path().join(name));
+        let write = |text: &str| fs::write(card.join(SETTINGS), text).expect("a file on the card");
+        fs::create_dir(&card).expect("the card's folder");
+        let read = || Card::read(&card, StateFolder::locate(Some(&state)).as_ref(), &definition()).0;
+        let kept = || fs::read_to_string(state.join(KEPT).join(SETTINGS)).unwrap_or_default();
+        write("title = GOOD");
+        read().keep().expect("kept");
+        let lived = read();
+        assert_eq!(kept(), "title = GOOD");
+        write("title = BETTER");
+        let better = read();
+        write("title = not lived with");
+        lived.keep().and_then(|()| better.keep()).expect("nothing to keep");
+        assert_eq!(kept(), "title = GOOD");
+        read().keep().expect("kept");
+        assert_eq!(kept(), "title = not lived with");
+        assert!(!state.join("card.new").exists());
+    }
 }

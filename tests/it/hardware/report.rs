@@ -111,8 +111,16 @@ fn within_the_hour_only_another_fault_is_written_and_always_over_the_same_file()
     let second = a_box.reported_after("exit-code");
     assert!(second.contains("ended with: exit-code"), "{second}");
     assert_eq!(a_box.reported_after("exit-code"), second, "the same fault");
-    a_box.journal("2026-06-05T10:12:12+0200 torment-nexus[8]: error: no paper");
-    assert!(a_box.reported_after("exit-code").contains("error: no paper"), "another one");
+    let fault = |words: &str| {
+        a_box.journal(&format!("2026-06-05T10:12:12+0200 torment-nexus[8]: error: {words}"));
+        a_box.reported_after("exit-code")
+    };
+    assert!(fault("no paper").contains("error: no paper"), "another one");
+    let third = fault("40 MB are free");
+    assert!(third.contains("error: 40 MB are free"), "{third}");
+    assert_eq!(fault("no paper"), third, "in turn with another");
+    assert_eq!(fault("39 MB are free"), third, "the same but for its figure");
+    fault("no paper");
     a_box.0.file("stamp", "-3600\nexit-code: error: no paper");
     assert!(a_box.reported_after("success").contains("ended with: success"), "an hour later");
     assert_eq!((inode(), a_box.report().len() as u64), (made, LENGTH));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::support::fake_printer::{Behaviour, FAST, FakePrinter};
-use crate::support::nexus::{Ended, Nexus, ember_gguf};
+use crate::support::nexus::{Ended, Nexus, ember_gguf, replace};
 use crate::support::receipt_reader::Paper;
 
 /// A box whose card is a folder.
@@ -92,6 +92,33 @@ fn a_wrong_line_is_on_paper_once_and_what_was_set_before_goes_on() {
 }
 
 #[test]
+fn another_text_in_the_place_of_the_settings_is_told_in_a_few_lines_and_once() {
+    let mut exhibit = Exhibit::new();
+    exhibit.write("settings.txt", "title = THE CARD\n").lives_as("THE CARD", &[]);
+    exhibit.write("settings.txt", "Once upon a midnight\n".repeat(3000) + &"x".repeat(900));
+    for first in [true, false] {
+        let (_, paper) = exhibit.lives_as("THE CARD", &[]);
+        assert_eq!(paper.contains("line 10: once is no setting"), first, "{paper}");
+        assert!(!paper.contains("line 11:") && paper.len() < 4000, "{paper}");
+        assert_eq!(paper.contains("and 2991 more lines are wrong"), first, "{paper}");
+    }
+}
+
+#[test]
+fn a_fault_that_need_not_be_the_cards_refuses_it_until_the_system_starts_anew() {
+    let mut exhibit = Exhibit::new();
+    exhibit.write("settings.txt", "title = THE CARD\n").lives_as("THE CARD", &[]);
+    exhibit.write("settings.txt", "title = ANOTHER\n");
+    exhibit.start(&["--never", "absent.txt"]).0.failed(1, &["absent.txt"]);
+    exhibit.lives_as("THE CARD", &[]);
+    let refused = exhibit.nexus.path("torment-nexus/card-refused");
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux has it");
+    let text = fs::read_to_string(&refused).expect("a file").replace(boot.trim(), "the boot before");
+    fs::write(&refused, text).expect("a file");
+    exhibit.lives_as("ANOTHER", &[]);
+}
+
+#[test]
 fn a_text_that_cannot_be_used_ends_one_start_and_the_next_has_the_old_one() {
     let long = "I am here. ".repeat(300);
     for (name, content, why) in [
@@ -168,4 +195,23 @@ fn a_model_on_the_card_counts_and_one_that_cannot_be_used_ends_one_start() {
         assert!(life.contains("/card/model.gguf"), "{} {life}", ended.stderr);
         assert_eq!(ended.stderr.contains("settings.txt, line 1"), wrong, "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_model_that_ends_the_program_without_a_word_is_refused_after_three_starts() {
+    let mut exhibit = Exhibit::new();
+    exhibit.write("settings.txt", "title = THE CARD\n").lives_as("THE CARD", &[]);
+    exhibit.write("model.gguf", replace(ember_gguf(), b"\x04\0\0\0\0\0\0\0gpt2", b"\x04\0\0\0\0\0\0\0none"));
+    for _ in 0..3 {
+        exhibit.start(&[]).0.failed(1, &["llama.cpp cannot go on with model"]);
+    }
+    for first in [true, false] {
+        let (ended, paper) = exhibit.lives_as("THE CARD", &[]);
+        assert!(ended.stderr.contains("cut off three times"), "{}", ended.stderr);
+        assert_eq!(paper.contains("first of all a model or a voice"), first, "{paper}");
+    }
+    exhibit.write("model.gguf", ember_gguf());
+    let (ended, _) = exhibit.lives_as("THE CARD", &[]);
+    assert!(!ended.stderr.contains("cut off"), "{}", ended.stderr);
+    assert!(!exhibit.nexus.path("torment-nexus/card-tried").exists(), "it was armed");
 }

@@ -5,7 +5,7 @@ use std::fs;
 /// The id that the kernel draws at random at each boot (random(4)); empty if it
 /// cannot be read.
 #[must_use]
-pub(crate) fn id() -> String {
+pub fn id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }

@@ -11,7 +11,7 @@
 //! | [`boot`] | which boot of the system this is |
 //! | [`gpio`] | a line of the 40-pin header as an input; the only user of gpiocdev |
 
-pub(crate) mod boot;
+pub mod boot;
 pub mod clock;
 pub(crate) mod gpio;
 pub mod health;

@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
 use super::regular;
 
 /// Replaces the file at `path`: writes `parts`, one after the other, to a file
@@ -37,6 +39,23 @@ pub fn put_in_place(aside: &Path, path: &Path) -> io::Result<()> {
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         Some(folder) => File::open(folder)?.sync_all(),
         None => File::open(".")?.sync_all(),
+    }
+}
+
+/// Renames the folder `aside`, whose files are fsynced, to `path`, where a folder may be
+/// already: a power cut leaves one of them.
+///
+/// # Errors
+///
+/// When the rename or the fsync of their folder fails.
+pub fn put_folder_in_place(aside: &Path, path: &Path) -> io::Result<()> {
+    match renameat2(AT_FDCWD, aside, AT_FDCWD, path, RenameFlags::RENAME_EXCHANGE) {
+        Ok(()) => fs::remove_dir_all(aside),
+        // There is none, or the file system cannot exchange.
+        Err(_) => {
+            let _ = fs::remove_dir_all(path);
+            put_in_place(aside, path)
+        }
     }
 }
 
