@@ -105,8 +105,8 @@ use installation::text::stdout::Output;
 /// What follows on paper after what is wrong on the card.
 const OLD_SETTINGS: &str = "Until that is mended, what was set before goes on.";
 
-/// How long the button is waited for to answer what a stick offers.
-const ANSWER: Duration = Duration::from_secs(60);
+/// How long the button is waited for to answer what a stick offers: somebody reads a list.
+const ANSWER: Duration = Duration::from_secs(300);
 
 /// Does what the arguments ask for: a life, with stdout, printer and light, or a check, or
 /// the cabinet.

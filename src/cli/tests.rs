@@ -173,12 +173,19 @@ const EXAMPLES: [(&str, &str); 11] = [
     ("seed", "1"),
 ];
 
-/// The file of settings that a new card gets: each with its help, and switched off.
+/// The options of an exhibition.
+const OF_THE_BOX: &str = include_str!("../../hardware/default");
+
+/// The file of settings that a new card gets: each with its help and the value that the box
+/// has without it, and switched off.
 fn settings() -> String {
     let definition = definition();
     let each = definition.get_arguments().filter(|arg| settings::is_allowed(arg)).map(|arg| {
         let example = EXAMPLES.iter().find(|(id, _)| arg.get_id() == *id).map(|(_, value)| (*value).into());
-        let value = arg.get_default_values().first().cloned().or(example).expect("a default or an example");
+        let variable = format!("TORMENT_{}=", arg.get_id().as_str().to_uppercase());
+        let of_the_box = OF_THE_BOX.lines().find_map(|line| line.strip_prefix(&variable)).map(Into::into);
+        let default = || arg.get_default_values().first().cloned();
+        let value = of_the_box.or_else(default).or(example).expect("a value");
         let help = arg.get_help().expect("a help").to_string();
         format!("\n# {help}\n#{} = {}\n", arg.get_long().expect("a name"), value.to_string_lossy())
     });

@@ -159,7 +159,7 @@ fn a_stick_that_is_pulled_out_while_its_list_waits_leaves_the_button_to_the_visi
     fs::write(&offer, "take\nnonce ab12\nsettings.txt\n").expect("an offer");
     piece.dip();
     fs::remove_file(&offer).expect("pulled out");
-    // An answer would be waited for twice as long.
+    // An answer would be waited for ten times as long.
     let answer = || fs::read_to_string(nexus.path("answer")).ok();
     let answer = wait(|| "an end of the wait", Duration::from_secs(30), Duration::from_millis(20), answer);
     assert_eq!(answer, "no ab12");
