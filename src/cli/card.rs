@@ -212,8 +212,9 @@ impl Card {
         if words.contains(&*kept.to_string_lossy()) {
             let _ = fs::remove_dir_all(&kept);
         }
-        let boot = if words.contains(&folder) { String::new() } else { boot::id() };
-        if (is_new || boot.is_empty())
+        let is_named = words.contains(&folder);
+        let boot = if is_named { String::new() } else { boot::id() };
+        if (is_new || is_named)
             && let Err(error) = self.write_refused(&boot, &[words.replace(&folder, "")])
         {
             warn(one_line(&error));
