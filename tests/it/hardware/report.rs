@@ -10,7 +10,7 @@ use super::script;
 use crate::support::nexus::{Ended, Nexus, is_root};
 
 /// The length that report.txt always has.
-const LENGTH: u64 = 16384;
+const LENGTH: u64 = 20480;
 
 /// The user that owns the state folder where the test may choose one.
 const USER: u32 = 12345;
@@ -98,6 +98,21 @@ fn a_card_taken_home_tells_of_the_box_its_last_lives_and_the_last_fault() {
     for part in ["memory", "printer    ", "model"] {
         assert!(!report.contains(&format!(" {part}")), "{part}: {}", report.trim_end());
     }
+}
+
+#[test]
+fn the_newest_life_is_told_in_whatever_script_it_speaks() {
+    let a_box = Box::new();
+    let (known, words) =
+        ("2026-06-05 10:11:12, seed 4294967295, 4294967295 tokens, interrupted", "\u{1f426}".repeat(60));
+    let life = format!("test \"$1\" = lives && seq -f 'life 9999999%02g, {known}: {words}' 20");
+    a_box.stand_in("torment-nexus", &life);
+    let report = a_box.reported_after("success");
+    assert!(
+        report.contains("\nlife 999999911, ") && report.contains("\nlife 999999920, "),
+        "{}",
+        report.trim_end()
+    );
 }
 
 #[test]
