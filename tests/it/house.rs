@@ -61,9 +61,8 @@ fn read(root: &Path, folder: &Path, sources: &mut Vec<Source>) {
 /// The part of a source that is compiled into the program: no comments, no
 /// inline tests.
 fn code_of(text: &str) -> String {
-    let before_tests = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text);
-    let before_tests =
-        before_tests.split("\n#[cfg(test)]\npub(crate) mod tests {").next().unwrap_or_default();
+    let heads = ["", "pub(crate) ", "pub(super) "].map(|seen| format!("\n#[cfg(test)]\n{seen}mod tests {{"));
+    let before_tests = heads.iter().fold(text, |text, head| text.split(&**head).next().unwrap_or(text));
     let lines = before_tests.lines().map(|line| match line.trim_start().starts_with("//") {
         true => "",
         false => line.split(" // ").next().unwrap_or_default(),

@@ -49,8 +49,13 @@ fn an_option_that_is_unknown_or_out_of_bounds() {
         ("--threads", "all"),
         ("--threads", "513"),
         ("--temp", "-1"),
+        ("--temp", "NaN"),
+        ("--temp", "inf"),
+        ("--repeat-penalty", "0"),
+        ("--dry-penalty-last-n", "-2"),
         ("--top-p", "2"),
         ("--seed", "-1"),
+        ("--seed", "4294967295"),
         ("--dry-base", "nan"),
         ("--open", "10-18"),
         ("--open", "25:00-26:00"),
@@ -179,9 +184,4 @@ fn an_unknown_variable_is_warned_about_with_the_nearest_name() {
     ended.died();
     let warning = ended.stderr.lines().next().expect("a warning");
     assert!(warning.contains("TORMENT_TEMPERATURE") && warning.contains("TORMENT_TEMP?"), "{warning}");
-    // An option of earlier versions.
-    let ended = Nexus::new().ember_with("TORMENT_LOOKAHEAD", "6", &["-c", "200"]);
-    ended.died();
-    let warning = ended.stderr.lines().next().expect("a warning");
-    assert!(warning.contains("TORMENT_LOOKAHEAD belongs to no option"), "{warning}");
 }

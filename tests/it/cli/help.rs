@@ -63,9 +63,3 @@ fn every_option_of_the_help_is_also_a_variable() {
         assert!(stderr.contains("x!"), "{variable} changes nothing: {stderr}");
     }
 }
-
-#[test]
-fn the_version_is_told() {
-    let ended = Nexus::new().run(["-V"]);
-    assert_eq!((ended.code, ended.stdout.starts_with("torment-nexus ")), (Some(0), true));
-}

@@ -11,13 +11,9 @@ use nix::sys::signal::Signal;
 
 use installation::life::ending::Ending;
 use installation::life::interrupt::Interrupt;
-use installation::life::lifespan::Lifespan;
 use installation::life::progress::Progress;
 use model_file::name::{ModelFile, ModelName};
-use torment_nexus::cli::Cli;
-use torment_nexus::mind::computing::Computing;
 use torment_nexus::mind::model::Model;
-use torment_nexus::mind::session::Session;
 
 use super::{ended, signal, sleeps, start, wait_until};
 use crate::support::nexus::{LIMIT, Nexus};
@@ -84,20 +80,4 @@ fn a_signal_cancels_the_load_of_the_model() {
     let ended = Model::load(&file, false, &Progress::default(), &interrupt);
     let Err(Ending::Interrupted(place)) = ended else { panic!("no interrupt") };
     assert_eq!(place, "while loading the model");
-}
-
-#[test]
-fn a_signal_while_the_prompt_is_read_ends_before_the_next_batch() {
-    let (raise, interrupt) = Interrupt::new();
-    let file = ModelFile::find(&ModelName::Ember, "models".as_ref(), &interrupt).expect("ember");
-    let model = Model::load(&file, false, &Progress::default(), &interrupt).expect("ember loads");
-    let tokens = model.tokenize_prompt("You are here.", "").expect("tokens");
-    let lifespan = Lifespan::new(300.try_into().expect("not 0"), tokens.len(), 2048).expect("room");
-    let cli = <Cli as clap::Parser>::parse_from(["torment-nexus"]);
-    let sampling = cli.sampling.with_seed().expect("greedy");
-    let mut session = Session::open(&model, lifespan, Computing::new(1), &sampling).expect("a context");
-    drop(raise);
-    let ended = session.prefill(&tokens, None, &Progress::default(), &interrupt);
-    let Err(Ending::Interrupted(place)) = ended else { panic!("no interrupt") };
-    assert_eq!(place, format!("while reading the prompt, at 0 of {} tokens", tokens.len()));
 }

@@ -92,7 +92,8 @@ fn a_signal_ends_the_computing_of_a_token_and_of_a_prompt_at_its_next_operation(
     drop(raise);
     session.follow_with(Token::new(401)).expect_err("it is broken off");
     let prefill = open(&model, 2).prefill(&tokens(20), None, &Progress::default(), &interrupt);
-    assert!(matches!(prefill, Err(Ending::Interrupted(_))), "{prefill:?}");
+    let Err(Ending::Interrupted(place)) = prefill else { panic!("no interrupt") };
+    assert_eq!(place, "while reading the prompt, at 0 of 20 tokens");
 }
 
 proptest! {

@@ -21,19 +21,6 @@ fn pins_on_a_machine_without_any_are_a_fault_before_the_model_is_looked_for() {
 }
 
 #[test]
-fn a_pin_that_cannot_be_used_is_wrong_usage() {
-    for (args, part) in [
-        (&["--button", "28"][..], "from 0 to 27"),
-        (&["--led", "x"], "from 0 to 27"),
-        (&["--led", "14"], "serial port"),
-        (&["--button", "16"], "serial port"),
-        (&["--button", "23", "--led", "23"], "a pin of its own"),
-    ] {
-        Nexus::new().run(args).failed(2, &[part]);
-    }
-}
-
-#[test]
 fn wrong_options_end_with_2_and_help_with_0_on_a_machine_whose_light_cannot_show_it() {
     if is_a_board() {
         return;

@@ -469,7 +469,7 @@ fn a_path_that_is_no_serial_device_is_an_error_before_anything_is_loaded() {
     for path in ["file", ".", "/dev/null"] {
         // The model does not exist either: the printer is checked first.
         let ended = nexus.run(["--model", "none.gguf", "--printer", path]);
-        ended.failed(1, &[path, "no serial device", "--printer"]);
+        ended.failed(1, &[path, "no serial device", "no USB printer", "--printer"]);
     }
 }
 

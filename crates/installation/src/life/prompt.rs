@@ -77,11 +77,6 @@ mod tests {
     }
 
     #[test]
-    fn the_prompt_built_in_is_a_prompt() {
-        assert!(Prompt::parse(BUILT_IN).is_ok());
-    }
-
-    #[test]
     fn a_prompt_in_the_working_directory_wins_over_the_systems_which_is_next() {
         let folder = tempfile::tempdir().expect("a folder");
         let [own, system] = ["prompt.txt", "system.txt"].map(|name| folder.path().join(name));
@@ -92,13 +87,5 @@ mod tests {
         // One that is there and cannot be read is an error, not passed over.
         std::fs::create_dir(&own).expect("a folder");
         assert_eq!(first(), Some(own));
-    }
-
-    #[test]
-    fn what_is_no_prompt_is_refused_with_a_reason() {
-        for (text, reason) in [(" \n\t", "empty"), ("one\0two", "NUL")] {
-            let error = Prompt::parse(text).expect_err(reason).to_string();
-            assert!(error.contains(reason), "{error}");
-        }
     }
 }

@@ -264,13 +264,6 @@ fn a_line_full_of_noise_wakes_the_thread_no_more_than_200_times_a_second() {
 }
 
 #[test]
-fn a_button_held_while_the_piece_arms_asks_for_the_slip() {
-    let mut scene = Scene::new();
-    assert_eq!(scene.down().pass(10_000).enter(ARMED).pass(9900).asked(), []);
-    assert_eq!(scene.pass(200).asked(), [Gesture::Slip]);
-}
-
-#[test]
 fn the_light_dips_each_second_while_the_button_is_held_for_the_slip_and_then_breathes_again() {
     let mut scene = Scene::new();
     scene.down().enter(ARMED).pass(2950);

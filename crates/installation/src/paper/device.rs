@@ -144,18 +144,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_a_printer_is_an_error_and_what_is_absent_is_not() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let file = folder.path().join("printer");
-        assert!(!check(&file).expect("absent"));
-        fs::write(&file, "").expect("a file");
-        for path in [file.as_path(), folder.path(), Path::new("/dev/null")] {
-            let error = check(path).expect_err("no printer").to_string();
-            assert!(error.contains("no USB printer") && error.contains("--printer"), "{error}");
-        }
-    }
-
-    #[test]
     fn a_refusal_says_which_group_to_join() {
         let words = refused(Path::new("/dev/serial0"), &ErrorKind::PermissionDenied.into()).to_string();
         assert!(words.contains("/dev/serial0") && words.contains("dialout"), "{words}");
