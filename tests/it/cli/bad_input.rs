@@ -57,6 +57,7 @@ fn an_option_that_is_unknown_or_out_of_bounds() {
         ("--seed", "-1"),
         ("--seed", "4294967295"),
         ("--dry-base", "nan"),
+        ("--dry-base", "0.5"),
         ("--open", "10-18"),
         ("--open", "25:00-26:00"),
         ("--open", "10:00-10:00"),

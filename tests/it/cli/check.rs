@@ -85,6 +85,8 @@ fn the_report_is_one_json_object_on_request_whatever_keeps_the_check_from_its_en
     for (arguments, words) in [
         (&["--temp", "warm"][..], "'warm' for '--temp"),
         (&["--button", "18", "--led", "18"], "both GPIO 18"),
+        (&["--button", "18", "--led", "18"], "give each a pin of its own"),
+        (&["--button", "24", "--printer-busy", "24"], "--printer-busy and --button are both GPIO 24"),
         (&["--loud"], "--loud"),
     ] {
         let (code, json) = of(arguments);

@@ -11,7 +11,7 @@ use assert_cmd::cargo::cargo_bin;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::python;
+use super::{finds_first, python};
 use crate::support::nexus::{Ended, LIMIT, Nexus, USED, wait};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -82,8 +82,7 @@ impl Board {
         command.arg(Path::new(ROOT).join("hardware/first-board"));
         command.arg("--program").arg(cargo_bin!("torment-nexus")).args(options);
         let folder = self.0.folder.path();
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.current_dir(folder).env("PATH", format!("{}:{path}", folder.display()));
+        finds_first(command.current_dir(folder), folder);
         command.env("STAND_INS", folder).env("STATE_DIRECTORY", folder);
         command.env("TORMENT_MODEL", "ember").env("TORMENT_THREADS", "1");
         // Empty ones too: on a board with the package, its options name pins.

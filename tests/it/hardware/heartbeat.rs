@@ -9,7 +9,7 @@ use std::time::Duration;
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
 
-use super::script;
+use super::{finds_first, script};
 use crate::support::nexus::{Ended, Nexus};
 use crate::support::server::{Server, send, wait_for_close};
 
@@ -19,9 +19,8 @@ const SETTINGS: &str = "PATIENCE, TRY, PAUSE = 4, 1, 0.1";
 /// A heartbeat of the box in `nexus`, to this address.
 fn beat(nexus: &Nexus, when: &str, url: &str) -> Ended {
     let mut command = script("heartbeat", SETTINGS);
-    let program = cargo_bin!("torment-nexus").parent().expect("a folder").display().to_string();
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.arg(when).env("PATH", format!("{program}:{path}")).env("TORMENT_REPORT_TO", url);
+    finds_first(&mut command, cargo_bin!("torment-nexus").parent().expect("a folder"));
+    command.arg(when).env("TORMENT_REPORT_TO", url);
     // A proxy would be told of it too.
     command.env("http_proxy", "http://127.0.0.1:9").env("STATE_DIRECTORY", nexus.path("state"));
     Ended::run(command)

@@ -66,6 +66,12 @@ fn python() -> Command {
     command
 }
 
+/// Has the command find the programs of this folder first.
+fn finds_first(command: &mut Command, folder: &Path) {
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{}:{path}", folder.display()));
+}
+
 /// A script of `hardware/`, its constants set to less by `settings`.
 fn script(name: &str, settings: &str) -> Command {
     let mut command = python();

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use assert_cmd::cargo::cargo_bin;
 
-use super::script;
+use super::{finds_first, script};
 use crate::support::nexus::{Ended, Nexus, is_root};
 
 /// The length that report.txt always has.
@@ -53,8 +53,7 @@ impl Box {
         let at = |name: &str| self.0.path(name).display().to_string();
         let mut command = script("report", "PATIENCE = 5");
         command.args([result, "--card", &at("card"), "--state", &at("state"), "--stamp", &at("stamp")]);
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{}:{path}", at("bin")));
+        finds_first(&mut command, &self.0.path("bin"));
         Ended::run(command)
     }
 

@@ -12,7 +12,7 @@ use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{ENDED, python, script};
+use super::{ENDED, finds_first, python, script};
 use crate::support::gguf_file::{Gguf, Value};
 use crate::support::nexus::{Ended, LIMIT, Nexus, limit, wait};
 
@@ -76,8 +76,7 @@ impl Plugged {
 
     /// The same command with the stand-in for systemctl.
     fn within(&self, mut command: Command) -> Command {
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{}:{path}", self.0.path("bin").display()));
+        finds_first(&mut command, &self.0.path("bin"));
         command
     }
 
@@ -246,6 +245,11 @@ fn a_copy_that_fails_or_a_stick_that_is_pulled_leaves_the_card_as_it_was_and_say
     assert!(!plugged.0.path(OFFER).exists() && plugged.card() == before);
 }
 
+/// What the card has of a name: the file in use, and the former one.
+fn places<'a>(card: &'a BTreeMap<String, Vec<u8>>, name: &str) -> [Option<&'a Vec<u8>>; 2] {
+    [card.get(name), card.get(&format!("previous/{name}"))]
+}
+
 /// A power cut is a SIGKILL here. Each former file is still there, also after the stick is
 /// taken or had back once more.
 #[test]
@@ -273,23 +277,18 @@ fn killed_at_any_moment_each_file_of_the_card_is_old_or_new_and_none_is_lost() {
             }
             plugged.clear();
             let is_told = plugged.0.path(TOLD).exists();
-            for again in ["", "yes", "yes"] {
-                if !again.is_empty() {
-                    plugged.say(again);
+            for again in 0..3 {
+                if again > 0 {
+                    plugged.say("yes");
                 }
                 let card = plugged.card();
                 for name in names {
-                    let places = |card: &BTreeMap<String, Vec<u8>>| {
-                        [name, &format!("previous/{name}")].map(|name| card.get(name).cloned())
-                    };
-                    let there = places(&card);
-                    let is_kept = places(&old).iter().flatten().all(|was| there.contains(&Some(was.clone())));
-                    assert!(is_kept, "{name} is lost before step {steps}, {is_back}, {again:?}: {card:?}");
+                    let there = places(&card, name);
+                    let is_kept = places(&old, name).iter().flatten().all(|was| there.contains(&Some(was)));
+                    assert!(is_kept, "{name} is lost before step {steps}, {is_back}, {again}: {card:?}");
                 }
-                assert!(
-                    !plugged.0.path(OFFER).exists()
-                        && !card.keys().any(|name| name.starts_with("previous.new"))
-                );
+                let is_cut = card.keys().any(|name| name.starts_with("previous.new"));
+                assert!(!is_cut && !plugged.0.path(OFFER).exists(), "{steps}, {is_back}, {again}: {card:?}");
             }
             if is_told {
                 break;

@@ -43,7 +43,8 @@ pub fn put_in_place(aside: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Renames the folder `aside`, whose files are fsynced, to `path`, where a folder may be
-/// already: a power cut leaves one of them.
+/// already: a power cut leaves one of them, where the file system can exchange the two, as
+/// ext4 can.
 ///
 /// # Errors
 ///
